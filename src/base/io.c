@@ -1,0 +1,300 @@
+#define _GNU_SOURCE
+#include "base/io.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+hone_status hone_map_open(const char *path, hone_map *out)
+{
+    *out = (hone_map){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return hone_fail_errno(errno, "cannot open %s", path);
+    struct stat st;
+    hone_status s = HONE_OK;
+    if (fstat(fd, &st) != 0)
+        s = hone_fail_errno(errno, "cannot read %s", path);
+    else if (!S_ISREG(st.st_mode))
+        s = hone_fail(HONE_FORMAT, "%s is not a regular file", path);
+    else if (!(out->path = hone_strdup(path)))
+        s = hone_fail_memory(strlen(path), "a path");
+    else if (st.st_size > 0) {
+        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED)
+            s = hone_fail_errno(errno, "cannot map %s", path);
+        else {
+            out->data = p;
+            out->bytes = (size_t)st.st_size;
+        }
+    }
+    close(fd);
+    if (s != HONE_OK)
+        hone_map_close(out);
+    return s;
+}
+
+void hone_map_close(hone_map *m)
+{
+    if (m->data)
+        munmap((void *)(uintptr_t)m->data, m->bytes);
+    hone_free(m->path);
+    *m = (hone_map){0};
+}
+
+static hone_status read_all(int fd, const char *path, size_t max_bytes, char **text, size_t *bytes)
+{
+    size_t cap = 1 << 16, n = 0;
+    struct stat st;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 &&
+        (size_t)st.st_size <= max_bytes)
+        cap = (size_t)st.st_size + 1;
+    char *buf = hone_malloc(cap + 1);
+    if (!buf)
+        return hone_fail_memory(cap, path);
+    for (;;) {
+        if (n == cap) {
+            char *bigger = hone_reallocarray(buf, cap + 1, 2);
+            if (!bigger) {
+                hone_free(buf);
+                return hone_fail_memory(cap * 2, path);
+            }
+            buf = bigger;
+            cap = cap * 2 + 1;
+        }
+        ssize_t got = read(fd, buf + n, cap - n);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            int err = errno;
+            hone_free(buf);
+            return hone_fail_errno(err, "cannot read %s", path);
+        }
+        if (got == 0)
+            break;
+        n += (size_t)got;
+        if (n > max_bytes) {
+            hone_free(buf);
+            return hone_fail(HONE_LIMIT, "%s is larger than %zu bytes", path, max_bytes);
+        }
+    }
+    buf[n] = 0;
+    *text = buf;
+    *bytes = n;
+    return HONE_OK;
+}
+
+hone_status hone_read_file(const char *path, size_t max_bytes, char **text, size_t *bytes)
+{
+    if (strcmp(path, "-") == 0)
+        return read_all(STDIN_FILENO, "standard input", max_bytes, text, bytes);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return hone_fail_errno(errno, "cannot open %s", path);
+    hone_status s = read_all(fd, path, max_bytes, text, bytes);
+    close(fd);
+    return s;
+}
+
+enum { WRITER_BUFFER = 1 << 18 };
+
+struct hone_writer {
+    int fd;
+    uint64_t offset;
+    size_t filled;
+    char *path, *temporary;
+    char buffer[WRITER_BUFFER];
+};
+
+hone_status hone_writer_open(const char *path, hone_writer **out)
+{
+    *out = NULL;
+    hone_writer *w = hone_malloc(sizeof *w);
+    if (!w)
+        return hone_fail_memory(sizeof *w, "a file writer");
+    w->fd = -1;
+    w->offset = 0;
+    w->filled = 0;
+    size_t n = strlen(path) + 32;
+    w->path = hone_strdup(path);
+    w->temporary = hone_malloc(n);
+    if (!w->path || !w->temporary) {
+        hone_writer_abort(w);
+        return hone_fail_memory(n, "a path");
+    }
+    snprintf(w->temporary, n, "%s.tmp.%ld", path, (long)getpid());
+    w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (w->fd < 0) {
+        hone_status s = hone_fail_errno(errno, "cannot write %s", path);
+        hone_writer_abort(w);
+        return s;
+    }
+    *out = w;
+    return HONE_OK;
+}
+
+static hone_status write_out(hone_writer *w, const char *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t put = write(w->fd, p, n);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return hone_fail_errno(errno, "cannot write %s (nothing was changed)", w->path);
+        p += put;
+        n -= (size_t)put;
+    }
+    return HONE_OK;
+}
+
+static hone_status writer_flush(hone_writer *w)
+{
+    size_t n = w->filled;
+    w->filled = 0;
+    return write_out(w, w->buffer, n);
+}
+
+hone_status hone_writer_write(hone_writer *w, const void *data, size_t bytes)
+{
+    w->offset += bytes;
+    if (w->filled + bytes > WRITER_BUFFER)
+        HONE_TRY(writer_flush(w));
+    if (bytes > WRITER_BUFFER)
+        return write_out(w, data, bytes);
+    if (bytes)
+        memcpy(w->buffer + w->filled, data, bytes);
+    w->filled += bytes;
+    return HONE_OK;
+}
+
+hone_status hone_writer_pad(hone_writer *w, size_t alignment)
+{
+    static const char zeros[64];
+    size_t need = (size_t)((alignment - w->offset % alignment) % alignment);
+    while (need) {
+        size_t n = need < sizeof zeros ? need : sizeof zeros;
+        HONE_TRY(hone_writer_write(w, zeros, n));
+        need -= n;
+    }
+    return HONE_OK;
+}
+
+uint64_t hone_writer_offset(const hone_writer *w)
+{
+    return w->offset;
+}
+
+/* Makes a rename durable: fsync of the directory. Best effort; the data itself is already synced. */
+static void sync_parent(const char *path)
+{
+    char *copy = hone_strdup(path);
+    if (!copy)
+        return;
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    hone_free(copy);
+}
+
+hone_status hone_writer_commit(hone_writer *w)
+{
+    hone_status s = writer_flush(w);
+    if (s == HONE_OK && fsync(w->fd) != 0)
+        s = hone_fail_errno(errno, "cannot write %s (nothing was changed)", w->path);
+    if (s == HONE_OK) {
+        int fd = w->fd;
+        w->fd = -1;
+        if (close(fd) != 0)
+            s = hone_fail_errno(errno, "cannot write %s (nothing was changed)", w->path);
+    }
+    if (s == HONE_OK && rename(w->temporary, w->path) != 0)
+        s = hone_fail_errno(errno, "cannot rename %s to %s", w->temporary, w->path);
+    if (s == HONE_OK) {
+        sync_parent(w->path);
+        hone_free(w->temporary);
+        w->temporary = NULL;
+    }
+    hone_writer_abort(w);
+    return s;
+}
+
+void hone_writer_abort(hone_writer *w)
+{
+    if (!w)
+        return;
+    if (w->fd >= 0)
+        close(w->fd);
+    if (w->temporary) {
+        unlink(w->temporary);
+        hone_free(w->temporary);
+    }
+    hone_free(w->path);
+    hone_free(w);
+}
+
+hone_status hone_write_file(const char *path, const void *data, size_t bytes)
+{
+    hone_writer *w;
+    HONE_TRY(hone_writer_open(path, &w));
+    hone_status s = hone_writer_write(w, data, bytes);
+    if (s != HONE_OK) {
+        hone_writer_abort(w);
+        return s;
+    }
+    return hone_writer_commit(w);
+}
+
+bool hone_is_directory(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool hone_is_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+hone_status hone_make_directory(const char *path)
+{
+    char *copy = hone_strdup(path);
+    if (!copy)
+        return hone_fail_memory(strlen(path), "a path");
+    hone_status s = HONE_OK;
+    for (char *p = copy + 1; s == HONE_OK; p++) {
+        if (*p != '/' && *p != 0)
+            continue;
+        char kept = *p;
+        *p = 0;
+        if (mkdir(copy, 0777) != 0 && (errno != EEXIST || !hone_is_directory(copy)))
+            s = hone_fail_errno(errno, "cannot make directory %s", copy);
+        *p = kept;
+        if (kept == 0)
+            break;
+    }
+    hone_free(copy);
+    return s;
+}
+
+char *hone_path_join(const char *dir, const char *name)
+{
+    size_t nd = strlen(dir), nn = strlen(name);
+    char *p = hone_malloc(nd + nn + 2);
+    if (!p)
+        return NULL;
+    memcpy(p, dir, nd);
+    if (nd == 0 || dir[nd - 1] != '/')
+        p[nd++] = '/';
+    memcpy(p + nd, name, nn + 1);
+    return p;
+}

@@ -1,0 +1,49 @@
+/*
+ * io - files: mapped for reading, written whole or not at all.
+ *
+ * Threading: a map may be read by many threads; a writer belongs to one.
+ */
+#ifndef HONE_BASE_IO_H
+#define HONE_BASE_IO_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct hone_map {
+    const uint8_t *data; /* NULL if the file is empty */
+    size_t bytes;
+    char *path; /* owned */
+} hone_map;
+
+/* Maps a regular file read-only. Errors: NOT_FOUND, PERMISSION, FORMAT (a directory, a device), MEMORY. */
+HONE_CHECKED hone_status hone_map_open(const char *path, hone_map *out);
+void hone_map_close(hone_map *m);
+
+/* Reads a whole file into *text (owned by the caller, hone_free; a 0 byte follows the content).
+ * Refuses files above max_bytes with HONE_LIMIT. path "-" reads standard input. */
+HONE_CHECKED hone_status hone_read_file(const char *path, size_t max_bytes, char **text,
+                                        size_t *bytes);
+
+/* An atomic writer: writes PATH.tmp.<pid>, then fsync and rename on commit. */
+typedef struct hone_writer hone_writer;
+HONE_CHECKED hone_status hone_writer_open(const char *path, hone_writer **out);
+HONE_CHECKED hone_status hone_writer_write(hone_writer *w, const void *data, size_t bytes);
+HONE_CHECKED hone_status hone_writer_pad(hone_writer *w, size_t alignment); /* zeros up to a multiple */
+uint64_t hone_writer_offset(const hone_writer *w);
+/* Both free w. Commit makes the file visible under its name; abort leaves no trace. */
+HONE_CHECKED hone_status hone_writer_commit(hone_writer *w);
+void hone_writer_abort(hone_writer *w); /* NULL is fine */
+
+/* Writes a whole small file atomically. */
+HONE_CHECKED hone_status hone_write_file(const char *path, const void *data, size_t bytes);
+
+bool hone_is_directory(const char *path);
+bool hone_is_file(const char *path);
+/* Creates a directory and its parents; fine if it is there. */
+HONE_CHECKED hone_status hone_make_directory(const char *path);
+/* "dir/name" in a fresh string (hone_free); NULL = no memory. */
+char *hone_path_join(const char *dir, const char *name);
+
+#endif
