@@ -1,0 +1,193 @@
+#include "base/threads.h"
+
+#include "base/mem.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { SPIN_ROUNDS = 2000, MAX_THREADS = 512 };
+
+typedef struct worker {
+    struct hone_pool *pool;
+    pthread_t thread;
+    int index;
+} worker;
+
+/* A run is published by bumping `epoch`; the caller returns only when every worker has left it, so a worker
+ * never meets the next run's items with this run's function. */
+struct hone_pool {
+    int threads;
+    void (*on_start)(void);
+    hone_pool_fn *fn;
+    void *arg;
+    uint32_t items;
+    _Alignas(64) _Atomic uint32_t epoch;
+    _Atomic int sleeping;
+    _Alignas(64) _Atomic uint64_t claim;
+    _Alignas(64) _Atomic uint32_t running; /* workers that have not left the current run */
+    _Atomic uint32_t caller_waits;
+    _Atomic bool stop;
+    worker workers[];
+};
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t seen)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+}
+
+static void futex_wake(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static void work(hone_pool *p, int thread)
+{
+    for (;;) {
+        uint64_t at = atomic_fetch_add_explicit(&p->claim, 1, memory_order_relaxed);
+        if ((uint32_t)at >= p->items)
+            return;
+        p->fn(p->arg, (uint32_t)at, thread);
+    }
+}
+
+static void *worker_main(void *arg)
+{
+    worker *w = arg;
+    hone_pool *p = w->pool;
+    if (p->on_start)
+        p->on_start();
+    uint32_t seen = 0;
+    for (;;) {
+        uint32_t now = atomic_load_explicit(&p->epoch, memory_order_acquire);
+        for (int i = 0; now == seen && i < SPIN_ROUNDS; i++) {
+            relax();
+            now = atomic_load_explicit(&p->epoch, memory_order_acquire);
+        }
+        while (now == seen) {
+            atomic_fetch_add(&p->sleeping, 1);
+            if (atomic_load(&p->epoch) == seen)
+                futex_wait(&p->epoch, seen);
+            atomic_fetch_sub(&p->sleeping, 1);
+            now = atomic_load_explicit(&p->epoch, memory_order_acquire);
+        }
+        seen = now;
+        if (atomic_load_explicit(&p->stop, memory_order_acquire))
+            return NULL;
+        work(p, w->index);
+        if (atomic_fetch_sub_explicit(&p->running, 1, memory_order_acq_rel) == 1 &&
+            atomic_load(&p->caller_waits))
+            futex_wake(&p->running);
+    }
+}
+
+int hone_cpus_allowed(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return CPU_COUNT(&set);
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
+}
+
+/* Makes the workers see a new epoch, and wakes those that sleep. */
+static void publish(hone_pool *p)
+{
+    atomic_fetch_add(&p->epoch, 1);
+    if (atomic_load(&p->sleeping) > 0)
+        futex_wake(&p->epoch);
+}
+
+hone_status hone_pool_open(int threads, void (*on_start)(void), hone_pool **out)
+{
+    *out = NULL;
+    if (threads == 0)
+        threads = hone_cpus_allowed();
+    if (threads < 1 || threads > MAX_THREADS)
+        return hone_fail(HONE_USAGE, "%d threads: give 1 to %d", threads, MAX_THREADS);
+    size_t bytes = sizeof(hone_pool) + (size_t)threads * sizeof(worker);
+    hone_pool *p = hone_alloc_big(bytes);
+    if (!p)
+        return hone_fail_memory(bytes, "a thread pool");
+    p->on_start = on_start;
+    p->threads = 1;
+    /* Signals are the caller's business. */
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int err = 0;
+    for (int i = 1; i < threads && !err; i++) {
+        p->workers[i] = (worker){.pool = p, .index = i};
+        err = pthread_create(&p->workers[i].thread, NULL, worker_main, &p->workers[i]);
+        if (!err)
+            p->threads = i + 1;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (err) {
+        hone_pool_close(p);
+        return hone_fail_errno(err, "cannot start %d threads", threads);
+    }
+    *out = p;
+    return HONE_OK;
+}
+
+void hone_pool_close(hone_pool *p)
+{
+    if (!p)
+        return;
+    atomic_store(&p->stop, true);
+    publish(p);
+    int threads = p->threads;
+    for (int i = 1; i < threads; i++)
+        pthread_join(p->workers[i].thread, NULL);
+    hone_free_big(p, sizeof(hone_pool) + (size_t)threads * sizeof(worker));
+}
+
+int hone_pool_threads(const hone_pool *p)
+{
+    return p->threads;
+}
+
+static void wait_for_workers(hone_pool *p)
+{
+    for (int i = 0; i < SPIN_ROUNDS; i++) {
+        if (atomic_load_explicit(&p->running, memory_order_acquire) == 0)
+            return;
+        relax();
+    }
+    atomic_store(&p->caller_waits, 1);
+    uint32_t left;
+    while ((left = atomic_load(&p->running)) != 0)
+        futex_wait(&p->running, left);
+    atomic_store(&p->caller_waits, 0);
+}
+
+void hone_pool_run(hone_pool *p, hone_pool_fn *fn, void *arg, size_t items)
+{
+    if (p->threads == 1 || items <= 1) {
+        for (size_t i = 0; i < items; i++)
+            fn(arg, i, 0);
+        return;
+    }
+    p->fn = fn;
+    p->arg = arg;
+    p->items = (uint32_t)items;
+    atomic_store_explicit(&p->claim, 0, memory_order_relaxed);
+    atomic_store_explicit(&p->running, (uint32_t)p->threads - 1, memory_order_release);
+    publish(p);
+    work(p, 0);
+    wait_for_workers(p);
+}

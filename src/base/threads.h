@@ -1,0 +1,33 @@
+/*
+ * threads - the pool that a step's work is spread over.
+ *
+ * hone_pool_run() cuts work into items which the caller and the workers take one by one, so that a
+ * foreign busy thread delays at most the items it displaces. Between runs a worker spins for a few
+ * microseconds and then sleeps on a futex. Worker threads have the floating-point mode that `on_start`
+ * sets (flush-to-zero, AMX tile permission); the caller sets its own.
+ *
+ * Invariants: results must not depend on which thread takes an item. One run at a time per pool; run is
+ * called by one thread. Nothing is allocated after hone_pool_open.
+ */
+#ifndef HONE_BASE_THREADS_H
+#define HONE_BASE_THREADS_H
+
+#include "base/status.h"
+
+#include <stdint.h>
+
+typedef struct hone_pool hone_pool;
+
+/* fn(arg, item, thread): item in [0, items), thread in [0, hone_pool_threads). */
+typedef void hone_pool_fn(void *arg, size_t item, int thread);
+
+/* threads counts the caller: 1 makes no worker. 0 = the number of CPUs that the process may use. */
+HONE_CHECKED hone_status hone_pool_open(int threads, void (*on_start)(void), hone_pool **out);
+void hone_pool_close(hone_pool *p); /* NULL is fine */
+int hone_pool_threads(const hone_pool *p);
+void hone_pool_run(hone_pool *p, hone_pool_fn *fn, void *arg, size_t items);
+
+/* CPUs of this process's affinity mask. */
+int hone_cpus_allowed(void);
+
+#endif
