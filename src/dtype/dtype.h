@@ -1,0 +1,75 @@
+/*
+ * dtype - number formats as they stand in files: layout, decoding, encoding.
+ *
+ * One row per format in formats.def, one file per format. Everything that asks "what is Q4_0" asks
+ * this table; no switch over formats elsewhere.
+ *
+ * Threading: pure functions over constant tables. Sources and destinations need no alignment beyond
+ * that of `float` for float arrays (file data may be unaligned). Floating-point modes
+ * (flush-to-zero) of the calling thread do not change a result unless it is subnormal in float32.
+ */
+#ifndef HONE_DTYPE_DTYPE_H
+#define HONE_DTYPE_DTYPE_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum hone_dtype {
+#define X(ID, name, st, ggml, elements, bytes, group, bits, min) HONE_DTYPE_##ID,
+#include "dtype/formats.def"
+    HONE_DTYPE_COUNT
+} hone_dtype;
+
+typedef struct hone_dtype_info {
+    const char *name;        /* "q8_0" */
+    const char *safetensors; /* "BF16", or NULL where safetensors has no such type */
+    int ggml;                /* ggml type id, or -1 */
+    uint32_t
+        block_elements; /* elements along the fastest dimension that share a block (1 = plain) */
+    uint32_t block_bytes;
+    uint32_t group; /* elements that share a scale; 0 = no scale */
+    uint32_t bits;  /* of one code (or of one plain number) */
+    bool has_min;   /* value = scale * code + min rather than scale * code */
+} hone_dtype_info;
+
+/* NULL if t is not a hone_dtype. */
+const hone_dtype_info *hone_dtype_describe(hone_dtype t);
+const char *hone_dtype_name(hone_dtype t); /* "?" if t is not a hone_dtype */
+
+/* True and *out set if there is such a format. Names are compared without regard to case. */
+bool hone_dtype_by_name(const char *name, hone_dtype *out);
+bool hone_dtype_by_safetensors(const char *name, hone_dtype *out);
+bool hone_dtype_by_ggml(uint32_t id, hone_dtype *out);
+/* Name of a ggml type, known to hone or not ("Q6_K"); NULL if ggml has no such id. For messages. */
+const char *hone_dtype_ggml_name(uint32_t id);
+
+uint32_t hone_dtype_group(hone_dtype t); /* elements per scale; 0 = plain numbers */
+uint32_t hone_dtype_bits(hone_dtype t);  /* bits of one code */
+bool hone_dtype_has_min(hone_dtype t);
+bool hone_dtype_is_float(hone_dtype t);   /* F32, F16, BF16, F64 */
+bool hone_dtype_is_grouped(hone_dtype t); /* hone_dtype_codes works */
+
+/* Bytes of a row of k elements. False if k is no multiple of the block or the product overflows. */
+bool hone_dtype_row_bytes(hone_dtype t, uint64_t k, size_t *bytes);
+
+/* dst[i] = value of element i, n elements. False if n is no multiple of the block. Every format
+ * decodes. */
+bool hone_dtype_decode(hone_dtype t, const void *src, size_t n, float *dst);
+
+/* The reverse: round to nearest, the same bytes everywhere (the reference quantisers of ggml).
+ * False, with *dst unspecified, if n is no multiple of the block, if the format has no encoder
+ * (integers), if a finite value would become infinite, or if a grouped format meets NaN or
+ * infinity. */
+bool hone_dtype_encode(hone_dtype t, const float *src, size_t n, void *dst);
+bool hone_dtype_can_encode(hone_dtype t);
+
+/* Grouped formats only (else false): the stored integers and scales, without rounding anything
+ * again. value[i] = scales[i / group] * codes[i] (+ mins[i / group]), exact in float32 but for the
+ * last sum. codes[n]: Q4_0 -8..7, Q5_0 -16..15, Q8_0 -128..127, Q4_1 0..15, Q5_1 0..31. scales[n /
+ * group]; mins[n / group] is only written (and may be NULL otherwise) if has_min. */
+bool hone_dtype_codes(hone_dtype t, const void *src, size_t n, int8_t *codes, float *scales,
+                      float *mins);
+
+#endif
