@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-uint64_t hone_clock_ns(void);     /* CLOCK_MONOTONIC */
-double hone_clock_s(void);        /* the same in seconds */
-double hone_clock_cpu_s(void);    /* CPU seconds of the whole process */
+uint64_t hone_clock_ns(void);  /* CLOCK_MONOTONIC */
+double hone_clock_s(void);     /* the same in seconds */
+double hone_clock_cpu_s(void); /* CPU seconds of the whole process */
 
 #endif

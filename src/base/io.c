@@ -190,7 +190,8 @@ uint64_t hone_writer_offset(const hone_writer *w)
     return w->offset;
 }
 
-/* Makes a rename durable: fsync of the directory. Best effort; the data itself is already synced. */
+/* Makes a rename durable: fsync of the directory. Best effort; the data itself is already synced.
+ */
 static void sync_parent(const char *path)
 {
     char *copy = hone_strdup(path);

@@ -17,7 +17,8 @@ typedef struct hone_map {
     char *path; /* owned */
 } hone_map;
 
-/* Maps a regular file read-only. Errors: NOT_FOUND, PERMISSION, FORMAT (a directory, a device), MEMORY. */
+/* Maps a regular file read-only. Errors: NOT_FOUND, PERMISSION, FORMAT (a directory, a device),
+ * MEMORY. */
 HONE_CHECKED hone_status hone_map_open(const char *path, hone_map *out);
 void hone_map_close(hone_map *m);
 
@@ -30,7 +31,8 @@ HONE_CHECKED hone_status hone_read_file(const char *path, size_t max_bytes, char
 typedef struct hone_writer hone_writer;
 HONE_CHECKED hone_status hone_writer_open(const char *path, hone_writer **out);
 HONE_CHECKED hone_status hone_writer_write(hone_writer *w, const void *data, size_t bytes);
-HONE_CHECKED hone_status hone_writer_pad(hone_writer *w, size_t alignment); /* zeros up to a multiple */
+HONE_CHECKED hone_status hone_writer_pad(hone_writer *w,
+                                         size_t alignment); /* zeros up to a multiple */
 uint64_t hone_writer_offset(const hone_writer *w);
 /* Both free w. Commit makes the file visible under its name; abort leaves no trace. */
 HONE_CHECKED hone_status hone_writer_commit(hone_writer *w);

@@ -1,6 +1,7 @@
 /*
- * rng - counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy
- * as 1, 2, 3", SC11). A number depends only on (seed, stream, index), never on the order of execution.
+ * rng - counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as
+ * easy as 1, 2, 3", SC11). A number depends only on (seed, stream, index), never on the order of
+ * execution.
  */
 #ifndef HONE_BASE_RNG_H
 #define HONE_BASE_RNG_H

@@ -2,8 +2,8 @@
  * status - how every hone function reports failure.
  *
  * A function that can fail returns a hone_status and gives its result through an out-parameter. The
- * text that goes with a failure (what was wrong, where, what to do) is kept per thread until the next
- * failure of that thread; hone_error() reads it. The library never prints and never exits.
+ * text that goes with a failure (what was wrong, where, what to do) is kept per thread until the
+ * next failure of that thread; hone_error() reads it. The library never prints and never exits.
  *
  * Threading: everything here is per thread. Ownership: the message belongs to the thread.
  */
@@ -38,7 +38,7 @@ typedef enum hone_status {
         HONE_STATUS_COUNT
 } hone_status;
 
-#define HONE_CHECKED     __attribute__((warn_unused_result))
+#define HONE_CHECKED      __attribute__((warn_unused_result))
 #define HONE_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 /* Name as in the table ("FORMAT"), meaning, and the command line's exit code. */
@@ -46,10 +46,12 @@ const char *hone_status_name(hone_status s);
 const char *hone_status_text(hone_status s);
 int hone_status_exit_code(hone_status s);
 
-/* The calling thread's last message; "" if there was none. Valid until the thread's next failure. */
+/* The calling thread's last message; "" if there was none. Valid until the thread's next failure.
+ */
 const char *hone_error(void);
 
-/* Sets the message and returns s, so that `return hone_fail(...)` reads well. At most 1023 bytes. */
+/* Sets the message and returns s, so that `return hone_fail(...)` reads well. At most 1023 bytes.
+ */
 hone_status hone_fail(hone_status s, const char *fmt, ...) HONE_PRINTF(2, 3);
 
 /* As hone_fail for errno `err`: appends strerror and picks the status that fits (NOT_FOUND,

@@ -12,6 +12,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define GATE_CLOSED ((uint64_t)1 << 31)
+#define GATE_COUNT  (GATE_CLOSED - 1)
+
 enum { SPIN_ROUNDS = 2000, MAX_THREADS = 512 };
 
 typedef struct worker {
@@ -20,8 +23,11 @@ typedef struct worker {
     int index;
 } worker;
 
-/* A run is published by bumping `epoch`; the caller returns only when every worker has left it, so a worker
- * never meets the next run's items with this run's function. */
+/* A run is published by setting `gate` and bumping `epoch`. A worker enters a run through the gate,
+ * if it still is open; the caller closes it when no item is left and waits only for those inside.
+ * So a worker that a foreign thread keeps off its CPU delays nobody, and none meets a later run's
+ * items with an earlier run's function. gate: bits 63..32 the epoch, bit 31 closed, bits 30..0 the
+ * workers inside. */
 struct hone_pool {
     int threads;
     void (*on_start)(void);
@@ -31,8 +37,8 @@ struct hone_pool {
     _Alignas(64) _Atomic uint32_t epoch;
     _Atomic int sleeping;
     _Alignas(64) _Atomic uint64_t claim;
-    _Alignas(64) _Atomic uint32_t running; /* workers that have not left the current run */
-    _Atomic uint32_t caller_waits;
+    _Alignas(64) _Atomic uint64_t gate;
+    _Atomic uint32_t emptied; /* bumped by the last worker to leave a closed gate */
     _Atomic bool stop;
     worker workers[];
 };
@@ -64,6 +70,24 @@ static void work(hone_pool *p, int thread)
     }
 }
 
+static bool enter(hone_pool *p, uint32_t epoch)
+{
+    uint64_t g = atomic_load_explicit(&p->gate, memory_order_acquire);
+    while ((uint32_t)(g >> 32) == epoch && !(g & GATE_CLOSED))
+        if (atomic_compare_exchange_weak(&p->gate, &g, g + 1))
+            return true;
+    return false;
+}
+
+static void leave(hone_pool *p)
+{
+    uint64_t g = atomic_fetch_sub(&p->gate, 1);
+    if ((g & GATE_CLOSED) && (g & GATE_COUNT) == 1) {
+        atomic_fetch_add(&p->emptied, 1);
+        futex_wake(&p->emptied);
+    }
+}
+
 static void *worker_main(void *arg)
 {
     worker *w = arg;
@@ -87,10 +111,10 @@ static void *worker_main(void *arg)
         seen = now;
         if (atomic_load_explicit(&p->stop, memory_order_acquire))
             return NULL;
-        work(p, w->index);
-        if (atomic_fetch_sub_explicit(&p->running, 1, memory_order_acq_rel) == 1 &&
-            atomic_load(&p->caller_waits))
-            futex_wake(&p->running);
+        if (enter(p, now)) {
+            work(p, w->index);
+            leave(p);
+        }
     }
 }
 
@@ -103,10 +127,12 @@ int hone_cpus_allowed(void)
     return n > 0 ? (int)n : 1;
 }
 
-/* Makes the workers see a new epoch, and wakes those that sleep. */
+/* Opens the gate for the next epoch, makes the workers see it, and wakes those that sleep. */
 static void publish(hone_pool *p)
 {
-    atomic_fetch_add(&p->epoch, 1);
+    uint64_t next = (uint64_t)(atomic_load(&p->epoch) + 1) & UINT32_MAX;
+    atomic_store(&p->gate, next << 32);
+    atomic_store(&p->epoch, (uint32_t)next);
     if (atomic_load(&p->sleeping) > 0)
         futex_wake(&p->epoch);
 }
@@ -161,18 +187,19 @@ int hone_pool_threads(const hone_pool *p)
     return p->threads;
 }
 
-static void wait_for_workers(hone_pool *p)
+static void close_gate(hone_pool *p)
 {
-    for (int i = 0; i < SPIN_ROUNDS; i++) {
-        if (atomic_load_explicit(&p->running, memory_order_acquire) == 0)
-            return;
+    uint64_t g = atomic_fetch_or(&p->gate, GATE_CLOSED);
+    for (int i = 0; (g & GATE_COUNT) && i < SPIN_ROUNDS; i++) {
         relax();
+        g = atomic_load_explicit(&p->gate, memory_order_acquire);
     }
-    atomic_store(&p->caller_waits, 1);
-    uint32_t left;
-    while ((left = atomic_load(&p->running)) != 0)
-        futex_wait(&p->running, left);
-    atomic_store(&p->caller_waits, 0);
+    for (;;) {
+        uint32_t seen = atomic_load(&p->emptied);
+        if (!(atomic_load(&p->gate) & GATE_COUNT))
+            return;
+        futex_wait(&p->emptied, seen);
+    }
 }
 
 void hone_pool_run(hone_pool *p, hone_pool_fn *fn, void *arg, size_t items)
@@ -186,8 +213,7 @@ void hone_pool_run(hone_pool *p, hone_pool_fn *fn, void *arg, size_t items)
     p->arg = arg;
     p->items = (uint32_t)items;
     atomic_store_explicit(&p->claim, 0, memory_order_relaxed);
-    atomic_store_explicit(&p->running, (uint32_t)p->threads - 1, memory_order_release);
     publish(p);
     work(p, 0);
-    wait_for_workers(p);
+    close_gate(p);
 }
