@@ -1,0 +1,45 @@
+/* Q5_0: float16 scale d, 32 fifth bits, 16 bytes of low bits; value = d * (code - 16).
+ * ggml-quants.c, quantize_row_q5_0_ref, without fused multiply-add. */
+#include "dtype/block.h"
+
+enum { BYTES = 22, OFFSET = 16 };
+
+static void codes(const uint8_t *src, size_t blocks, int8_t *q, float *scales, float *mins)
+{
+    (void)mins;
+    for (size_t b = 0; b < blocks; b++, src += BYTES, q += HONE_BLOCK) {
+        scales[b] = hone_load_f16(src);
+        hone_block_unpack5(src + 2, q);
+        for (int i = 0; i < HONE_BLOCK; i++)
+            q[i] = (int8_t)(q[i] - OFFSET);
+    }
+}
+
+static void decode(const uint8_t *src, size_t blocks, float *dst)
+{
+    for (size_t b = 0; b < blocks; b++, src += BYTES, dst += HONE_BLOCK) {
+        int8_t q[HONE_BLOCK];
+        float d;
+        codes(src, 1, q, &d, NULL);
+        for (int i = 0; i < HONE_BLOCK; i++)
+            dst[i] = d * (float)q[i];
+    }
+}
+
+static bool encode(const float *src, size_t blocks, uint8_t *dst)
+{
+    for (size_t b = 0; b < blocks; b++, dst += BYTES, src += HONE_BLOCK) {
+        if (!hone_block_is_finite(src))
+            return false;
+        float d = hone_block_peak(src) / -(float)OFFSET, inverse = hone_block_inverse(d);
+        if (!hone_store_f16(dst, d))
+            return false;
+        uint8_t q[HONE_BLOCK];
+        for (int i = 0; i < HONE_BLOCK; i++)
+            q[i] = hone_block_code(src[i] * inverse + ((float)OFFSET + 0.5f), 2 * OFFSET - 1);
+        hone_block_pack5(q, dst + 2);
+    }
+    return true;
+}
+
+const hone_dtype_impl hone_dtype_impl_q5_0 = {decode, encode, codes};
