@@ -2,13 +2,13 @@
  * engine - one loaded model and the forward step over a ragged batch, which evaluation, benchmark,
  * optimiser and server all run.
  *
- * An engine owns the packed weights, the KV pages, the thread pool and the step's memory. A session is
- * one mutable timeline of tokens. The logits of a session are bit-identical whatever else is in its
- * batch, however its tokens were cut into steps, whether its prefix came from the cache, on how many
- * threads and on which instruction set (docs/numerics.md).
+ * An engine owns the packed weights, the KV pages, the thread pool and the step's memory. A session
+ * is one mutable timeline of tokens. The logits of a session are bit-identical whatever else is in
+ * its batch, however its tokens were cut into steps, whether its prefix came from the cache, on how
+ * many threads and on which instruction set (docs/numerics.md).
  *
- * Threading: an engine and its sessions belong to one thread at a time. Nothing is allocated per step
- * after warm-up. Close sessions before their engine.
+ * Threading: an engine and its sessions belong to one thread at a time. Nothing is allocated per
+ * step after warm-up. Close sessions before their engine.
  */
 #ifndef HONE_ENGINE_ENGINE_H
 #define HONE_ENGINE_ENGINE_H
@@ -22,20 +22,19 @@ typedef struct hone_session hone_session;
 typedef struct hone_model_facts {
     char arch[32];
     uint32_t layers, hidden, heads, kv_heads, head_dim, ffn, vocab;
-    uint32_t context_tokens;      /* what the model's file says it was made for */
+    uint32_t context_tokens; /* what the model's file says it was made for */
     uint64_t parameters;
     uint64_t file_bytes;
-    uint64_t packed_bytes;        /* weights in memory, all of them */
+    uint64_t packed_bytes; /* weights in memory, all of them */
     uint64_t packed_kind_bytes[HONE_WEIGHT_KINDS];
     uint64_t weight_bytes_per_token; /* read by one decode step (embedding row aside) */
     uint64_t kv_bytes_per_token;
-    double flops_per_token;       /* 2 x parameters that take part in products */
+    double flops_per_token; /* 2 x parameters that take part in products */
     bool tied;
 } hone_model_facts;
 
-typedef void hone_progress_fn(void *arg, const char *what, double done, double total);
-
-/* path: .gguf or Hugging Face folder. The file is closed again when this returns. progress may be NULL. */
+/* path: .gguf or Hugging Face folder. The file is closed again when this returns. progress may be
+ * NULL. */
 HONE_CHECKED hone_status hone_engine_open(const char *path, const hone_config *config,
                                           hone_progress_fn *progress, void *arg, hone_engine **out);
 void hone_engine_close(hone_engine *e);
@@ -53,8 +52,8 @@ uint32_t hone_session_length(const hone_session *s);
 HONE_CHECKED hone_status hone_session_fork(const hone_session *s, hone_session **out);
 /* Forgets all tokens from position `length` on. */
 void hone_session_truncate(hone_session *s, uint32_t length);
-/* For an empty session: takes over pages of an equal prefix that other sessions left in the cache (with
- * config.prefix_reuse). At most n-1 tokens; *reused of them need not be fed again. */
+/* For an empty session: takes over pages of an equal prefix that other sessions left in the cache
+ * (with config.prefix_reuse). At most n-1 tokens; *reused of them need not be fed again. */
 HONE_CHECKED hone_status hone_session_reuse(hone_session *s, const int32_t *tokens, uint32_t n,
                                             uint32_t *reused);
 
@@ -68,9 +67,10 @@ typedef struct hone_row {
     hone_want want;
 } hone_row;
 
-/* One forward step. The sum of n_tokens is at most config.step_tokens. logits: [wanted][vocab] float32,
- * in the order of the rows; may be NULL if none is wanted. Errors leave every session as it was:
- * DATA (token id outside the vocabulary), LIMIT (context, step_tokens), MEMORY (kv_bytes_max). */
+/* One forward step. The sum of n_tokens is at most config.step_tokens. logits: [wanted][vocab]
+ * float32, in the order of the rows; may be NULL if none is wanted. Errors leave every session as
+ * it was: DATA (token id outside the vocabulary), LIMIT (context, step_tokens), MEMORY
+ * (kv_bytes_max). */
 HONE_CHECKED hone_status hone_engine_step(hone_engine *e, const hone_row *rows, size_t n_rows,
                                           float *logits);
 

@@ -9,12 +9,13 @@
 
 enum { HONE_MAX_DIMS = 4 };
 
-/* A tensor as it stands in a file: row-major, shape[0] the slowest dimension (Hugging Face's order; GGUF's
- * own order is reversed on reading). `data` points into the mapped file and is only ever read. */
+/* A tensor as it stands in a file: row-major, shape[0] the slowest dimension (Hugging Face's order;
+ * GGUF's own order is reversed on reading). `data` points into the mapped file and is only ever
+ * read. */
 typedef struct hone_tensor {
     const char *name;
-    int dtype;        /* hone_dtype */
-    int n_dims;       /* 1..HONE_MAX_DIMS; a scalar has n_dims 1 and shape {1} */
+    int dtype;  /* hone_dtype */
+    int n_dims; /* 1..HONE_MAX_DIMS; a scalar has n_dims 1 and shape {1} */
     uint64_t shape[HONE_MAX_DIMS];
     const uint8_t *data;
     uint64_t bytes;
