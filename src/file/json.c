@@ -1,0 +1,65 @@
+#include "file/internal.h"
+
+#include <pthread.h>
+#include <string.h>
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* hone_malloc is malloc with a counter, so values made before the switch stay freeable. */
+static void use_hone_memory(void)
+{
+    json_set_alloc_funcs(hone_malloc, hone_free);
+}
+
+/*
+ * A pass over the text before jansson sees it: bounds the depth and the number of values, so that a
+ * small hostile file cannot ask for much memory. Syntax is jansson's business.
+ */
+static hone_status bound_json(const char *text, size_t bytes, int depth_max, size_t values_max,
+                              const char *what)
+{
+    size_t values = 1;
+    int depth = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        switch (text[i]) {
+        case '"':
+            for (i++; i < bytes && text[i] != '"'; i++)
+                i += text[i] == '\\';
+            break;
+        case '[':
+        case '{':
+            if (++depth > depth_max)
+                return hone_fail(HONE_FORMAT, "%s is nested deeper than %d levels at byte %zu",
+                                 what, depth_max, i);
+            values++;
+            break;
+        case ']':
+        case '}':
+            depth--;
+            break;
+        case ',':
+            values++;
+            break;
+        default:
+            break;
+        }
+        if (values > values_max)
+            return hone_fail(HONE_LIMIT, "%s has more than %zu values", what, values_max);
+    }
+    return HONE_OK;
+}
+
+hone_status hone_file_parse_json(const char *text, size_t bytes, int depth_max, size_t values_max,
+                                 const char *what, json_t **out)
+{
+    pthread_once(&once, use_hone_memory);
+    *out = NULL;
+    HONE_TRY(bound_json(text, bytes, depth_max, values_max, what));
+    json_error_t error;
+    *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    if (*out)
+        return HONE_OK;
+    if (json_error_code(&error) == json_error_out_of_memory)
+        return hone_fail_memory(bytes, what);
+    return hone_fail(HONE_FORMAT, "%s is no valid JSON: line %d: %s", what, error.line, error.text);
+}
