@@ -1,0 +1,198 @@
+#include "kernel/kernel.h"
+
+#include "kernel/layout.h"
+#include "kernel/table.h"
+
+#include <pthread.h>
+
+static hone_kernels tables[HONE_ISA_COUNT];
+static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
+
+/* Each table is the one below with the set's own slots put over it. */
+static void overlay(void)
+{
+    hone_kernels t = {0};
+    for (int i = 0; i < HONE_ISA_COUNT; i++) {
+        switch ((hone_isa)i) {
+        case HONE_ISA_SCALAR:
+            hone_kernels_scalar(&t);
+            break;
+#if defined(__x86_64__)
+        case HONE_ISA_AVX2:
+            hone_kernels_avx2(&t);
+            break;
+        case HONE_ISA_AVX512:
+            hone_kernels_avx512(&t);
+            break;
+        case HONE_ISA_AVX512_VNNI:
+            hone_kernels_vnni(&t);
+            break;
+        case HONE_ISA_AMX_BF16:
+            hone_kernels_amx(&t);
+            break;
+#endif
+        default: /* AMX-int8: nothing of its own yet */
+            break;
+        }
+        t.isa = (hone_isa)i;
+        tables[i] = t;
+    }
+}
+
+const hone_kernels *hone_kernels_get(hone_isa isa)
+{
+    pthread_once(&tables_once, overlay);
+    return &tables[(unsigned)isa < HONE_ISA_COUNT ? isa : HONE_ISA_SCALAR];
+}
+
+/* ---- activations and products ---------------------------------------------------------------- */
+
+static size_t align64(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+int hone_act_flags(const hone_packed *w)
+{
+    return (w->layout == HONE_LAYOUT_F32 ? HONE_ACT_F32 : 0) | (w->has_min ? HONE_ACT_SUMS : 0);
+}
+
+size_t hone_act_bytes(const hone_kernels *kt, size_t rows, size_t k, int flags)
+{
+    size_t k_pad = (k + 31) / 32 * 32;
+    return align64(rows * k_pad * 4) + (kt->act_bf16 ? align64(rows * k_pad * 2) : 0) +
+           (flags & HONE_ACT_SUMS ? align64(rows * (k_pad / 32) * 4) : 0);
+}
+
+void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, void *mem,
+                   hone_act *act)
+{
+    size_t k_pad = (k + 31) / 32 * 32;
+    uint8_t *at = mem;
+    *act = (hone_act){.rows = rows, .k = k, .k_pad = k_pad, .flags = flags};
+    act->f32 = (float *)(void *)at;
+    at += align64(rows * k_pad * 4);
+    if (kt->act_bf16) {
+        act->bf16 = (uint16_t *)(void *)at;
+        at += align64(rows * k_pad * 2);
+    }
+    if (flags & HONE_ACT_SUMS)
+        act->sums = (float *)(void *)at;
+}
+
+void hone_product(const hone_kernels *kt, const hone_packed *w, const hone_act *a, size_t row0,
+                  size_t row1, size_t panel0, size_t panel1, float *y, size_t ldy,
+                  const float *bias, void *scratch)
+{
+    if (row0 >= row1 || panel0 >= panel1)
+        return;
+    hone_product_few_fn *few = kt->product_few;
+    hone_product_many_fn *many = kt->product_many;
+    (row1 - row0 <= HONE_FEW_ROWS ? few : many)(w, a, row0, row1, panel0, panel1, y, ldy, bias,
+                                                scratch);
+}
+
+size_t hone_product_scratch_bytes(void)
+{
+    return (size_t)512 << 10;
+}
+
+hone_cost hone_product_cost(const hone_packed *w, size_t rows)
+{
+    return (hone_cost){.flops = 2.0 * (double)rows * (double)w->n * (double)w->k,
+                       .bytes = (double)hone_packed_bytes(w) +
+                                4.0 * (double)rows * (double)(w->n + w->k)};
+}
+
+/* ---- keys, values, attention ------------------------------------------------------------------
+ */
+
+const char *hone_kv_format_name(hone_kv_format f)
+{
+    static const char *const names[HONE_KV_COUNT] = {"f32", "bf16", "int8"};
+    return (unsigned)f < HONE_KV_COUNT ? names[f] : "?";
+}
+
+size_t hone_kv_page_bytes(const hone_kv *kv)
+{
+    size_t elements = 64 * (hone_kv_k_pad(kv) + hone_kv_v_pad(kv));
+    return elements * hone_kv_element_bytes(kv) + (kv->format == HONE_KV_I8 ? 128 * 4 : 0);
+}
+
+size_t hone_attn_partial_floats(const hone_kv *kv)
+{
+    return hone_kv_v_pad(kv) + 16;
+}
+
+enum { ATTN_ROWS = 64 }; /* rows that hone_attention carries through the context together */
+
+/* partial of the pieces so far, of the next piece, and what attn_piece wants */
+size_t hone_attn_scratch_bytes(const hone_kv *kv)
+{
+    return align64(2 * ATTN_ROWS * hone_attn_partial_floats(kv) * 4) +
+           hone_attn_piece_scratch_bytes(kv);
+}
+
+size_t hone_attn_piece_scratch_bytes(const hone_kv *kv)
+{
+    size_t k_pad = hone_kv_k_pad(kv), v_pad = hone_kv_v_pad(kv);
+    /* queries, scores and the tile's sums of a block of rows; the tile expanded to float */
+    return ATTN_ROWS * (k_pad * 6 + 64 * 6 + v_pad * 4) + 64 * (k_pad + v_pad) * 4 + 4096;
+}
+
+/* Pieces that rows [row0, row1) see some key of. */
+static void pieces_of(const hone_attn *t, size_t row0, size_t row1, size_t *first, size_t *end)
+{
+    int64_t lo = INT64_MAX, hi = 0;
+    for (size_t token = row0 / t->group; row0 < row1 && token <= (row1 - 1) / t->group; token++) {
+        int64_t b, e;
+        hone_attn_visible(t, token, &b, &e);
+        if (e <= b)
+            continue;
+        lo = b < lo ? b : lo;
+        hi = e > hi ? e : hi;
+    }
+    *first = hi ? (size_t)(lo / HONE_ATTN_PIECE) : 0;
+    *end = hi ? (size_t)((hi + HONE_ATTN_PIECE - 1) / HONE_ATTN_PIECE) : 0;
+}
+
+void hone_attn_pieces(const hone_attn *t, size_t *first, size_t *end)
+{
+    pieces_of(t, 0, t->tokens * t->group, first, end);
+}
+
+void hone_attention(const hone_kernels *kt, const hone_attn *t, size_t row0, size_t row1,
+                    void *scratch)
+{
+    size_t floats = ATTN_ROWS * hone_attn_partial_floats(&t->kv);
+    float *sum = scratch, *next = sum + floats;
+    void *rest = (uint8_t *)scratch + align64(2 * floats * 4);
+    for (size_t r0 = row0; r0 < row1; r0 += ATTN_ROWS) {
+        size_t r1 = row1 - r0 < ATTN_ROWS ? row1 : r0 + ATTN_ROWS, first, end;
+        pieces_of(t, r0, r1, &first, &end);
+        kt->attn_piece(t, r0, r1, first, sum, rest);
+        for (size_t p = first + 1; p < end; p++) {
+            kt->attn_piece(t, r0, r1, p, next, rest);
+            kt->attn_merge(t, r0, r1, sum, next);
+        }
+        kt->attn_finish(t, r0, r1, sum);
+    }
+}
+
+hone_cost hone_attn_cost(const hone_attn *t)
+{
+    double keys = 0, last = 0;
+    for (size_t i = 0; i < t->tokens; i++) {
+        int64_t b, e;
+        hone_attn_visible(t, i, &b, &e);
+        keys += e > b ? (double)(e - b) : 0.0;
+        last = (double)e > last ? (double)e : last;
+    }
+    double dims = (double)(t->kv.k_dim + t->kv.v_dim);
+    double key_bytes =
+        dims * (double)hone_kv_element_bytes(&t->kv) + (t->kv.format == HONE_KV_I8 ? 8.0 : 0.0);
+    double seen = t->window > 0 && last > t->window + (double)t->tokens
+                      ? t->window + (double)t->tokens
+                      : last;
+    return (hone_cost){.flops = 2.0 * keys * (double)t->group * dims, .bytes = seen * key_bytes};
+}

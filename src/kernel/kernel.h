@@ -1,0 +1,209 @@
+/*
+ * kernel - the arithmetic of a step: one table of functions per instruction set.
+ *
+ * hone_kernels_get(isa) gives the table in which every slot holds the strongest implementation that
+ * `isa` and the sets below it have. All sets give the same bits (docs/numerics.md defines them); a
+ * NaN is only promised to be a NaN. So results do not depend on how many rows a call has, how work
+ * is split over threads (by panels of 16 outputs or by rows, never along K), or on the machine.
+ *
+ * Every thread that calls a kernel must be in hone_fp_mode_enter() (flush-to-zero; hw/isa.h).
+ *
+ * Ownership: nothing here allocates or frees; buffers and scratch come from the caller. Scratch,
+ * packed data, activations and pages must be aligned to 64 bytes; scratch belongs to one thread at
+ * a time. Threading: kernels are pure functions of their arguments.
+ */
+#ifndef HONE_KERNEL_KERNEL_H
+#define HONE_KERNEL_KERNEL_H
+
+#include "base/status.h"
+#include "dtype/dtype.h"
+#include "hw/isa.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The version of docs/numerics.md that this room implements. Whatever keeps bits (configurations,
+ * caches, the registry) keeps this number beside them. */
+enum { HONE_NUMERICS_VERSION = 1 };
+
+enum {
+    HONE_PANEL = 16,        /* output columns of a panel */
+    HONE_K_BLOCK = 32,      /* elements along K whose sums E and O are formed together */
+    HONE_KV_PAGE = 64,      /* positions of a page = keys of an attention tile */
+    HONE_ATTN_PIECE = 1024, /* positions of a piece of the context */
+    HONE_FEW_ROWS = 4       /* up to so many rows, hone_product takes product_few */
+};
+
+/* ---- packed weights ------------------------------------------------------------------------- */
+
+typedef enum hone_layout {
+    HONE_LAYOUT_F32,  /* [k_pad][16] float */
+    HONE_LAYOUT_BF16, /* [k_pad/2][16][2] bfloat16 */
+    HONE_LAYOUT_I8,   /* [k_pad][16] int8, scaled by group */
+    HONE_LAYOUT_U4,   /* [k_pad/8][16][2] uint16: nibble i of word (column, parity) = code of
+                         k = 8*j + 2*i + parity; value = table[code], scaled by group */
+    HONE_LAYOUT_COUNT
+} hone_layout;
+
+/* A weight matrix W[n][k] (y = x W^T), packed once. Panel p holds columns 16p..16p+15 of the
+ * result, contiguously: codes, then scales [k/group][16], then mins likewise. Padded columns and
+ * the padded tail of K are zero (of U4: scale and min 0 in padded columns, the activation 0 in the
+ * tail of K). */
+typedef struct hone_packed {
+    hone_layout layout;
+    size_t n, k;
+    size_t k_pad;    /* k rounded up to a multiple of 32 */
+    size_t n_panels; /* ceil(n / 16) */
+    size_t group;    /* elements of K per scale: 32, 64, 128, 256; 0 = one scale per column */
+    int scale_bytes; /* of a scale or min: 2 (float16), 4 (float32), 0 = no scales */
+    bool has_min;
+    float table[16];     /* U4: value of each code */
+    size_t panel_bytes;  /* from one panel to the next, a multiple of 64 */
+    size_t scale_offset; /* within a panel */
+    size_t min_offset;
+    const uint8_t *data; /* n_panels * panel_bytes, 64-byte aligned; set by the owner */
+} hone_packed;
+
+/* The layout that runs a stored format: group-scaled 4-bit codes -> U4, other group-scaled -> I8,
+ * the rest -> BF16; or F32 for everything (decoded) when f32 is true. */
+hone_layout hone_layout_for(hone_dtype t, bool f32);
+
+/* Fills *w (data NULL) for a tensor [n][k] stored as t. The packed size is hone_packed_bytes.
+ * Errors: UNSUPPORTED (t cannot be packed so), LIMIT (size overflow). */
+HONE_CHECKED hone_status hone_packed_plan(hone_layout layout, hone_dtype t, size_t n, size_t k,
+                                          hone_packed *w);
+size_t hone_packed_bytes(const hone_packed *w);
+
+/* Packs panels [panel0, panel1) from src = W[n][k] stored row by row as t, into dst, the start of
+ * the whole packed matrix. Panels are independent: spread them over threads. */
+void hone_pack_panels(const hone_packed *w, hone_dtype t, const void *src, size_t panel0,
+                      size_t panel1, uint8_t *dst);
+
+/* Row `row` of W as floats, out[k]: the embedding of a token from a tied table. Scaled layouts:
+ * fma(scale, code, min). */
+void hone_unpack_row(const hone_packed *w, size_t row, float *out);
+
+const char *hone_layout_name(hone_layout layout); /* "bf16", "int8"... */
+
+/* ---- activations ---------------------------------------------------------------------------- */
+
+enum {
+    HONE_ACT_F32 = 1, /* keep float32 (for F32 layouts); otherwise rounded to bfloat16 */
+    HONE_ACT_SUMS = 2 /* with the sums that weights with a minimum need */
+};
+
+typedef struct hone_act {
+    size_t rows, k, k_pad;
+    int flags;
+    float *f32;     /* [rows][k_pad], rounded unless HONE_ACT_F32; zero in the tail */
+    uint16_t *bf16; /* [rows][k_pad], or NULL if the table does not want it */
+    float *sums;    /* [rows][k_pad/32]: E + O of each block with weights 1; NULL without SUMS */
+} hone_act;
+
+typedef struct hone_kernels hone_kernels;
+
+/* The flags that products with w need. One act may serve several weights: or their flags, but F32
+ * layouts never share one with others. */
+int hone_act_flags(const hone_packed *w);
+size_t hone_act_bytes(const hone_kernels *kt, size_t rows, size_t k, int flags);
+/* Lays *act out in mem (hone_act_bytes, 64-byte aligned). Then kt->act_pack(act, x, ldx, row0,
+ * row1) fills rows [row0, row1) from x[row][0..k), row r at x + r * ldx. */
+void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, void *mem,
+                   hone_act *act);
+
+/* ---- products ------------------------------------------------------------------------------- */
+
+/* y[r * ldy + c] = sum over k of act[r][k] * W[c][k] (+ bias[c]) for rows [row0, row1) and the
+ * columns of panels [panel0, panel1) that are < n; y is the start of the whole result, bias[n] may
+ * be NULL. */
+void hone_product(const hone_kernels *kt, const hone_packed *w, const hone_act *a, size_t row0,
+                  size_t row1, size_t panel0, size_t panel1, float *y, size_t ldy,
+                  const float *bias, void *scratch);
+/* Scratch of one thread for any product. */
+size_t hone_product_scratch_bytes(void);
+
+/* What a call needs at least, for spans. */
+typedef struct hone_cost {
+    double flops, bytes;
+} hone_cost;
+hone_cost hone_product_cost(const hone_packed *w, size_t rows);
+
+/* ---- keys and values ------------------------------------------------------------------------ */
+
+typedef enum hone_kv_format { HONE_KV_F32, HONE_KV_BF16, HONE_KV_I8, HONE_KV_COUNT } hone_kv_format;
+
+/* A page holds 64 positions, at absolute multiples of 64, of one layer and one KV head. Keys: 4
+ * panels of 16 keys along the head, each in the panel order of the weights (F32, BF16, I8); values:
+ * panels of 16 dimensions along the 64 keys; I8: then one float scale per key, 64, and one per
+ * value, 64. A page must be zeroed before its first use. */
+typedef struct hone_kv {
+    hone_kv_format format;
+    size_t k_dim, v_dim; /* of one head; at most HONE_HEAD_MAX */
+} hone_kv;
+
+enum { HONE_HEAD_MAX = 512 };
+
+const char *hone_kv_format_name(hone_kv_format f); /* "f32", "bf16", "int8" */
+size_t hone_kv_page_bytes(const hone_kv *kv);      /* a multiple of 64 */
+/* kt->kv_write(kv, page, slot 0..63, k[k_dim], v[v_dim]) */
+
+/* ---- attention ------------------------------------------------------------------------------ */
+
+/* The query heads that share one KV head, of some consecutive tokens of one sequence. Row r is head
+ * r % group of token r / group: its query starts at q + (r / group) * ldq + (r % group) * k_dim,
+ * its output at out + (r / group) * ldo + (r % group) * v_dim. */
+typedef struct hone_attn {
+    hone_kv kv;
+    size_t tokens, group;
+    const float *q;
+    size_t ldq;
+    const int32_t *last; /* [tokens]: last position that the token sees; -1 = none (output zero) */
+    int32_t window;      /* the token sees (last - window, last]; 0 = all */
+    float scale;         /* of the scores, 1/sqrt(k_dim) */
+    float softcap;       /* reserved: must be 0 */
+    const void *const *pages; /* [last / 64]: page of positions 64 i...; unseen ones may be NULL */
+    float *out;
+    size_t ldo;
+} hone_attn;
+
+/* The whole attention of rows [row0, row1) of tokens * group. */
+void hone_attention(const hone_kernels *kt, const hone_attn *t, size_t row0, size_t row1,
+                    void *scratch);
+size_t hone_attn_scratch_bytes(const hone_kv *kv);
+
+/* The same in pieces of 1024 positions that threads can share: kt->attn_piece for every piece in
+ * [*first, *end) into a partial result of its own, then, in the order of the pieces, kt->attn_merge
+ * of pieces first+1... into the first's, then kt->attn_finish. The bits are those of
+ * hone_attention. A partial result is [row - row0][hone_attn_partial_floats]; *first == *end if no
+ * row sees a key. attn_piece's scratch: hone_attn_piece_scratch_bytes. */
+void hone_attn_pieces(const hone_attn *t, size_t *first, size_t *end);
+size_t hone_attn_piece_scratch_bytes(const hone_kv *kv);
+size_t
+hone_attn_partial_floats(const hone_kv *kv); /* per row: v_dim padded to 16, then m, l; pad */
+hone_cost hone_attn_cost(const hone_attn *t);
+
+/* ---- the table ------------------------------------------------------------------------------ */
+
+#define X(ret, name, args, text) typedef ret hone_##name##_fn args;
+#include "kernel/kernels.def"
+#undef X
+
+/* Semantics beyond the names in kernels.def:
+ * rmsnorm   x[rows][n] at ldx, y likewise (may be x); weight[n] or NULL (= ones).
+ * rope      x[heads][head_dim]; cos, sin [rot_dim / 2]; pairs (i, i + rot_dim/2), or (2i, 2i+1) if
+ *           interleaved; the rest of the head stays.
+ * silu_mul  y may be a or b. exp_sum: y may be x. max of n = 0 is -inf.
+ * argmax    NaNs are never chosen; 0 if there is nothing else. */
+struct hone_kernels {
+    hone_isa isa;
+    bool act_bf16; /* act_pack also writes bf16 rows (for tiles) */
+#define X(ret, name, args, text) hone_##name##_fn *name;
+#include "kernel/kernels.def"
+#undef X
+};
+
+/* The table of `isa` over the weaker ones. isa must be supported. Never NULL. */
+const hone_kernels *hone_kernels_get(hone_isa isa);
+
+#endif

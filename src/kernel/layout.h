@@ -1,0 +1,180 @@
+/* layout - where each element of a packed matrix or page lies; small readers of one element. For
+ * the packers, the scalar kernels and tests: fast kernels walk the same layouts with vectors. */
+#ifndef HONE_KERNEL_LAYOUT_H
+#define HONE_KERNEL_LAYOUT_H
+
+#include "dtype/half.h"
+#include "kernel/kernel.h"
+
+/* Index of (k, column) within the codes of a panel: of elements, for U4 of nibbles. */
+static inline size_t hone_packed_index(hone_layout layout, size_t k, size_t c)
+{
+    switch (layout) {
+    case HONE_LAYOUT_BF16:
+        return k / 2 * 32 + c * 2 + k % 2;
+    case HONE_LAYOUT_U4: /* word (c, parity) of unit k/8, nibble (k % 8) / 2 */
+        return (k / 8 * 32 + c * 2 + k % 2) * 4 + k % 8 / 2;
+    default:
+        return k * 16 + c;
+    }
+}
+
+/* The number that multiplies the activation: the weight, or its unscaled code. */
+static inline float hone_packed_code(const hone_packed *w, const uint8_t *panel, size_t k, size_t c)
+{
+    size_t i = hone_packed_index(w->layout, k, c);
+    uint16_t h;
+    float f;
+    switch (w->layout) {
+    case HONE_LAYOUT_F32:
+        memcpy(&f, panel + 4 * i, 4);
+        return f;
+    case HONE_LAYOUT_BF16:
+        memcpy(&h, panel + 2 * i, 2);
+        return hone_bf16_to_f32(h);
+    case HONE_LAYOUT_I8:
+        return (float)(int8_t)panel[i];
+    default:
+        memcpy(&h, panel + i / 4 * 2, 2);
+        return w->table[(h >> (4 * (i % 4))) & 15];
+    }
+}
+
+static inline float hone_packed_scale_at(const hone_packed *w, const uint8_t *at, size_t g,
+                                         size_t c)
+{
+    uint16_t h;
+    float f;
+    if (w->scale_bytes == 2) {
+        memcpy(&h, at + 2 * (g * 16 + c), 2);
+        return hone_f16_to_f32(h);
+    }
+    memcpy(&f, at + 4 * (g * 16 + c), 4);
+    return f;
+}
+
+static inline float hone_packed_scale(const hone_packed *w, const uint8_t *panel, size_t g,
+                                      size_t c)
+{
+    return hone_packed_scale_at(w, panel + w->scale_offset, g, c);
+}
+
+static inline float hone_packed_min(const hone_packed *w, const uint8_t *panel, size_t g, size_t c)
+{
+    return hone_packed_scale_at(w, panel + w->min_offset, g, c);
+}
+
+/* ---- pages: K panels, V panels, then (I8) 64 key scales and 64 value scales ------------------ */
+
+static inline size_t hone_kv_k_pad(const hone_kv *kv)
+{
+    return (kv->k_dim + 31) / 32 * 32;
+}
+
+static inline size_t hone_kv_v_pad(const hone_kv *kv)
+{
+    return (kv->v_dim + 15) / 16 * 16;
+}
+
+static inline size_t hone_kv_element_bytes(const hone_kv *kv)
+{
+    return kv->format == HONE_KV_F32 ? 4 : kv->format == HONE_KV_BF16 ? 2 : 1;
+}
+
+static inline hone_layout hone_kv_layout(const hone_kv *kv)
+{
+    return kv->format == HONE_KV_F32    ? HONE_LAYOUT_F32
+           : kv->format == HONE_KV_BF16 ? HONE_LAYOUT_BF16
+                                        : HONE_LAYOUT_I8;
+}
+
+/* Index of an element in the page: key `slot` along dimension d, and value `slot`. */
+static inline size_t hone_kv_k_index(const hone_kv *kv, size_t slot, size_t d)
+{
+    return slot / 16 * 16 * hone_kv_k_pad(kv) + hone_packed_index(hone_kv_layout(kv), d, slot % 16);
+}
+
+static inline size_t hone_kv_v_index(const hone_kv *kv, size_t slot, size_t d)
+{
+    return 64 * hone_kv_k_pad(kv) + d / 16 * 16 * 64 +
+           hone_packed_index(hone_kv_layout(kv), slot, d % 16);
+}
+
+static inline float *hone_kv_scales(const hone_kv *kv, void *page)
+{
+    return (float *)(void *)((uint8_t *)page + 64 * (hone_kv_k_pad(kv) + hone_kv_v_pad(kv)));
+}
+
+/* Scale of one key or value in int8: largest magnitude / 127 (0 if that is zero). A NaN or infinity
+ * gives a NaN scale, so that it is not lost. */
+static inline float hone_kv_scale_of(const float *x, size_t n)
+{
+    float top = 0.0f;
+    for (size_t i = 0; i < n; i++) {
+        float a = __builtin_fabsf(x[i]);
+        if (!(a <= 3.402823466e38f))
+            return __builtin_nanf("");
+        top = a > top ? a : top;
+    }
+    return top / 127.0f;
+}
+
+/* The code of x: x / scale rounded to nearest even, within +-127. */
+static inline int8_t hone_kv_code_of(float x, float scale)
+{
+    if (!(scale > 0.0f))
+        return 0;
+    float q = x / scale;
+    q = q > 127.0f ? 127.0f : q < -127.0f ? -127.0f : q;
+    return (int8_t)(int)((q + 12582912.0f) - 12582912.0f);
+}
+
+static inline void hone_kv_put(const hone_kv *kv, void *page, size_t index, float x, float scale)
+{
+    uint8_t *at = (uint8_t *)page + index * hone_kv_element_bytes(kv);
+    uint16_t h = hone_f32_to_bf16(x);
+    int8_t c = kv->format == HONE_KV_I8 ? hone_kv_code_of(x, scale) : 0;
+    if (kv->format == HONE_KV_F32)
+        memcpy(at, &x, 4);
+    else if (kv->format == HONE_KV_BF16)
+        memcpy(at, &h, 2);
+    else
+        memcpy(at, &c, 1);
+}
+
+static inline float hone_kv_get(const hone_kv *kv, const void *page, size_t index)
+{
+    const uint8_t *at = (const uint8_t *)page + index * hone_kv_element_bytes(kv);
+    uint16_t h;
+    float f;
+    if (kv->format == HONE_KV_I8)
+        return (float)(int8_t)*at;
+    if (kv->format == HONE_KV_BF16) {
+        memcpy(&h, at, 2);
+        return hone_bf16_to_f32(h);
+    }
+    memcpy(&f, at, 4);
+    return f;
+}
+
+/* ---- attention ------------------------------------------------------------------------------ */
+
+/* Positions [*begin, *end) that token sees. */
+static inline void hone_attn_visible(const hone_attn *t, size_t token, int64_t *begin, int64_t *end)
+{
+    *end = (int64_t)t->last[token] + 1;
+    *begin = t->window > 0 && *end > t->window ? *end - t->window : 0;
+}
+
+/* Query row r, rounded as the format asks, padded with zeros to the padded head. */
+static inline void hone_attn_load_q(const hone_attn *t, size_t r, float *to)
+{
+    const float *q = t->q + r / t->group * t->ldq + r % t->group * t->kv.k_dim;
+    size_t pad = hone_kv_k_pad(&t->kv);
+    for (size_t d = 0; d < pad; d++) {
+        float v = d < t->kv.k_dim ? q[d] : 0.0f;
+        to[d] = t->kv.format == HONE_KV_F32 ? v : hone_bf16_to_f32(hone_f32_to_bf16(v));
+    }
+}
+
+#endif
