@@ -74,7 +74,7 @@ char *hone_strdup(const char *s)
     return hone_strndup(s, strlen(s));
 }
 
-hone_status hone_fail_memory(size_t bytes, const char *what)
+hone_status hone_fail_memory_(size_t bytes, const char *what)
 {
     return hone_fail(HONE_MEMORY, "out of memory: %zu bytes for %s", bytes, what);
 }

@@ -30,7 +30,8 @@ void *hone_alloc_big(size_t bytes);
 void hone_free_big(void *p, size_t bytes);
 
 /* "out of memory (<bytes> bytes for <what>)" as a HONE_MEMORY failure. */
-hone_status hone_fail_memory(size_t bytes, const char *what);
+hone_status hone_fail_memory_(size_t bytes, const char *what);
+#define hone_fail_memory(bytes, what) hone_failed_(hone_fail_memory_(bytes, what))
 
 /* Tests: the n-th allocation from now (0 = the next) and every later one fails; negative = none
  * fail. */

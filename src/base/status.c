@@ -41,7 +41,7 @@ const char *hone_error(void)
     return message;
 }
 
-hone_status hone_fail(hone_status s, const char *fmt, ...)
+hone_status hone_fail_(hone_status s, const char *fmt, ...)
 {
     char text[sizeof message];
     va_list ap;
@@ -73,7 +73,7 @@ static hone_status status_of_errno(int err)
     }
 }
 
-hone_status hone_fail_errno(int err, const char *fmt, ...)
+hone_status hone_fail_errno_(int err, const char *fmt, ...)
 {
     char text[sizeof message];
     va_list ap;
@@ -85,7 +85,7 @@ hone_status hone_fail_errno(int err, const char *fmt, ...)
     return hone_fail(status_of_errno(err), "%.800s: %s", text, w);
 }
 
-hone_status hone_fail_in(hone_status s, const char *fmt, ...)
+hone_status hone_fail_in_(hone_status s, const char *fmt, ...)
 {
     char text[512], rest[sizeof message];
     va_list ap;

@@ -50,16 +50,26 @@ int hone_status_exit_code(hone_status s);
  */
 const char *hone_error(void);
 
-/* Sets the message and returns s, so that `return hone_fail(...)` reads well. At most 1023 bytes.
- */
-hone_status hone_fail(hone_status s, const char *fmt, ...) HONE_PRINTF(2, 3);
+/* Tells the compiler (which warns of variables that a failed call left unset) that a failure is one. */
+static inline hone_status hone_failed_(hone_status s)
+{
+    return s == HONE_OK ? HONE_INTERNAL : s;
+}
+hone_status hone_fail_(hone_status s, const char *fmt, ...) HONE_PRINTF(2, 3);
+hone_status hone_fail_errno_(int err, const char *fmt, ...) HONE_PRINTF(2, 3);
+hone_status hone_fail_in_(hone_status s, const char *fmt, ...) HONE_PRINTF(2, 3);
 
-/* As hone_fail for errno `err`: appends strerror and picks the status that fits (NOT_FOUND,
+/* hone_fail(status, format, ...): sets the message and returns the status, so that `return hone_fail(...)`
+ * reads well. At most 1023 bytes. */
+#define hone_fail(...) hone_failed_(hone_fail_(__VA_ARGS__))
+
+/* hone_fail_errno(errno, format, ...): appends strerror and picks the status that fits (NOT_FOUND,
  * PERMISSION, MEMORY, DISK, IO). */
-hone_status hone_fail_errno(int err, const char *fmt, ...) HONE_PRINTF(2, 3);
+#define hone_fail_errno(...) hone_failed_(hone_fail_errno_(__VA_ARGS__))
 
-/* Puts "<context>: " before the current message, e.g. the file's name. Returns s. */
-hone_status hone_fail_in(hone_status s, const char *fmt, ...) HONE_PRINTF(2, 3);
+/* hone_fail_in(status, format, ...): puts "<context>: " before the current message, e.g. the file's name.
+ * Returns the status. */
+#define hone_fail_in(...) hone_failed_(hone_fail_in_(__VA_ARGS__))
 
 /* Forwards a failure to the caller. */
 #define HONE_TRY(call)                                                                             \

@@ -66,7 +66,7 @@ static void slot_name(const char *pattern, uint32_t layer, char *out, size_t n)
         snprintf(out, n, "%.*s%u%s", (int)(at - pattern), pattern, layer, at + 2);
 }
 
-/* Takes `bytes` of the model's buffer; the address is known once the buffer is (rebase). */
+/* Takes `bytes` of the model's buffer; the address is known once the buffer is. */
 static size_t reserve(loader *l, size_t bytes)
 {
     size_t at = l->bytes;
@@ -196,7 +196,6 @@ static hone_status add_vector(loader *l, const char *pattern, uint32_t layer, si
         return HONE_OK;
     HONE_TRY(hone_file_need_tensor(l->file, name, 1, (uint64_t[]){n}, &t));
     size_t at = reserve(l, n * sizeof(float));
-    *out = (const float *)(uintptr_t)(at + 1); /* rebase() turns it into an address */
     l->model->parameters += n;
     if (!l->model->memory)
         return HONE_OK;

@@ -1,0 +1,248 @@
+#include "engine/engine.h"
+
+#include "base/mem.h"
+#include "cache/pages.h"
+#include "engine/session.h"
+#include "hw/isa.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { DEFAULT_STEP_TOKENS = 512 };
+
+static void worker_start(void)
+{
+    hone_fp_mode_enter();
+}
+
+/* Puts numbers where the configuration says "default". */
+static hone_status resolve(hone_config *c, const hone_model *m, hone_isa isa, int threads)
+{
+    c->isa = (int)isa;
+    c->threads = threads;
+    if (c->context_tokens == 0)
+        c->context_tokens = m->hp.context_tokens;
+    if (c->step_tokens == 0)
+        c->step_tokens = DEFAULT_STEP_TOKENS;
+    if (c->step_tokens > 1 << 16)
+        return hone_fail(HONE_USAGE, "step_tokens %u: give 1 to 65536", c->step_tokens);
+    return HONE_OK;
+}
+
+/* The bound on KV memory when none is given: half of the machine's memory. Pages are only touched
+ * when used. */
+static uint64_t default_kv_bytes(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGE_SIZE);
+    return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size / 2 : (uint64_t)1 << 30;
+}
+
+static hone_status open_pages(hone_engine *e)
+{
+    size_t bytes = hone_forward_page_bytes(e->model, (hone_kv_format)e->config.kv_format);
+    uint64_t need =
+        (e->config.context_tokens + (uint64_t)HONE_PAGE_POSITIONS - 1) / HONE_PAGE_POSITIONS;
+    uint64_t bound = e->config.kv_bytes_max;
+    uint64_t count = (bound ? bound : default_kv_bytes()) / bytes;
+    if (bound == 0 && count > need * 64)
+        count = need * 64; /* 64 sessions of full length are enough without being asked */
+    if (count == 0)
+        return hone_fail(HONE_MEMORY,
+                         "kv_bytes_max %llu is less than one page of %d positions, which takes %zu "
+                         "bytes in this model",
+                         (unsigned long long)bound, HONE_PAGE_POSITIONS, bytes);
+    if (count > INT32_MAX / 2)
+        count = INT32_MAX / 2;
+    HONE_TRY(hone_pages_open(bytes, (uint32_t)count, &e->pages));
+    e->config.kv_bytes_max = count * bytes;
+    return HONE_OK;
+}
+
+static void state_facts(hone_engine *e, uint64_t file_bytes)
+{
+    const hone_model *m = e->model;
+    const hone_hparams *h = &m->hp;
+    hone_model_facts *f = &e->facts;
+    strncpy(f->arch, m->arch->name, sizeof f->arch - 1);
+    f->layers = h->layers;
+    f->hidden = h->hidden;
+    f->heads = h->heads;
+    f->kv_heads = h->kv_heads;
+    f->head_dim = h->head_dim;
+    f->ffn = h->ffn;
+    f->vocab = h->vocab;
+    f->context_tokens = h->context_tokens;
+    f->parameters = m->parameters;
+    f->file_bytes = file_bytes;
+    f->packed_bytes = m->packed_bytes;
+    memcpy(f->packed_kind_bytes, m->kind_bytes, sizeof f->packed_kind_bytes);
+    f->tied = h->tied;
+    f->weight_bytes_per_token =
+        m->packed_bytes - (h->tied ? 0 : hone_packed_bytes(&m->embedding.w));
+    f->kv_bytes_per_token = hone_pages_page_bytes(e->pages) / HONE_PAGE_POSITIONS;
+    f->flops_per_token =
+        2 * (double)(m->parameters - (h->tied ? 0 : (uint64_t)h->vocab * h->hidden));
+}
+
+static hone_status load_model(hone_engine *e, const char *path, hone_progress_fn *progress,
+                              void *arg)
+{
+    hone_file *f;
+    HONE_TRY(hone_file_open(path, &f));
+    hone_model_options o = {.f32 = e->config.compute == HONE_COMPUTE_F32};
+    memcpy(o.weight_dtype, e->config.weight_dtype, sizeof o.weight_dtype);
+    hone_status s = hone_model_load(f, &o, e->pool, progress, arg, &e->model);
+    e->facts.file_bytes = hone_file_bytes(f);
+    hone_file_close(f);
+    return s;
+}
+
+static hone_status open_parts(hone_engine *e, const char *path, hone_progress_fn *progress,
+                              void *arg)
+{
+    hone_isa isa;
+    hone_config *c = &e->config;
+    HONE_TRY(hone_isa_pick(c->isa == HONE_ISA_BEST ? NULL : hone_isa_name((hone_isa)c->isa), &isa));
+    e->kt = hone_kernels_get(isa);
+    HONE_TRY(hone_pool_open(c->threads, worker_start, &e->pool));
+    HONE_TRY(load_model(e, path, progress, arg));
+    HONE_TRY(resolve(c, e->model, isa, hone_pool_threads(e->pool)));
+    HONE_TRY(hone_forward_open(e->model, e->kt, e->pool, (hone_kv_format)c->kv_format,
+                               c->step_tokens, c->context_tokens, &e->forward));
+    HONE_TRY(open_pages(e));
+    size_t step = c->step_tokens;
+    e->sequences = hone_calloc(step, sizeof *e->sequences);
+    e->tokens = hone_calloc(step, sizeof *e->tokens);
+    e->wanted = hone_calloc(step, sizeof *e->wanted);
+    if (!e->sequences || !e->tokens || !e->wanted)
+        return hone_fail_memory(step * sizeof *e->sequences, "a step's rows");
+    state_facts(e, e->facts.file_bytes);
+    return HONE_OK;
+}
+
+hone_status hone_engine_open(const char *path, const hone_config *config,
+                             hone_progress_fn *progress, void *arg, hone_engine **out)
+{
+    *out = NULL;
+    hone_engine *e = hone_calloc(1, sizeof *e);
+    if (!e)
+        return hone_fail_memory(sizeof *e, "an engine");
+    e->config = *config;
+    hone_status s = open_parts(e, path, progress, arg);
+    if (s == HONE_OK)
+        *out = e;
+    else
+        hone_engine_close(e);
+    return s;
+}
+
+void hone_engine_close(hone_engine *e)
+{
+    if (!e)
+        return;
+    hone_free(e->sequences);
+    hone_free(e->tokens);
+    hone_free(e->wanted);
+    hone_pages_close(e->pages);
+    hone_forward_close(e->forward);
+    hone_model_free(e->model);
+    hone_pool_close(e->pool);
+    hone_free(e);
+}
+
+const hone_model_facts *hone_engine_facts(const hone_engine *e)
+{
+    return &e->facts;
+}
+
+const hone_config *hone_engine_config(const hone_engine *e)
+{
+    return &e->config;
+}
+
+void hone_engine_record(hone_engine *e, hone_spans *spans)
+{
+    e->forward->spans = spans;
+}
+
+void hone_engine_kv_usage(const hone_engine *e, uint64_t *used_bytes, uint64_t *max_bytes)
+{
+    *used_bytes = (uint64_t)hone_pages_held(e->pages) * hone_pages_page_bytes(e->pages);
+    *max_bytes = (uint64_t)hone_pages_count(e->pages) * hone_pages_page_bytes(e->pages);
+}
+
+/* ---- the step ------------------------------------------------------------------------------- */
+
+static hone_status check_row(const hone_engine *e, const hone_row *r, size_t i)
+{
+    const hone_session *s = r->session;
+    if (r->n_tokens == 0)
+        return hone_fail(HONE_USAGE, "row %zu of the batch has no tokens", i);
+    if (r->n_tokens > e->config.context_tokens ||
+        s->length > e->config.context_tokens - r->n_tokens)
+        return hone_fail(HONE_LIMIT,
+                         "%u tokens after %u exceed the context of %u; shorten the text or raise "
+                         "the context",
+                         r->n_tokens, s->length, e->config.context_tokens);
+    for (uint32_t t = 0; t < r->n_tokens; t++)
+        if (r->tokens[t] < 0 || (uint32_t)r->tokens[t] >= e->model->hp.vocab)
+            return hone_fail(HONE_DATA, "token %d is outside the vocabulary of %u", r->tokens[t],
+                             e->model->hp.vocab);
+    return HONE_OK;
+}
+
+/* Lays the rows out one after the other; the sessions have their pages already. */
+static void gather(hone_engine *e, const hone_row *rows, size_t n_rows, hone_batch *b)
+{
+    *b = (hone_batch){.tokens = e->tokens, .sequences = e->sequences, .wanted = e->wanted};
+    uint32_t wanted = 0;
+    for (size_t i = 0; i < n_rows; i++) {
+        const hone_row *r = &rows[i];
+        e->sequences[i] = (hone_sequence){.first_row = b->rows,
+                                          .n_rows = r->n_tokens,
+                                          .first_position = r->session->length,
+                                          .pages = r->session->addresses};
+        memcpy(e->tokens + b->rows, r->tokens, r->n_tokens * sizeof *r->tokens);
+        if (r->want == HONE_WANT_ALL)
+            for (uint32_t t = 0; t < r->n_tokens; t++)
+                e->wanted[wanted++] = b->rows + t;
+        else if (r->want == HONE_WANT_LAST)
+            e->wanted[wanted++] = b->rows + r->n_tokens - 1;
+        b->rows += r->n_tokens;
+    }
+    b->n_sequences = (uint32_t)n_rows;
+    b->n_wanted = wanted;
+}
+
+hone_status hone_engine_step(hone_engine *e, const hone_row *rows, size_t n_rows, float *logits)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < n_rows; i++) {
+        HONE_TRY(check_row(e, &rows[i], i));
+        total += rows[i].n_tokens;
+        if (total > e->config.step_tokens)
+            return hone_fail(HONE_LIMIT, "a step of more than %u tokens (step_tokens)",
+                             e->config.step_tokens);
+        for (size_t j = 0; j < i; j++)
+            if (rows[j].session == rows[i].session)
+                return hone_fail(HONE_USAGE, "rows %zu and %zu are of one session", j, i);
+    }
+    if (n_rows == 0)
+        return HONE_OK;
+    for (size_t i = 0; i < n_rows; i++) {
+        hone_status s = hone_session_reserve(rows[i].session, rows[i].n_tokens);
+        if (s != HONE_OK) {
+            for (size_t j = 0; j <= i; j++)
+                hone_session_unreserve(rows[j].session);
+            return s;
+        }
+    }
+    hone_batch b;
+    gather(e, rows, n_rows, &b);
+    unsigned mode = hone_fp_mode_enter();
+    hone_forward_run(e->forward, &b, logits);
+    hone_fp_mode_leave(mode);
+    for (size_t i = 0; i < n_rows; i++)
+        hone_session_commit(rows[i].session, rows[i].tokens, rows[i].n_tokens);
+    return HONE_OK;
+}

@@ -1,0 +1,41 @@
+/*
+ * session - the engine's own view of a session: tokens and page table. Not for other rooms.
+ *
+ * A step reserves pages before it runs and commits tokens after; between the two, pages beyond
+ * `length` are already in the table. unreserve drops them again.
+ */
+#ifndef HONE_ENGINE_SESSION_H
+#define HONE_ENGINE_SESSION_H
+
+#include "cache/pages.h"
+#include "engine/engine.h"
+#include "model/forward.h"
+
+struct hone_engine {
+    hone_config config;
+    hone_model_facts facts;
+    const hone_kernels *kt;
+    hone_pool *pool;
+    hone_model *model;
+    hone_forward *forward;
+    hone_pages *pages;
+    hone_sequence *sequences; /* [step_tokens], of the running step; so are the next two */
+    int32_t *tokens;
+    uint32_t *wanted;
+};
+
+struct hone_session {
+    hone_engine *engine;
+    uint32_t length, n_pages;
+    int32_t *tokens;  /* [context_tokens] */
+    int32_t *pages;   /* [max_pages] */
+    void **addresses; /* [max_pages] where each page lies */
+};
+
+/* Pages for n more tokens, the first of them written to only by this session. On failure the caller
+ * calls hone_session_unreserve. */
+HONE_CHECKED hone_status hone_session_reserve(hone_session *s, uint32_t n);
+void hone_session_unreserve(hone_session *s);
+void hone_session_commit(hone_session *s, const int32_t *tokens, uint32_t n);
+
+#endif
