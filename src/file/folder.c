@@ -81,8 +81,8 @@ static hone_status list_shards(json_t *weights, const char ***out, size_t *count
 
 static hone_status read_shards(hone_file *f, const char *dir, json_t *weights)
 {
-    const char **names;
-    size_t count;
+    const char **names = NULL;
+    size_t count = 0;
     HONE_TRY(list_shards(weights, &names, &count));
     hone_status s = HONE_OK;
     for (size_t i = 0; s == HONE_OK && i < count; i++) {

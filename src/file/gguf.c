@@ -29,7 +29,7 @@ static hone_status take(cursor *c, uint64_t n, const char *what, const uint8_t *
 
 static hone_status take_u32(cursor *c, const char *what, uint32_t *out)
 {
-    const uint8_t *p;
+    const uint8_t *p = NULL;
     HONE_TRY(take(c, 4, what, &p));
     memcpy(out, p, 4);
     return HONE_OK;
@@ -37,7 +37,7 @@ static hone_status take_u32(cursor *c, const char *what, uint32_t *out)
 
 static hone_status take_u64(cursor *c, const char *what, uint64_t *out)
 {
-    const uint8_t *p;
+    const uint8_t *p = NULL;
     HONE_TRY(take(c, 8, what, &p));
     memcpy(out, p, 8);
     return HONE_OK;
@@ -45,8 +45,8 @@ static hone_status take_u64(cursor *c, const char *what, uint64_t *out)
 
 static hone_status take_string(cursor *c, const char *what, const char **s, size_t *n)
 {
-    uint64_t length;
-    const uint8_t *p;
+    uint64_t length = 0;
+    const uint8_t *p = NULL;
     HONE_TRY(take_u64(c, what, &length));
     HONE_TRY(take(c, length, what, &p));
     *s = (const char *)p;
@@ -63,7 +63,7 @@ static hone_status take_string_array(hone_file *f, cursor *c, hone_array *a)
         return hone_fail_memory((size_t)a->count * sizeof *start, "an array of strings");
     size_t base = c->at;
     for (uint64_t i = 0; i < a->count; i++) {
-        const char *s;
+        const char *s = NULL;
         size_t n;
         start[i] = c->at - base;
         HONE_TRY(take_string(c, "an array of strings", &s, &n));
@@ -74,7 +74,7 @@ static hone_status take_string_array(hone_file *f, cursor *c, hone_array *a)
 
 static hone_status take_array(hone_file *f, cursor *c, hone_meta *m)
 {
-    uint32_t stored;
+    uint32_t stored = 0;
     hone_array *a = &m->array;
     HONE_TRY(take_u32(c, "an array", &stored));
     HONE_TRY(take_u64(c, "an array", &a->count));
@@ -88,7 +88,7 @@ static hone_status take_array(hone_file *f, cursor *c, hone_meta *m)
     if (stored == GGUF_STRING)
         return take_string_array(f, c, a);
     size_t width = hone_gguf_scalar_bytes(stored), bytes;
-    const uint8_t *p;
+    const uint8_t *p = NULL;
     if (hone_mul_overflow(a->count, width, &bytes))
         return truncated(c, UINT64_MAX, "an array");
     HONE_TRY(take(c, bytes, "an array", &p));
@@ -102,9 +102,9 @@ static hone_status take_array(hone_file *f, cursor *c, hone_meta *m)
 static hone_status take_value(hone_file *f, cursor *c, hone_meta *m)
 {
     size_t begin = c->at;
-    const uint8_t *p;
+    const uint8_t *p = NULL;
     if (m->stored == GGUF_STRING) {
-        const char *s;
+        const char *s = NULL;
         size_t n;
         HONE_TRY(take_string(c, "a string", &s, &n));
         if (!hone_file_is_utf8(s, n))
@@ -124,9 +124,9 @@ static hone_status take_value(hone_file *f, cursor *c, hone_meta *m)
 
 static hone_status take_meta(hone_file *f, cursor *c)
 {
-    const char *key;
-    size_t n;
-    uint32_t type;
+    const char *key = NULL;
+    size_t n = 0;
+    uint32_t type = 0;
     hone_meta m = {0};
     HONE_TRY(take_string(c, "a metadata key", &key, &n));
     HONE_TRY(hone_file_check_name(key, n, HONE_KEY_MAX, "metadata key"));
@@ -144,7 +144,7 @@ static hone_status take_meta(hone_file *f, cursor *c)
 
 static hone_status take_dtype(cursor *c, hone_tensor *t)
 {
-    uint32_t id;
+    uint32_t id = 0;
     hone_dtype dtype;
     HONE_TRY(take_u32(c, "a tensor's description", &id));
     if (!hone_dtype_by_ggml(id, &dtype)) {
@@ -164,9 +164,9 @@ static hone_status take_dtype(cursor *c, hone_tensor *t)
 /* Reads one tensor's description; *offset is relative to the data. */
 static hone_status take_tensor(hone_file *f, cursor *c, hone_tensor *t, uint64_t *offset)
 {
-    const char *name, *const what = "a tensor's description";
-    size_t n;
-    uint32_t n_dims;
+    const char *name = NULL, *const what = "a tensor's description";
+    size_t n = 0;
+    uint32_t n_dims = 0;
     *t = (hone_tensor){0};
     HONE_TRY(take_string(c, what, &name, &n));
     HONE_TRY(hone_file_check_name(name, n, HONE_NAME_MAX, "tensor name"));
@@ -225,7 +225,7 @@ static hone_status check_overlap(const hone_file *f)
 
 static hone_status read_tensors(hone_file *f, cursor *c, uint64_t count)
 {
-    uint64_t alignment;
+    uint64_t alignment = 0;
     HONE_TRY(read_alignment(f, &alignment));
     uint64_t *offsets = hone_reallocarray(NULL, (size_t)count, sizeof *offsets);
     if (!offsets)
@@ -261,7 +261,7 @@ static hone_status read_tensors(hone_file *f, cursor *c, uint64_t count)
 
 static hone_status read_header(hone_file *f, cursor *c, uint64_t *tensors, uint64_t *metas)
 {
-    const uint8_t *magic;
+    const uint8_t *magic = NULL;
     HONE_TRY(take(c, 4, "the GGUF header", &magic));
     if (memcmp(magic, "GGUF", 4) != 0)
         return hone_fail(HONE_FORMAT, "does not begin with GGUF; it is no GGUF file");
@@ -286,7 +286,7 @@ static hone_status read_header(hone_file *f, cursor *c, uint64_t *tensors, uint6
 
 static hone_status read_all(hone_file *f, cursor *c)
 {
-    uint64_t tensors, metas, parts;
+    uint64_t tensors = 0, metas = 0, parts = 0;
     HONE_TRY(read_header(f, c, &tensors, &metas));
     for (uint64_t i = 0; i < metas; i++)
         HONE_TRY(take_meta(f, c));

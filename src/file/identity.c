@@ -60,7 +60,7 @@ hone_status hone_file_hash(const hone_file *f, char hex[65])
         hash_map(&f->maps[0], hex);
         return HONE_OK;
     }
-    const hone_map **maps;
+    const hone_map **maps = NULL;
     HONE_TRY(sorted_maps(f, &maps));
     crypto_hash_sha256_state all;
     crypto_hash_sha256_init(&all);
@@ -102,7 +102,7 @@ static XXH128_hash_t fingerprint_map(const hone_map *m, XXH128_hash_t so_far)
 
 hone_status hone_file_fingerprint(const hone_file *f, char hex[33])
 {
-    const hone_map **maps;
+    const hone_map **maps = NULL;
     HONE_TRY(sorted_maps(f, &maps));
     XXH128_hash_t h = {0, 0};
     for (size_t i = 0; i < f->map_count; i++)

@@ -25,7 +25,7 @@ size_t hone_gguf_scalar_bytes(uint32_t type)
 
 hone_meta_type hone_gguf_meta_type(uint32_t type)
 {
-    return stored_types[type].type;
+    return stored_types[type < GGUF_TYPES ? type : GGUF_ARRAY].type;
 }
 
 const char *hone_meta_type_name(hone_meta_type t)
