@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+/* (sequence, KV head) pairs up to which long contexts are cut into pieces for more parallelism. */
+enum { PIECE_TASKS = 16 };
+
 static size_t aligned(size_t bytes)
 {
     return (bytes + 63) & ~(size_t)63;
@@ -56,7 +59,9 @@ static size_t lay_out(hone_forward *f, uint8_t *base)
                         larger(hone_act_bytes(f->kt, m, widest, HONE_ACT_F32 | HONE_ACT_SUMS),
                                hone_act_bytes(f->kt, m, widest, HONE_ACT_SUMS)));
     f->last = cut(base, &at, m * sizeof *f->last);
-    f->row_sequence = cut(base, &at, m * sizeof *f->row_sequence);
+    f->partials = cut(base, &at,
+                      f->max_piece_tasks * f->max_pieces * (h->heads / h->kv_heads) *
+                          hone_attn_partial_floats(&f->kv) * sizeof(float));
     f->threads = cut(base, &at, threads * sizeof *f->threads);
     for (size_t t = 0; t < threads; t++) {
         void *memory = cut(base, &at, scratch);
@@ -84,6 +89,8 @@ hone_status hone_forward_open(const hone_model *m, const hone_kernels *kt, hone_
     f->kv_head_bytes = hone_kv_page_bytes(&f->kv);
     f->max_rows = max_rows;
     f->max_pages = (max_context + HONE_KV_PAGE - 1) / HONE_KV_PAGE;
+    f->max_pieces = (max_context + HONE_ATTN_PIECE - 1) / HONE_ATTN_PIECE;
+    f->max_piece_tasks = m->hp.kv_heads > PIECE_TASKS ? m->hp.kv_heads : PIECE_TASKS;
     f->memory_bytes = lay_out(f, NULL);
     f->memory = hone_alloc_big(f->memory_bytes);
     if (!f->memory) {
@@ -223,10 +230,8 @@ static void begin_step(hone_forward *f, const hone_batch *b)
     f->batch = b;
     for (uint32_t s = 0; s < b->n_sequences; s++) {
         const hone_sequence *q = &b->sequences[s];
-        for (uint32_t i = 0; i < q->n_rows; i++) {
+        for (uint32_t i = 0; i < q->n_rows; i++)
             f->last[q->first_row + i] = (int32_t)(q->first_position + i);
-            f->row_sequence[q->first_row + i] = s;
-        }
     }
     uint64_t begin = hone_span_begin(f->spans);
     hone_pool_run(f->pool, embed_item, f, row_items(b->rows));

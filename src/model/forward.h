@@ -31,8 +31,10 @@ typedef struct hone_forward {
     /* [max_rows][...] float32, rows one after the other */
     float *x, *h, *q, *k, *v, *attended, *gate, *up, *cos, *sin;
     void *act_memory;
-    int32_t *last;          /* [max_rows] position of each row */
-    uint32_t *row_sequence; /* [max_rows] */
+    int32_t *last; /* [max_rows] position of each row */
+    float *
+        partials; /* [max_piece_tasks][max_pieces][rows of a KV head]: attention of long contexts */
+    size_t max_piece_tasks, max_pieces;
     struct hone_thread_scratch {
         void *memory;       /* for products and attention, 64-byte aligned */
         const void **pages; /* [max_pages] of one layer and head */

@@ -110,6 +110,83 @@ static void attention_item(void *arg, size_t item, int thread)
     hone_attention(f->kt, &t, 0, t.tokens * t.group, f->threads[thread].memory);
 }
 
+/* Few long sequences do not fill the threads with (sequence, head) items: their context is then cut
+ * into pieces of 1024 positions, computed apart and merged in order. The bits are the same either
+ * way. */
+typedef struct piece_work {
+    hone_forward *f;
+    int layer;
+    size_t floats; /* of one partial result */
+    size_t pieces; /* of the longest sequence */
+} piece_work;
+
+static hone_attn piece_task(const piece_work *w, size_t task, int thread, size_t *first,
+                            size_t *end)
+{
+    hone_forward *f = w->f;
+    const hone_sequence *q = &f->batch->sequences[task / f->model->hp.kv_heads];
+    size_t kv_head = task % f->model->hp.kv_heads;
+    const void **pages = f->threads[thread].pages;
+    hone_attn t = attn_task(f, q, kv_head, 0, q->n_rows, pages);
+    hone_attn_pieces(&t, first, end);
+    size_t pages_piece = HONE_ATTN_PIECE / HONE_KV_PAGE;
+    size_t n_pages = (q->first_position + q->n_rows - 1) / HONE_KV_PAGE + 1;
+    for (size_t i = *first * pages_piece; i < n_pages && i < *end * pages_piece; i++)
+        pages[i] = head_page(f, q, i, w->layer, kv_head);
+    return t;
+}
+
+static float *partial(const piece_work *w, size_t task, size_t piece)
+{
+    return w->f->partials + (task * w->f->max_pieces + piece) * w->floats;
+}
+
+static void piece_item(void *arg, size_t item, int thread)
+{
+    const piece_work *w = arg;
+    size_t first, end, task = item / w->pieces, piece = item % w->pieces;
+    hone_attn t = piece_task(w, task, thread, &first, &end);
+    if (piece >= first && piece < end)
+        w->f->kt->attn_piece(&t, 0, t.tokens * t.group, piece, partial(w, task, piece),
+                             w->f->threads[thread].memory);
+}
+
+static void merge_item(void *arg, size_t task, int thread)
+{
+    const piece_work *w = arg;
+    size_t first, end;
+    hone_attn t = piece_task(w, task, thread, &first, &end);
+    for (size_t p = first + 1; p < end; p++)
+        w->f->kt->attn_merge(&t, 0, t.tokens * t.group, partial(w, task, first),
+                             partial(w, task, p));
+    w->f->kt->attn_finish(&t, 0, t.tokens * t.group, partial(w, task, first));
+}
+
+/* Pieces of the longest sequence; 0 if whole heads are as well. */
+static size_t worth_pieces(const hone_forward *f)
+{
+    const hone_batch *b = f->batch;
+    uint32_t longest = 0;
+    if ((size_t)b->n_sequences * f->model->hp.kv_heads > f->max_piece_tasks)
+        return 0;
+    for (uint32_t s = 0; s < b->n_sequences; s++) {
+        if (b->sequences[s].n_rows > 1)
+            return 0;
+        if (b->sequences[s].first_position > longest)
+            longest = b->sequences[s].first_position;
+    }
+    return longest < 2 * HONE_ATTN_PIECE ? 0 : longest / HONE_ATTN_PIECE + 1;
+}
+
+static void attend_pieces(hone_forward *f, int layer, size_t pieces)
+{
+    size_t group = f->model->hp.heads / f->model->hp.kv_heads;
+    piece_work w = {f, layer, group * hone_attn_partial_floats(&f->kv), pieces};
+    size_t tasks = f->batch->n_sequences * (size_t)f->model->hp.kv_heads;
+    hone_pool_run(f->pool, piece_item, &w, tasks * pieces);
+    hone_pool_run(f->pool, merge_item, &w, tasks);
+}
+
 static void attend(hone_forward *f, int layer)
 {
     const hone_hparams *h = &f->model->hp;
@@ -125,7 +202,11 @@ static void attend(hone_forward *f, int layer)
         bytes += ((double)q->first_position + q->n_rows) * (double)f->kv_head_bytes / HONE_KV_PAGE *
                  h->kv_heads;
     }
-    hone_pool_run(f->pool, attention_item, &work, items);
+    size_t pieces = worth_pieces(f);
+    if (pieces)
+        attend_pieces(f, layer, pieces);
+    else
+        hone_pool_run(f->pool, attention_item, &work, items);
     hone_span_end(f->spans, HONE_SPAN_ATTENTION, layer, begin, flops, bytes);
 }
 
