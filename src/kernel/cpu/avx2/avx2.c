@@ -1,6 +1,23 @@
+/* avx2 - the generic kernels over two 256-bit registers per sixteen lanes. */
+#include "kernel/cpu/avx2/vec.h"
+
+#define FEW_PANELS_1  2
+#define FEW_PANELS_2  1
+#define FEW_PANELS_3  0
+#define FEW_PANELS_4  0
+#define FEW_PREFETCH  4096
+#define MANY_ROWS     6
+#define MANY_PANELS   1
+#define MANY_TWO_PASS 1
+
+#include "kernel/cpu/generic/elementwise.h"
+#include "kernel/cpu/generic/product.h"
 #include "kernel/table.h"
 
 void hone_kernels_avx2(hone_kernels *t)
 {
-    (void)t; /* nothing of its own yet: the weaker sets' kernels run */
+    t->act_pack = act_pack;
+    t->product_few = product_few;
+    t->product_many = product_many;
+#include "kernel/cpu/generic/slots.inc"
 }

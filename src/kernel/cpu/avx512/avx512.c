@@ -1,6 +1,23 @@
+/* avx512 - the generic kernels over one 512-bit register per sixteen lanes. */
+#include "kernel/cpu/avx512/vec.h"
+
+#define FEW_PANELS_1  4
+#define FEW_PANELS_2  4
+#define FEW_PANELS_3  2
+#define FEW_PANELS_4  2
+#define FEW_PREFETCH  4096
+#define MANY_ROWS     6
+#define MANY_PANELS   2
+#define MANY_TWO_PASS 0
+
+#include "kernel/cpu/generic/elementwise.h"
+#include "kernel/cpu/generic/product.h"
 #include "kernel/table.h"
 
 void hone_kernels_avx512(hone_kernels *t)
 {
-    (void)t; /* nothing of its own yet: the weaker sets' kernels run */
+    t->act_pack = act_pack;
+    t->product_few = product_few;
+    t->product_many = product_many;
+#include "kernel/cpu/generic/slots.inc"
 }

@@ -1,0 +1,298 @@
+// links: kernel
+/* Every set's products, on odd sizes and awkward numbers, against the scalar definition (equal
+ * bits) and against a plain double-precision sum (tolerance). */
+#include "base/mem.h"
+#include "base/rng.h"
+#include "kernel/kernel.h"
+#include "kernel/layout.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { KIND_NORMAL, KIND_WIDE, KIND_TINY, KIND_SPECIAL, KINDS };
+
+/* Reproducible awkward numbers. WIDE: exponents over the whole range; TINY: around the subnormals;
+ * SPECIAL: zeros of both signs, infinities and NaNs among others. */
+static float number(int kind, uint64_t stream, uint64_t i)
+{
+    double g[2];
+    hone_rng_normal2(7, stream, i, g);
+    uint64_t pick = hone_rng_u64(8, stream, i);
+    switch (kind) {
+    case KIND_WIDE:
+        return (float)ldexp(g[0], (int)(pick % 80) - 40);
+    case KIND_TINY:
+        return (float)ldexp(g[0], (int)(pick % 40) - 75);
+    case KIND_SPECIAL:
+        if (pick % 199 == 0)
+            return INFINITY;
+        if (pick % 211 == 1)
+            return NAN;
+        return pick % 3 ? (float)g[0] : pick % 2 ? 0.0f : -0.0f;
+    default:
+        return (float)g[0];
+    }
+}
+
+static bool same(float a, float b)
+{
+    return (isnan(a) && isnan(b)) || hone_f32_bits(a) == hone_f32_bits(b);
+}
+
+static void *get(size_t bytes)
+{
+    void *p = hone_alloc_big(bytes + 64);
+    assert_non_null(p);
+    return p;
+}
+
+typedef struct problem {
+    hone_packed w;
+    hone_dtype type;
+    uint8_t *data;
+    float *x, *bias;
+    uint8_t *source;
+    size_t rows;
+} problem;
+
+static void open_problem(problem *p, hone_dtype t, bool f32, size_t n, size_t k, size_t rows,
+                         int kind)
+{
+    size_t row_bytes = 0;
+    float *v = get(k * 4);
+    p->type = t;
+    p->rows = rows;
+    assert_true(hone_dtype_row_bytes(t, k, &row_bytes));
+    assert_int_equal(hone_packed_plan(hone_layout_for(t, f32), t, n, k, &p->w), HONE_OK);
+    p->source = get(row_bytes * n);
+    /* weights in a coded format must be finite */
+    int wkind = hone_dtype_is_grouped(t) && kind != KIND_NORMAL ? KIND_NORMAL : kind;
+    for (size_t r = 0; r < n; r++) {
+        for (size_t i = 0; i < k; i++)
+            v[i] = number(wkind, 1 + r, i);
+        assert_true(hone_dtype_encode(t, v, k, p->source + r * row_bytes));
+    }
+    p->data = get(hone_packed_bytes(&p->w));
+    hone_pack_panels(&p->w, t, p->source, 0, p->w.n_panels, p->data);
+    p->w.data = p->data;
+    p->x = get(rows * k * 4);
+    for (size_t i = 0; i < rows * k; i++)
+        p->x[i] = number(kind, 1000 + i / k, i % k);
+    p->bias = get(n * 4);
+    for (size_t i = 0; i < n; i++)
+        p->bias[i] = number(KIND_NORMAL, 5000, i);
+    hone_free_big(v, k * 4 + 64);
+}
+
+static void close_problem(problem *p)
+{
+    size_t row_bytes = 0;
+    assert_true(hone_dtype_row_bytes(p->type, p->w.k, &row_bytes));
+    hone_free_big(p->source, row_bytes * p->w.n + 64);
+    hone_free_big(p->data, hone_packed_bytes(&p->w) + 64);
+    hone_free_big(p->x, p->rows * p->w.k * 4 + 64);
+    hone_free_big(p->bias, p->w.n * 4 + 64);
+}
+
+/* y[rows][ldy] by one slot of one set; the columns past n keep a mark that must survive. */
+static float *run(const problem *p, hone_isa isa, bool many, bool bias, size_t ldy)
+{
+    const hone_kernels *kt = hone_kernels_get(isa);
+    int flags = hone_act_flags(&p->w);
+    size_t bytes = hone_act_bytes(kt, p->rows, p->w.k, flags), sb = hone_product_scratch_bytes();
+    void *mem = get(bytes), *scratch = get(sb);
+    float *y = get(p->rows * ldy * 4);
+    hone_act a;
+    unsigned mode = hone_fp_mode_enter();
+    hone_act_init(kt, p->rows, p->w.k, flags, mem, &a);
+    kt->act_pack(&a, p->x, p->w.k, 0, p->rows / 2);
+    kt->act_pack(&a, p->x, p->w.k, p->rows / 2, p->rows);
+    for (size_t i = 0; i < p->rows * ldy; i++)
+        y[i] = 12345.0f;
+    /* two calls of uneven panels: how work is split must not matter */
+    size_t cut = p->w.n_panels / 3;
+    hone_product_many_fn *f = many ? kt->product_many : kt->product_few;
+    f(&p->w, &a, 0, p->rows, 0, cut, y, ldy, bias ? p->bias : NULL, scratch);
+    f(&p->w, &a, 0, p->rows, cut, p->w.n_panels, y, ldy, bias ? p->bias : NULL, scratch);
+    hone_fp_mode_leave(mode);
+    hone_free_big(mem, bytes + 64);
+    hone_free_big(scratch, sb + 64);
+    return y;
+}
+
+static void compare(const problem *p, int kind, hone_isa isa, bool many, bool bias)
+{
+    size_t n = p->w.n, ldy = n + 3;
+    float *want = run(p, HONE_ISA_SCALAR, true, bias, ldy), *got = run(p, isa, many, bias, ldy);
+    for (size_t i = 0; i < p->rows * ldy; i++)
+        if (!same(want[i], got[i]))
+            fail_msg("%s %s %s%s kind %d: n %zu k %zu rows %zu: [%zu][%zu] is %a, scalar %a",
+                     hone_isa_name(isa), hone_dtype_name(p->type), many ? "many" : "few",
+                     bias ? " bias" : "", kind, n, p->w.k, p->rows, i / ldy, i % ldy,
+                     (double)got[i], (double)want[i]);
+    hone_free_big(want, p->rows * ldy * 4 + 64);
+    hone_free_big(got, p->rows * ldy * 4 + 64);
+}
+
+static void check_sets(hone_dtype t, bool f32, size_t n, size_t k, size_t rows, int kind)
+{
+    problem p;
+    open_problem(&p, t, f32, n, k, rows, kind);
+    for (int isa = 0; isa < HONE_ISA_COUNT; isa++) {
+        if (!hone_isa_supported((hone_isa)isa))
+            continue;
+        for (int bias = 0; bias < 2; bias++) {
+            if (rows <= HONE_FEW_ROWS)
+                compare(&p, kind, (hone_isa)isa, false, bias);
+            compare(&p, kind, (hone_isa)isa, true, bias);
+        }
+    }
+    close_problem(&p);
+}
+
+static void every_set_equals_scalar_in_float_layouts(void **state)
+{
+    (void)state;
+    static const size_t ns[] = {1, 15, 16, 17, 37, 150}, ks[] = {1, 31, 32, 33, 100, 300, 600},
+                        rows[] = {1, 2, 3, 4, 5, 7, 9, 33};
+    for (size_t i = 0; i < sizeof ns / sizeof *ns; i++)
+        for (size_t j = 0; j < sizeof ks / sizeof *ks; j++)
+            for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+                int kind = (int)((i + j + r) % KINDS);
+                check_sets(HONE_DTYPE_BF16, false, ns[i], ks[j], rows[r], kind);
+                check_sets(HONE_DTYPE_F32, true, ns[i], ks[j], rows[r], kind);
+            }
+    for (int kind = 0; kind < KINDS; kind++) {
+        check_sets(HONE_DTYPE_F16, false, 37, 300, 6, KIND_NORMAL);
+        check_sets(HONE_DTYPE_BF16, false, 37, 300, 6, kind);
+        check_sets(HONE_DTYPE_F32, true, 37, 300, 2, kind);
+    }
+}
+
+static void every_set_equals_scalar_in_scaled_layouts(void **state)
+{
+    (void)state;
+    static const hone_dtype types[] = {HONE_DTYPE_Q8_0, HONE_DTYPE_Q4_0, HONE_DTYPE_Q4_1,
+                                       HONE_DTYPE_Q5_0, HONE_DTYPE_Q5_1};
+    static const size_t ns[] = {1, 15, 17, 37, 150}, ks[] = {32, 96, 288, 640},
+                        rows[] = {1, 2, 3, 4, 9, 33};
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+        for (size_t i = 0; i < sizeof ns / sizeof *ns; i++)
+            for (size_t j = 0; j < sizeof ks / sizeof *ks; j++)
+                for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+                    check_sets(types[t], false, ns[i], ks[j], rows[r],
+                               (int)((i + j + r + t) % KINDS));
+}
+
+/* A code table that is not linear takes the general lookup, and groups longer than a block. */
+static void a_code_table_and_long_groups_equal_scalar(void **state)
+{
+    (void)state;
+    for (int g = 0; g < 8; g++) {
+        problem p;
+        open_problem(&p, g % 2 ? HONE_DTYPE_Q4_1 : HONE_DTYPE_Q4_0, false, 37, 640, 1 + (size_t)g,
+                     0);
+        for (int i = 0; i < 16; i++)
+            p.w.table[i] =
+                hone_bf16_to_f32(hone_f32_to_bf16(number(KIND_NORMAL, 9000, (uint64_t)i)));
+        p.w.group =
+            (size_t)32 << (g % 4); /* the scales that are there serve as those of longer groups */
+        for (int isa = 0; isa < HONE_ISA_COUNT; isa++)
+            if (hone_isa_supported((hone_isa)isa)) {
+                compare(&p, 0, (hone_isa)isa, true, false);
+                compare(&p, 0, (hone_isa)isa, false, false);
+            }
+        p.w.group = 32;
+        close_problem(&p);
+    }
+}
+
+/* Someone else's arithmetic: the sum in double of decoded weights and rounded activations. */
+static void check_double(hone_dtype t, bool f32)
+{
+    problem p;
+    enum { N = 20, K = 320, ROWS = 3 };
+    open_problem(&p, t, f32, N, K, ROWS, KIND_NORMAL);
+    float *y = run(&p, hone_isa_best(), true, true, N), *w = get(N * K * 4);
+    assert_true(hone_dtype_decode(t, p.source, N * K, w));
+    for (size_t r = 0; r < ROWS; r++)
+        for (size_t c = 0; c < N; c++) {
+            double sum = 0.0, size = 0.0;
+            for (size_t k = 0; k < K; k++) {
+                float a = p.x[r * K + k];
+                double v = (double)(f32 ? a : hone_bf16_to_f32(hone_f32_to_bf16(a))) *
+                           (double)w[c * K + k];
+                sum += v;
+                size += fabs(v);
+            }
+            sum += (double)p.bias[c];
+            assert_true(fabs((double)y[r * N + c] - sum) <= 2e-6 * (size + 1.0));
+        }
+    hone_free_big(w, N * K * 4 + 64);
+    hone_free_big(y, ROWS * N * 4 + 64);
+    close_problem(&p);
+}
+
+static void products_agree_with_double_precision(void **state)
+{
+    (void)state;
+    check_double(HONE_DTYPE_BF16, false);
+    check_double(HONE_DTYPE_F32, true);
+    check_double(HONE_DTYPE_Q8_0, false);
+    check_double(HONE_DTYPE_Q4_0, false);
+    check_double(HONE_DTYPE_Q4_1, false);
+    check_double(HONE_DTYPE_Q5_0, false);
+    check_double(HONE_DTYPE_Q5_1, false);
+}
+
+static void an_unpacked_row_is_the_decoded_row(void **state)
+{
+    (void)state;
+    static const hone_dtype types[] = {HONE_DTYPE_BF16, HONE_DTYPE_Q8_0, HONE_DTYPE_Q4_0,
+                                       HONE_DTYPE_Q4_1, HONE_DTYPE_Q5_0, HONE_DTYPE_Q5_1};
+    float want[64], got[64];
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        problem p;
+        size_t row_bytes = 0;
+        open_problem(&p, types[i], false, 37, 64, 1, KIND_NORMAL);
+        assert_true(hone_dtype_row_bytes(types[i], 64, &row_bytes));
+        for (size_t r = 0; r < 37; r++) {
+            assert_true(hone_dtype_decode(types[i], p.source + r * row_bytes, 64, want));
+            hone_unpack_row(&p.w, r, got);
+            for (size_t k = 0; k < 64; k++)
+                assert_true(fabsf(want[k] - got[k]) <= 1e-6f * (1.0f + fabsf(want[k])));
+        }
+        close_problem(&p);
+    }
+}
+
+static void what_cannot_be_packed_is_refused(void **state)
+{
+    (void)state;
+    hone_packed w;
+    assert_int_equal(hone_packed_plan(HONE_LAYOUT_U4, HONE_DTYPE_Q8_0, 16, 32, &w),
+                     HONE_UNSUPPORTED);
+    assert_int_equal(hone_packed_plan(HONE_LAYOUT_I8, HONE_DTYPE_BF16, 16, 32, &w),
+                     HONE_UNSUPPORTED);
+    assert_int_equal(hone_packed_plan(HONE_LAYOUT_BF16, HONE_DTYPE_BF16, 0, 32, &w), HONE_LIMIT);
+    assert_int_equal(hone_packed_plan(HONE_LAYOUT_BF16, HONE_DTYPE_BF16, SIZE_MAX / 2, 32, &w),
+                     HONE_LIMIT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_set_equals_scalar_in_float_layouts),
+        cmocka_unit_test(every_set_equals_scalar_in_scaled_layouts),
+        cmocka_unit_test(a_code_table_and_long_groups_equal_scalar),
+        cmocka_unit_test(products_agree_with_double_precision),
+        cmocka_unit_test(an_unpacked_row_is_the_decoded_row),
+        cmocka_unit_test(what_cannot_be_packed_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
