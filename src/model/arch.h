@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { HONE_ROPE_DIM_MAX = 1024 };
+enum { HONE_ROPE_DIM_MAX = 512 };
 
 /* Rotary positions: angle(pos, i) = (float)pos * inv_freq[i], cos and sin times `magnitude`. */
 typedef struct hone_rope {

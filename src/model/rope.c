@@ -112,11 +112,12 @@ static hone_status check_config(const hone_file *f, const hone_rope_config *c)
     if (ok && c->scaling == HONE_ROPE_YARN)
         ok = c->beta_fast > 0 && c->beta_slow > 0 && c->attention_factor >= 0;
     return ok ? HONE_OK
-              : hone_fail(HONE_FORMAT,
-                          "%s: rope parameters out of range (theta %g, factor %g, original context "
-                          "%g, low/high frequency factor %g/%g)",
-                          hone_file_path(f), c->theta, c->factor, c->original_context,
-                          c->low_freq_factor, c->high_freq_factor);
+              : hone_fail(
+                    HONE_FORMAT,
+                    "%s: rope parameters out of range (%u dimensions of a head, at most %d; theta "
+                    "%g, factor %g, original context %g, low/high frequency factor %g/%g)",
+                    hone_file_path(f), c->dim, HONE_ROPE_DIM_MAX, c->theta, c->factor,
+                    c->original_context, c->low_freq_factor, c->high_freq_factor);
 }
 
 /* Reads a number of the scaling object `in` ("rope_scaling" or "rope_parameters"). */

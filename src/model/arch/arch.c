@@ -1,4 +1,5 @@
 #include "model/arch.h"
+#include "kernel/kernel.h"
 
 #include <string.h>
 
@@ -49,6 +50,8 @@ hone_status hone_arch_find(const hone_file *f, const hone_arch **arch)
     return hone_fail(HONE_UNSUPPORTED, "%s: architecture \"%.64s\" is not one that hone runs (%s)",
                      hone_file_path(f), name, known);
 }
+
+_Static_assert((int)HONE_ROPE_DIM_MAX <= (int)HONE_HEAD_MAX, "heads that kernels take");
 
 /* What every dense transformer must satisfy before a size is computed from these numbers. */
 static hone_status check(const hone_file *f, const hone_hparams *h)

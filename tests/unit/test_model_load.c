@@ -1,0 +1,217 @@
+// links: engine
+/* Models that cannot be loaded say what is wrong, where, and free everything. */
+#include "base/io.h"
+#include "base/mem.h"
+#include "engine/engine.h"
+
+#include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define LLAMA HONE_SOURCE_DIR "/tests/golden/data/models/llama"
+
+static char dir[] = "/tmp/hone-load-XXXXXX";
+
+static void copy(const char *name, const char *as)
+{
+    char from[512], to[512], *text;
+    size_t n;
+    snprintf(from, sizeof from, LLAMA "/%s", name);
+    snprintf(to, sizeof to, "%s/%s", dir, as);
+    assert_int_equal(hone_read_file(from, (size_t)64 << 20, &text, &n), HONE_OK);
+    assert_int_equal(hone_write_file(to, text, n), HONE_OK);
+    hone_free(text);
+}
+
+/* The golden Llama with one member of config.json replaced (value NULL: removed). */
+static hone_status open_with(const char *key, const char *value, hone_config c)
+{
+    char path[512];
+    json_error_t e;
+    json_t *config = json_load_file(LLAMA "/config.json", 0, &e);
+    assert_non_null(config);
+    if (value)
+        json_object_set_new(config, key, json_loads(value, JSON_DECODE_ANY, &e));
+    else
+        json_object_del(config, key);
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    char *text = json_dumps(config, 0);
+    assert_int_equal(hone_write_file(path, text, strlen(text)), HONE_OK);
+    free(text);
+    json_decref(config);
+    hone_engine *engine = NULL;
+    hone_status s = hone_engine_open(dir, &c, NULL, NULL, &engine);
+    assert_true((s == HONE_OK) == (engine != NULL));
+    hone_engine_close(engine);
+    return s;
+}
+
+static hone_config plain(void)
+{
+    hone_config c = hone_config_default();
+    c.threads = 2;
+    return c;
+}
+
+static void expect(const char *key, const char *value, hone_status status, const char *words)
+{
+    hone_status s = open_with(key, value, plain());
+    if (s != status || !strstr(hone_error(), words))
+        fail_msg("%s = %s: %s \"%s\", wanted %s with \"%s\"", key, value ? value : "(removed)",
+                 hone_status_name(s), s ? hone_error() : "", hone_status_name(status), words);
+}
+
+static void the_unchanged_model_loads(void **state)
+{
+    (void)state;
+    if (open_with("pretraining_tp", "1", plain()) != HONE_OK)
+        fail_msg("%s", hone_error());
+}
+
+static void wrong_hyper_parameters_are_named(void **state)
+{
+    (void)state;
+    expect("model_type", "\"nonsense\"", HONE_UNSUPPORTED, "nonsense");
+    expect("model_type", NULL, HONE_NOT_FOUND, "model_type");
+    expect("hidden_size", "52", HONE_FORMAT, "embed_tokens");
+    expect("hidden_size", "-3", HONE_FORMAT, "hidden_size");
+    expect("hidden_size", "\"x\"", HONE_FORMAT, "hidden_size");
+    expect("vocab_size", "520", HONE_FORMAT, "embed_tokens");
+    expect("num_hidden_layers", "5", HONE_NOT_FOUND, "layers.4");
+    expect("num_hidden_layers", "4000000000", HONE_FORMAT, "layers");
+    expect("num_key_value_heads", "4", HONE_FORMAT, "heads");
+    expect("head_dim", "4096", HONE_FORMAT, "head");
+    expect("rms_norm_eps", "0", HONE_FORMAT, "epsilon");
+    expect("hidden_act", "\"gelu\"", HONE_UNSUPPORTED, "gelu");
+    expect("rope_scaling", "{\"rope_type\": \"spiral\"}", HONE_UNSUPPORTED, "spiral");
+    expect("rope_scaling", "{\"rope_type\": \"linear\", \"factor\": 0}", HONE_FORMAT, "factor");
+    expect("rope_theta", "-1", HONE_FORMAT, "theta");
+    expect("tie_word_embeddings", "3", HONE_FORMAT, "tie_word_embeddings");
+}
+
+static void a_memory_bound_below_one_page_says_so(void **state)
+{
+    (void)state;
+    hone_config c = plain();
+    c.kv_bytes_max = 100;
+    assert_int_equal(open_with("pretraining_tp", "1", c), HONE_MEMORY);
+    assert_non_null(strstr(hone_error(), "one page"));
+}
+
+static void impossible_thread_counts_and_steps_are_refused(void **state)
+{
+    (void)state;
+    hone_config c = plain();
+    c.threads = -1;
+    assert_int_equal(open_with("pretraining_tp", "1", c), HONE_USAGE);
+    c = plain();
+    c.step_tokens = 1u << 30;
+    assert_int_equal(open_with("pretraining_tp", "1", c), HONE_USAGE);
+}
+
+static hone_engine *open_plain(hone_config c)
+{
+    hone_engine *e;
+    if (hone_engine_open(LLAMA, &c, NULL, NULL, &e) != HONE_OK)
+        fail_msg("%s", hone_error());
+    return e;
+}
+
+static void a_refused_step_leaves_the_sessions_as_they_were(void **state)
+{
+    (void)state;
+    hone_config c = plain();
+    c.context_tokens = 100;
+    c.prefix_reuse = false;
+    hone_engine *e = open_plain(c);
+    uint32_t vocab = hone_engine_facts(e)->vocab;
+    float *a = malloc(vocab * sizeof *a), *b = malloc(vocab * sizeof *b);
+    hone_session *s, *t;
+    assert_int_equal(hone_session_open(e, &s), HONE_OK);
+    assert_int_equal(hone_session_open(e, &t), HONE_OK);
+    const int32_t good[] = {1, 2, 3, 4}, bad[] = {1, 521, 3, 4}, negative[] = {-1};
+    int32_t many[101] = {0};
+    assert_int_equal(hone_session_feed(s, good, 4, HONE_WANT_LAST, a), HONE_OK);
+    assert_int_equal(hone_session_feed(s, bad, 4, HONE_WANT_LAST, b), HONE_DATA);
+    assert_non_null(strstr(hone_error(), "521"));
+    assert_int_equal(hone_session_feed(s, negative, 1, HONE_WANT_LAST, b), HONE_DATA);
+    assert_int_equal(hone_session_feed(s, many, 101, HONE_WANT_LAST, b), HONE_LIMIT);
+    assert_int_equal(hone_session_length(s), 4);
+    const hone_row twice[] = {{s, good, 1, HONE_WANT_NONE}, {s, good, 1, HONE_WANT_NONE}};
+    assert_int_equal(hone_engine_step(e, twice, 2, NULL), HONE_USAGE);
+    const hone_row empty[] = {{s, good, 0, HONE_WANT_NONE}};
+    assert_int_equal(hone_engine_step(e, empty, 1, NULL), HONE_USAGE);
+    hone_session_truncate(s, 3);
+    assert_int_equal(hone_session_feed(s, good + 3, 1, HONE_WANT_LAST, b), HONE_OK);
+    assert_memory_equal(a, b, vocab * sizeof *a);
+    free(a);
+    free(b);
+    hone_session_close(s);
+    hone_session_close(t);
+    hone_engine_close(e);
+}
+
+static void past_the_kv_bound_a_step_fails_and_closing_a_session_helps(void **state)
+{
+    (void)state;
+    hone_config c = plain();
+    c.prefix_reuse = false;
+    hone_engine *probe = open_plain(c);
+    uint64_t used, most;
+    c.kv_bytes_max = hone_engine_facts(probe)->kv_bytes_per_token * 64 * 2;
+    hone_engine_close(probe);
+    hone_engine *e = open_plain(c);
+    hone_session *s[3];
+    const int32_t id = 7;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(hone_session_open(e, &s[i]), HONE_OK);
+    assert_int_equal(hone_session_feed(s[0], &id, 1, HONE_WANT_NONE, NULL), HONE_OK);
+    const hone_row two[] = {{s[1], &id, 1, HONE_WANT_NONE}, {s[2], &id, 1, HONE_WANT_NONE}};
+    assert_int_equal(hone_engine_step(e, two, 2, NULL), HONE_MEMORY);
+    hone_engine_kv_usage(e, &used, &most);
+    assert_int_equal(used, most / 2); /* what the failed step had taken is given back */
+    hone_session_close(s[0]);
+    assert_int_equal(hone_engine_step(e, two, 2, NULL), HONE_OK);
+    hone_session_close(s[1]);
+    hone_session_close(s[2]);
+    hone_engine_close(e);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    if (!mkdtemp(dir))
+        return -1;
+    copy("model.safetensors", "model.safetensors");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    char path[512];
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    remove(path);
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    remove(path);
+    return rmdir(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_unchanged_model_loads),
+        cmocka_unit_test(wrong_hyper_parameters_are_named),
+        cmocka_unit_test(a_memory_bound_below_one_page_says_so),
+        cmocka_unit_test(impossible_thread_counts_and_steps_are_refused),
+        cmocka_unit_test(a_refused_step_leaves_the_sessions_as_they_were),
+        cmocka_unit_test(past_the_kv_bound_a_step_fails_and_closing_a_session_helps),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
