@@ -1,0 +1,53 @@
+# For people; CMake does the work. `make help` lists the targets.
+BUILD  ?= build/release
+JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
+PREFIX ?= /usr/local
+GENERATOR := $(if $(shell command -v ninja 2>/dev/null),-G Ninja,)
+export CTEST_OUTPUT_ON_FAILURE ?= 1
+
+all: build ## build hone into build/release
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
+
+$(BUILD)/CMakeCache.txt:
+	@cmake -S . -B $(BUILD) $(GENERATOR) -DCMAKE_BUILD_TYPE=Release >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+
+build: | prepare $(BUILD)/CMakeCache.txt
+	@cmake --build $(BUILD) -j $(JOBS)
+
+prepare:
+	@mkdir -p $(dir $(BUILD))
+
+test: build ## build, then every test: unit, golden, property, short fuzz, layers, end to end
+	@ctest --test-dir $(BUILD) -j $(JOBS) --no-tests=error
+
+demo: build ## hone optimize on a small model, to the end
+	@tools/demo.sh $(BUILD)/hone
+
+bench: build ## speed against the machine's limits; PEER=<llama.cpp build> PEER_AVX2=<its AVX2 build> for both sides
+	@PEER="$(PEER)" PEER_AVX2="$(PEER_AVX2)" tools/bench.sh $(BUILD)/hone
+
+fuzz: ## libFuzzer with sanitizers (clang); SECONDS_EACH=60
+	@tools/fuzz.sh $(or $(SECONDS_EACH),60)
+
+lint: build ## clang-format, clang-tidy, cppcheck, sizes
+	@tools/lint.sh $(BUILD)
+
+asan tsan: | prepare ## the tests under the address and undefined-behaviour (asan) or thread (tsan) sanitizer
+	@cmake --preset $@ >/dev/null && cmake --build --preset $@ -j $(JOBS) && ctest --preset $@ -j $(JOBS)
+
+man: build ## manual pages into build/man
+	@tools/man.sh $(BUILD)/hone build/man
+
+install: build man ## into PREFIX (/usr/local): program, manual pages, completion
+	install -D -m 755 $(BUILD)/hone $(DESTDIR)$(PREFIX)/bin/hone
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 build/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(BUILD)/hone --completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hone
+
+clean: ## remove what was built
+	@rm -rf build
+
+.PHONY: all help build prepare test demo bench fuzz lint asan tsan man install clean

@@ -1,0 +1,49 @@
+# Tests beside the cmocka programs: layers, short fuzz, end to end.
+
+# The floors, and that the check can fail.
+add_test(NAME frame.layers COMMAND sh ${CMAKE_SOURCE_DIR}/tests/layers/check.sh ${CMAKE_SOURCE_DIR})
+add_test(NAME frame.layers_selftest COMMAND sh ${CMAKE_SOURCE_DIR}/tests/layers/selftest.sh)
+
+# Fuzz targets tests/fuzz/fuzz_<name>.c, seeds in tests/fuzz/corpus/<name>/ (or, as `// links: room`
+# in the first line, `// corpus: path...` in the second, relative to the root). Here with a driver
+# that repeats the same mutations every time; with HONE_FUZZ (make fuzz) under libFuzzer.
+file(GLOB fuzz_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.c)
+foreach(source ${fuzz_sources})
+  get_filename_component(name ${source} NAME_WE)
+  string(REPLACE "fuzz_" "" short ${name})
+  file(STRINGS ${source} lines LIMIT_COUNT 2)
+  set(rooms ${HONE_LIBRARIES})
+  set(corpus ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${short})
+  foreach(line ${lines})
+    if(line MATCHES "^// links: (.*)$")
+      string(REPLACE " " ";" rooms "${CMAKE_MATCH_1}")
+      list(TRANSFORM rooms PREPEND hone_)
+    elseif(line MATCHES "^// corpus: (.*)$")
+      string(REPLACE " " ";" corpus "${CMAKE_MATCH_1}")
+      list(TRANSFORM corpus PREPEND ${CMAKE_SOURCE_DIR}/)
+    endif()
+  endforeach()
+  add_executable(${name} ${source})
+  target_link_libraries(${name} PRIVATE ${rooms})
+  target_compile_definitions(${name} PRIVATE HONE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  if(HONE_FUZZ)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    file(WRITE ${CMAKE_BINARY_DIR}/fuzz/${short}.corpus "${corpus}\n")
+  else()
+    target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz/standalone_main.c)
+    add_test(NAME fuzz.${short} COMMAND ${name} -runs=2000 ${corpus})
+    set_tests_properties(fuzz.${short} PROPERTIES TIMEOUT 300)
+  endif()
+endforeach()
+
+# End to end: the program as a user calls it. Exit code 77 = skipped, with a line that says why.
+if(TARGET hone)
+  file(GLOB scripts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/e2e/test_*.sh)
+  foreach(script ${scripts})
+    get_filename_component(name ${script} NAME_WE)
+    string(REPLACE "test_" "" short ${name})
+    add_test(NAME e2e.${short} COMMAND sh ${script})
+    set_tests_properties(e2e.${short} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300 ENVIRONMENT
+      "HONE=$<TARGET_FILE:hone>;HONE_SOURCE_DIR=${CMAKE_SOURCE_DIR}")
+  endforeach()
+endif()
