@@ -1,10 +1,35 @@
 /* config.json -> metadata entries under dotted paths. */
 #include "file/internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { CONFIG_VALUES_MAX = 1 << 16, PATH_MAX_BYTES = 512 };
+
+/*
+ * Python writes Infinity, which JSON has not (Mamba-2's time_step_limit). Outside of strings it
+ * becomes a number that nobody means, of the same length, and that number is read as infinity.
+ */
+#define INFINITE 1e308
+
+static void mend_python_numbers(char *text, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        if (text[i] == '"') {
+            for (i++; i < bytes && text[i] != '"'; i++)
+                i += text[i] == '\\';
+        } else if (bytes - i >= 8 && memcmp(text + i, "Infinity", 8) == 0) {
+            memcpy(text + i, "1e308   ", 8);
+        }
+    }
+}
+
+static double real_value(const json_t *v)
+{
+    double d = json_number_value(v);
+    return d >= INFINITE ? INFINITY : d <= -INFINITE ? -INFINITY : d;
+}
 
 /* The path of the value at hand; grows and shrinks with the walk. */
 typedef struct walk {
@@ -70,7 +95,7 @@ static void store_element(const json_t *v, int type, uint8_t *p)
     } else if (type == GGUF_BOOL) {
         *p = json_is_true(v);
     } else if (type == GGUF_F64) {
-        double d = json_number_value(v);
+        double d = real_value(v);
         memcpy(p, &d, 8);
     } else {
         int64_t i = json_integer_value(v);
@@ -156,7 +181,7 @@ static hone_status add_value(walk *w, const json_t *v)
         return hone_file_add_scalar(w->f, w->path, i >= 0 ? GGUF_U64 : GGUF_I64, &i);
     }
     case JSON_REAL: {
-        double d = json_real_value(v);
+        double d = real_value(v);
         return hone_file_add_scalar(w->f, w->path, GGUF_F64, &d);
     }
     case JSON_TRUE:
@@ -175,9 +200,14 @@ hone_status hone_file_read_config(hone_file *f, const char *text, size_t bytes)
         return hone_fail(HONE_LIMIT, "is %zu bytes long, at most %d are read", bytes,
                          HONE_CONFIG_MAX);
     json_t *root;
-    HONE_TRY(hone_file_parse_json(text, bytes, HONE_CONFIG_DEPTH, CONFIG_VALUES_MAX, "config.json",
-                                  &root));
-    hone_status s;
+    char *copy = hone_strndup(text ? text : "", bytes);
+    if (!copy)
+        return hone_fail_memory(bytes, "config.json");
+    mend_python_numbers(copy, bytes);
+    hone_status s = hone_file_parse_json(copy, bytes, HONE_CONFIG_DEPTH, CONFIG_VALUES_MAX,
+                                         "config.json", &root);
+    hone_free(copy);
+    HONE_TRY(s);
     walk w = {.f = f};
     if (!json_is_object(root))
         s = hone_fail(HONE_FORMAT, "is no JSON object");
