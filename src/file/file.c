@@ -205,17 +205,46 @@ static hone_status read_single(hone_file *f, const char *path)
                      "%s is neither GGUF nor safetensors; convert it to one of them first", path);
 }
 
+static hone_status new_file(const char *path, hone_file **out)
+{
+    *out = hone_calloc(1, sizeof **out);
+    if (!*out)
+        return hone_fail_memory(sizeof **out, "a model file");
+    hone_arena_init(&(*out)->arena, 0);
+    (*out)->path = hone_strdup(path);
+    if ((*out)->path)
+        return HONE_OK;
+    hone_file_close(*out);
+    *out = NULL;
+    return hone_fail_memory(strlen(path), "a path");
+}
+
+hone_status hone_file_open_bytes(hone_file_kind_id kind, const void *data, size_t bytes,
+                                 hone_file **out)
+{
+    hone_file *f = NULL;
+    char name[] = "memory";
+    const hone_map m = {data, bytes, name};
+    *out = NULL;
+    HONE_TRY(new_file(name, &f));
+    f->kind = kind;
+    hone_status s = kind == HONE_FILE_GGUF ? hone_file_read_gguf(f, &m)
+                    : kind == HONE_FILE_HF ? hone_file_read_config(f, data, bytes)
+                                           : hone_file_read_safetensors(f, &m, NULL, NULL, true);
+    if (s != HONE_OK)
+        hone_file_close(f);
+    else
+        *out = f;
+    return s;
+}
+
 hone_status hone_file_open(const char *path, hone_file **out)
 {
     *out = NULL;
-    hone_file *f = hone_calloc(1, sizeof *f);
-    if (!f)
-        return hone_fail_memory(sizeof *f, "a model file");
-    hone_arena_init(&f->arena, 0);
-    hone_status s = HONE_OK;
-    if (!(f->path = hone_strdup(path))) {
-        s = hone_fail_memory(strlen(path), "a path");
-    } else if (hone_is_directory(path)) {
+    hone_file *f = NULL;
+    HONE_TRY(new_file(path, &f));
+    hone_status s;
+    if (hone_is_directory(path)) {
         f->kind = HONE_FILE_HF;
         s = hone_file_read_folder(f, path);
     } else {
