@@ -48,6 +48,15 @@ void hone_map_close(hone_map *m)
     *m = (hone_map){0};
 }
 
+void hone_map_forget(const void *data, size_t bytes)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)data, to = from + bytes;
+    from = (from + page - 1) & ~(page - 1);
+    to &= ~(page - 1);
+    if (to > from)
+        madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 static hone_status read_all(int fd, const char *path, size_t max_bytes, char **text, size_t *bytes)
 {
     size_t cap = 1 << 16, n = 0;

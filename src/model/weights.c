@@ -1,5 +1,6 @@
 #include "model/weights.h"
 
+#include "base/io.h"
 #include "base/mem.h"
 
 #include <stdatomic.h>
@@ -289,6 +290,7 @@ static hone_status pack_all(loader *l, hone_progress_fn *progress, void *arg)
         one.jobs->first_item = 0;
         hone_pool_run(l->pool, pack_item, &one, one.jobs->items);
         one.jobs->first_item = first;
+        hone_map_forget(one.jobs->source->data, one.jobs->source->bytes);
         if (atomic_load(&one.failed))
             s = hone_fail(HONE_FORMAT,
                           "%s: tensor %s holds values (NaN, infinity or too large) that %s cannot",
