@@ -10,6 +10,7 @@
 #define MANY_PANELS   1
 #define MANY_TWO_PASS 1
 
+#include "kernel/cpu/generic/attention.h"
 #include "kernel/cpu/generic/elementwise.h"
 #include "kernel/cpu/generic/product.h"
 #include "kernel/table.h"
@@ -19,5 +20,8 @@ void hone_kernels_avx2(hone_kernels *t)
     t->act_pack = act_pack;
     t->product_few = product_few;
     t->product_many = product_many;
+    t->attn_piece = attn_piece;
+    t->attn_merge = attn_merge;
+    t->attn_finish = attn_finish;
 #include "kernel/cpu/generic/slots.inc"
 }

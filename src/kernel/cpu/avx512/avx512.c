@@ -6,10 +6,11 @@
 #define FEW_PANELS_3  2
 #define FEW_PANELS_4  2
 #define FEW_PREFETCH  4096
-#define MANY_ROWS     6
+#define MANY_ROWS     7
 #define MANY_PANELS   2
-#define MANY_TWO_PASS 0
+#define MANY_TWO_PASS 1
 
+#include "kernel/cpu/generic/attention.h"
 #include "kernel/cpu/generic/elementwise.h"
 #include "kernel/cpu/generic/product.h"
 #include "kernel/table.h"
@@ -19,5 +20,8 @@ void hone_kernels_avx512(hone_kernels *t)
     t->act_pack = act_pack;
     t->product_few = product_few;
     t->product_many = product_many;
+    t->attn_piece = attn_piece;
+    t->attn_merge = attn_merge;
+    t->attn_finish = attn_finish;
 #include "kernel/cpu/generic/slots.inc"
 }

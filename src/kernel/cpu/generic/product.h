@@ -338,7 +338,8 @@ static void expand(int layout, const uint8_t *codes, size_t units, const float *
         expand_layout(CORE_U4_LINEAR, codes, units, t, to);
 }
 
-enum { CHUNK_K = 256, CHUNK_PANELS = 8 };
+/* A chunk's panels in float stay in L2, the MANY_PANELS of one step (16 KB) in L1. */
+enum { CHUNK_K_MAX = 256, CHUNK_K = CHUNK_K_MAX / MANY_PANELS, CHUNK_PANELS = 8 };
 
 /* rows cut into the fewest groups of at most MANY_ROWS, as even as can be */
 static void rows_past(core_job *j, size_t rows)
@@ -375,7 +376,7 @@ static void many_chunk(const chunk *c)
     size_t span = c->k1 - c->k0, blocks = w->k_pad / 32;
     for (size_t p = c->panel0; p < c->panel1 && c->layout != CORE_F32; p++)
         expand(c->layout, w->data + p * w->panel_bytes + c->k0 / 8 * core_unit_bytes(c->layout),
-               span / 8, w->table, c->scratch + (p - c->panel0) * CHUNK_K * 16);
+               span / 8, w->table, c->scratch + (p - c->panel0) * CHUNK_K_MAX * 16);
     core_job j = {.lda = c->a->k_pad,
                   .blocks = span / 32,
                   .group = w->scale_bytes ? w->group / 32 : 0,
@@ -383,27 +384,23 @@ static void many_chunk(const chunk *c)
                   .ldc = c->ldy,
                   .more = c->k0 > 0,
                   .table = w->table};
-    /* a group of rows stays in L1 while the chunk's panels pass */
-    for (size_t r = c->row0; r < c->row1;) {
-        size_t rows = c->row1 - r < 4 * MANY_ROWS ? c->row1 - r : 2 * MANY_ROWS;
-        j.a = c->a->f32 + r * c->a->k_pad + c->k0;
-        j.sums = c->a->sums ? c->a->sums + r * blocks + c->k0 / 32 : NULL;
-        for (size_t p = c->panel0; p < c->panel1; p += MANY_PANELS) {
-            for (int s = 0; s < MANY_PANELS; s++) {
-                size_t real = p + (size_t)s < c->panel1 ? p + (size_t)s : c->panel1 - 1;
-                job_panel(&j, s, w, p + (size_t)s, c->panel1, c->y + r * c->ldy,
-                          c->k1 == w->k_pad ? c->bias : NULL);
-                if (c->layout == CORE_F32)
-                    j.b[s] += c->k0 * 64;
-                else
-                    j.b[s] = (const uint8_t *)(c->scratch + (real - c->panel0) * CHUNK_K * 16);
-                j.scale[s] += w->scale_bytes ? c->k0 / w->group * 32 : 0;
-                if (j.min[s])
-                    j.min[s] += c->k0 / w->group * 32;
-            }
-            rows_past(&j, rows);
+    /* the panels of one step stay in L1 while the rows pass */
+    for (size_t p = c->panel0; p < c->panel1; p += MANY_PANELS) {
+        j.a = c->a->f32 + c->row0 * c->a->k_pad + c->k0;
+        j.sums = c->a->sums ? c->a->sums + c->row0 * blocks + c->k0 / 32 : NULL;
+        for (int s = 0; s < MANY_PANELS; s++) {
+            size_t real = p + (size_t)s < c->panel1 ? p + (size_t)s : c->panel1 - 1;
+            job_panel(&j, s, w, p + (size_t)s, c->panel1, c->y + c->row0 * c->ldy,
+                      c->k1 == w->k_pad ? c->bias : NULL);
+            if (c->layout == CORE_F32)
+                j.b[s] += c->k0 * 64;
+            else
+                j.b[s] = (const uint8_t *)(c->scratch + (real - c->panel0) * CHUNK_K_MAX * 16);
+            j.scale[s] += w->scale_bytes ? c->k0 / w->group * 32 : 0;
+            if (j.min[s])
+                j.min[s] += c->k0 / w->group * 32;
         }
-        r += rows;
+        rows_past(&j, c->row1 - c->row0);
     }
 }
 
@@ -420,12 +417,13 @@ static void product_many(const hone_packed *w, const hone_act *a, size_t row0, s
                .bias = bias,
                .layout = core_layout(w),
                .scratch = scratch};
+    size_t step = w->scale_bytes && w->group > CHUNK_K ? CHUNK_K_MAX : CHUNK_K;
     for (size_t p = panel0; p < panel1; p += CHUNK_PANELS) {
         c.panel0 = p;
         c.panel1 = panel1 - p < CHUNK_PANELS ? panel1 : p + CHUNK_PANELS;
-        for (size_t k0 = 0; k0 < w->k_pad; k0 += CHUNK_K) {
+        for (size_t k0 = 0; k0 < w->k_pad; k0 += step) {
             c.k0 = k0;
-            c.k1 = w->k_pad - k0 < CHUNK_K ? w->k_pad : k0 + CHUNK_K;
+            c.k1 = w->k_pad - k0 < step ? w->k_pad : k0 + step;
             many_chunk(&c);
         }
     }
