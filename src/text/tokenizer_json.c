@@ -1,0 +1,307 @@
+/* tokenizer.json (Hugging Face tokenizers), vocab.json + merges.txt, tokenizer_config.json. */
+#include "text/tokenizer_json.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* As the room file/ does; hone_malloc is malloc with a counter, so the order does not matter. */
+static void use_hone_memory(void)
+{
+    json_set_alloc_funcs(hone_malloc, hone_free);
+}
+
+/* A first pass that bounds what a small hostile file can make jansson allocate. */
+static hone_status bound(const char *text, size_t n)
+{
+    size_t values = 1;
+    int depth = 0;
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+        if (c == '"') {
+            for (i++; i < n && text[i] != '"'; i++)
+                i += text[i] == '\\';
+            continue;
+        }
+        if (c == '[' || c == '{')
+            depth++;
+        if (c == ']' || c == '}')
+            depth--;
+        values += c == '[' || c == '{' || c == ',';
+        if (depth > HONE_JSON_DEPTH_MAX)
+            return hone_fail(HONE_FORMAT, "nested deeper than %d levels at byte %zu",
+                             HONE_JSON_DEPTH_MAX, i);
+        if (values > HONE_JSON_VALUES_MAX)
+            return hone_fail(HONE_LIMIT, "more than %d values", HONE_JSON_VALUES_MAX);
+    }
+    return HONE_OK;
+}
+
+hone_status hone_text_parse_json(const char *text, size_t n, json_t **out)
+{
+    *out = NULL;
+    pthread_once(&once, use_hone_memory);
+    HONE_TRY(bound(text, n));
+    json_error_t error;
+    *out = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (*out)
+        return HONE_OK;
+    if (json_error_code(&error) == json_error_out_of_memory)
+        return hone_fail_memory(n, "JSON");
+    return hone_fail(HONE_FORMAT, "not valid JSON at line %d, column %d: %s", error.line,
+                     error.column, error.text);
+}
+
+static bool is_byte_piece(const char *s, size_t n)
+{
+    return n == 6 && memcmp(s, "<0x", 3) == 0 && s[5] == '>' &&
+           strspn(s + 3, "0123456789ABCDEFabcdef") == 2;
+}
+
+/* ---- model ---- */
+
+static hone_status read_vocab(hone_tokenizer *t, json_t *vocab)
+{
+    if (!json_is_object(vocab))
+        return hone_fail(HONE_FORMAT, "the model has no vocab");
+    const char *key;
+    json_t *id;
+    json_object_foreach(vocab, key, id)
+    {
+        size_t n = strlen(key);
+        if (!json_is_integer(id))
+            return hone_fail(HONE_FORMAT, "the id of token \"%.40s\" is no integer", key);
+        bool byte = t->byte_fallback && is_byte_piece(key, n);
+        HONE_TRY(hone_vocab_set(t, json_integer_value(id), key, n,
+                                byte ? HONE_TOKEN_BYTE : HONE_TOKEN_NORMAL, HONE_TOKEN_IS_MODEL));
+        /* Ids may leave holes, but not most of the vocabulary. */
+        if ((size_t)t->n_tokens > 16 * json_object_size(vocab) + 65536)
+            return hone_fail(HONE_FORMAT, "token \"%.40s\" has id %lld in a vocabulary of %zu", key,
+                             (long long)json_integer_value(id), json_object_size(vocab));
+    }
+    return HONE_OK;
+}
+
+static hone_status read_merge(hone_tokenizer *t, const json_t *m, uint32_t rank)
+{
+    const char *left = NULL, *right = NULL;
+    size_t n = 0, k = 0;
+    if (json_is_string(m)) {
+        const char *s = json_string_value(m);
+        size_t all = json_string_length(m);
+        const char *blank = memchr(s, ' ', all);
+        if (blank) {
+            left = s;
+            n = (size_t)(blank - s);
+            right = blank + 1;
+            k = all - n - 1;
+        }
+    } else if (json_array_size(m) == 2) {
+        const json_t *a = json_array_get(m, 0), *b = json_array_get(m, 1);
+        left = json_string_value(a);
+        right = json_string_value(b);
+        n = json_string_length(a);
+        k = json_string_length(b);
+    }
+    if (!left || !right || n == 0 || k == 0)
+        return hone_fail(HONE_FORMAT, "merge %u is neither \"left right\" nor [left, right]", rank);
+    return hone_merges_put_pieces(t, left, n, right, k, 0, rank);
+}
+
+/* The model's options and vocabulary; merges come after the index is built. */
+static hone_status read_model(hone_tokenizer *t, const json_t *m)
+{
+    const char *type = hone_json_type(m);
+    const json_t *merges = json_object_get(m, "merges");
+    if (!json_is_object(m) || (!*type && !merges) || (*type && strcmp(type, "BPE") != 0))
+        return hone_fail(HONE_UNSUPPORTED, "the model \"%s\" is not known to hone yet (BPE is)",
+                         *type ? type : "without merges");
+    if (json_number_value(json_object_get(m, "dropout")) > 0)
+        return hone_fail(HONE_UNSUPPORTED, "a model with dropout");
+    if (json_string_length(json_object_get(m, "continuing_subword_prefix")) > 0)
+        return hone_fail(HONE_UNSUPPORTED, "a BPE model with continuing_subword_prefix");
+    t->byte_fallback = hone_json_flag(m, "byte_fallback", false);
+    t->fuse_unk = hone_json_flag(m, "fuse_unk", false);
+    t->ignore_merges = hone_json_flag(m, "ignore_merges", false);
+    const json_t *end = json_object_get(m, "end_of_word_suffix");
+    if (json_string_length(end) > 32)
+        return hone_fail(HONE_LIMIT, "end_of_word_suffix is longer than 32 bytes");
+    if (json_string_length(end) > 0)
+        HONE_TRY(hone_pool_add(t, json_string_value(end), json_string_length(end), &t->word_end));
+    return read_vocab(t, json_object_get(m, "vocab"));
+}
+
+static hone_status read_merges(hone_tokenizer *t, const json_t *m)
+{
+    const json_t *merges = json_object_get(m, "merges");
+    if (!json_is_array(merges))
+        return hone_fail(HONE_FORMAT, "the model has no merges");
+    size_t i;
+    json_t *e;
+    json_array_foreach(merges, i, e) HONE_TRY(read_merge(t, e, (uint32_t)i));
+    return HONE_OK;
+}
+
+/* ---- added tokens ---- */
+
+static hone_status add_token(hone_tokenizer *t, const json_t *o, json_int_t id)
+{
+    const json_t *content = json_object_get(o, "content");
+    if (!json_is_string(content) || id < 0 || id >= HONE_VOCAB_MAX)
+        return hone_fail(HONE_FORMAT, "an added token without content or with the id %lld",
+                         (long long)id);
+    const char *s = json_string_value(content);
+    size_t n = json_string_length(content);
+    hone_added a = {.id = (int32_t)id,
+                    .special = hone_json_flag(o, "special", false),
+                    .lstrip = hone_json_flag(o, "lstrip", false),
+                    .rstrip = hone_json_flag(o, "rstrip", false),
+                    .single_word = hone_json_flag(o, "single_word", false)};
+    a.normalized = hone_json_flag(o, "normalized", !a.special);
+    if (n == 0)
+        return HONE_OK; /* the reference ignores it too */
+    if (id > (json_int_t)t->n_tokens + 65536)
+        return hone_fail(HONE_FORMAT,
+                         "the added token \"%.40s\" has id %lld after a vocabulary of %d", s,
+                         (long long)id, t->n_tokens);
+    HONE_TRY(hone_added_add(t, s, n, &a));
+    bool set = id < t->n_tokens && (t->flags[id] & HONE_TOKEN_IS_SET);
+    if (set && (t->pieces[id].n != n || memcmp(hone_pool_str(t, t->pieces[id]), s, n) != 0))
+        return hone_fail(HONE_FORMAT,
+                         "id %lld is \"%s\" in the vocabulary but \"%.40s\" among the "
+                         "added tokens",
+                         (long long)id, hone_pool_str(t, t->pieces[id]), s);
+    if (!set)
+        HONE_TRY(hone_vocab_set(t, id, s, n, HONE_TOKEN_USER, 0));
+    t->types[id] = a.special ? HONE_TOKEN_CONTROL : HONE_TOKEN_USER;
+    if (a.special)
+        t->flags[id] |= HONE_TOKEN_IS_SPECIAL;
+    return HONE_OK;
+}
+
+static hone_status find_unknown(hone_tokenizer *t, const json_t *m)
+{
+    const json_t *unk = json_object_get(m, "unk_token");
+    if (!json_is_string(unk))
+        return HONE_OK;
+    t->unk = hone_tokenizer_find(t, json_string_value(unk), json_string_length(unk));
+    if (t->unk < 0)
+        return hone_fail(HONE_FORMAT, "the unknown token \"%s\" is not in the vocabulary",
+                         json_string_value(unk));
+    t->types[t->unk] = HONE_TOKEN_UNKNOWN;
+    return HONE_OK;
+}
+
+static hone_status fill(hone_tokenizer *t, const json_t *root)
+{
+    const json_t *model = json_object_get(root, "model");
+    HONE_TRY(hone_json_pre_tokenizer(t, json_object_get(root, "pre_tokenizer"), 0));
+    HONE_TRY(read_model(t, model));
+    HONE_TRY(hone_json_normalizer(t, json_object_get(root, "normalizer"), 0));
+    HONE_TRY(hone_json_post_processor(t, json_object_get(root, "post_processor"), 0));
+    HONE_TRY(hone_json_decoder(t, json_object_get(root, "decoder")));
+    size_t i;
+    json_t *e;
+    json_array_foreach(json_object_get(root, "added_tokens"), i, e)
+    {
+        const json_t *id = json_object_get(e, "id");
+        HONE_TRY(add_token(t, e, json_is_integer(id) ? json_integer_value(id) : -1));
+    }
+    HONE_TRY(hone_vocab_index(t));
+    HONE_TRY(read_merges(t, model));
+    return find_unknown(t, model);
+}
+
+hone_status hone_load_tokenizer_json(hone_tokenizer *t, const char *text, size_t n)
+{
+    json_t *root;
+    HONE_TRY(hone_text_parse_json(text, n, &root));
+    hone_status s =
+        json_is_object(root) ? fill(t, root) : hone_fail(HONE_FORMAT, "the JSON is no object");
+    json_decref(root);
+    return s;
+}
+
+/* ---- vocab.json + merges.txt: byte-level BPE as GPT-2 published it ---- */
+
+static hone_status read_merge_lines(hone_tokenizer *t, const char *p, size_t n)
+{
+    uint32_t rank = 0;
+    size_t line = 0;
+    for (size_t i = 0; i < n;) {
+        const char *nl = memchr(p + i, '\n', n - i);
+        size_t len = nl ? (size_t)(nl - p) - i : n - i, end = len;
+        const char *s = p + i;
+        i += len + 1;
+        line++;
+        if (end && s[end - 1] == '\r')
+            end--;
+        if (end == 0 || (line == 1 && end >= 8 && memcmp(s, "#version", 8) == 0))
+            continue;
+        const char *blank = memchr(s, ' ', end);
+        if (!blank || blank == s || blank + 1 == s + end)
+            return hone_fail(HONE_FORMAT, "line %zu of the merges is not \"left right\"", line);
+        size_t left = (size_t)(blank - s);
+        HONE_TRY(hone_merges_put_pieces(t, s, left, blank + 1, end - left - 1, 0, rank++));
+    }
+    return HONE_OK;
+}
+
+hone_status hone_load_vocab_merges(hone_tokenizer *t, const char *vocab, size_t n,
+                                   const char *merges, size_t m)
+{
+    json_t *root;
+    HONE_TRY(hone_text_parse_json(vocab, n, &root));
+    t->byte_level = t->out_alphabet = true;
+    hone_status s = read_vocab(t, root);
+    json_decref(root);
+    HONE_TRY(s);
+    static const char end[] = "<|endoftext|>";
+    for (int32_t i = 0; i < t->n_tokens; i++)
+        if (t->pieces[i].n == sizeof end - 1 &&
+            memcmp(hone_pool_str(t, t->pieces[i]), end, sizeof end - 1) == 0) {
+            hone_added a = {.id = i, .special = true};
+            HONE_TRY(hone_added_add(t, end, sizeof end - 1, &a));
+            t->types[i] = HONE_TOKEN_CONTROL;
+            t->flags[i] |= HONE_TOKEN_IS_SPECIAL;
+            t->bos = t->eos = i;
+        }
+    HONE_TRY(hone_split_add_expression(t, hone_gpt2_expression));
+    HONE_TRY(hone_vocab_index(t));
+    return read_merge_lines(t, merges, m);
+}
+
+/* ---- tokenizer_config.json ---- */
+
+/* "<s>" or {"content": "<s>"} -> its id; *id stays when there is none. */
+static void name_token(const hone_tokenizer *t, const json_t *root, const char *key, int32_t *id)
+{
+    const json_t *v = json_object_get(root, key);
+    if (json_is_object(v))
+        v = json_object_get(v, "content");
+    if (!json_is_string(v))
+        return;
+    int32_t found = hone_tokenizer_find(t, json_string_value(v), json_string_length(v));
+    if (found >= 0)
+        *id = found;
+}
+
+hone_status hone_load_tokenizer_config(hone_tokenizer *t, const char *text, size_t n, bool may_add)
+{
+    json_t *root;
+    HONE_TRY(hone_text_parse_json(text, n, &root));
+    name_token(t, root, "bos_token", &t->bos);
+    name_token(t, root, "eos_token", &t->eos);
+    name_token(t, root, "pad_token", &t->pad);
+    if (may_add) {
+        t->n_prefix = t->n_suffix = 0;
+        if (hone_json_flag(root, "add_bos_token", !t->byte_level) && t->bos >= 0)
+            t->prefix[t->n_prefix++] = t->bos;
+        if (hone_json_flag(root, "add_eos_token", false) && t->eos >= 0)
+            t->suffix[t->n_suffix++] = t->eos;
+    }
+    json_decref(root);
+    return HONE_OK;
+}

@@ -1,0 +1,149 @@
+/* Finding out what a path holds, and handing it to its loader. */
+#include "base/io.h"
+#include "file/file.h"
+#include "text/tokenizer_internal.h"
+
+#include <string.h>
+
+/* What a loader needs: one of the three. */
+typedef struct source {
+    const char *text; /* tokenizer.json, or vocab.json with `merges` */
+    const uint8_t *spm;
+    const hone_file *gguf;
+    size_t n;
+    const char *merges;
+    size_t n_merges;
+    const char *config; /* tokenizer_config.json, or NULL */
+    size_t n_config;
+} source;
+
+static hone_status fill(hone_tokenizer *t, const source *from)
+{
+    if (from->gguf)
+        HONE_TRY(hone_load_tokenizer_gguf(t, from->gguf));
+    else if (from->spm)
+        HONE_TRY(hone_load_tokenizer_spm(t, from->spm, from->n));
+    else if (from->merges)
+        HONE_TRY(hone_load_vocab_merges(t, from->text, from->n, from->merges, from->n_merges));
+    else
+        HONE_TRY(hone_load_tokenizer_json(t, from->text, from->n));
+    if (from->config) {
+        hone_status s =
+            hone_load_tokenizer_config(t, from->config, from->n_config, from->spm || from->merges);
+        if (s != HONE_OK)
+            return hone_fail_in(s, "tokenizer_config.json");
+    }
+    return hone_tokenizer_finish(t);
+}
+
+static hone_status load(const source *from, const char *path, hone_tokenizer **out)
+{
+    hone_tokenizer *t;
+    *out = NULL;
+    HONE_TRY(hone_tokenizer_new(&t));
+    hone_status s = fill(t, from);
+    if (s != HONE_OK) {
+        hone_tokenizer_close(t);
+        return hone_fail_in(s, "%s", path);
+    }
+    *out = t;
+    return HONE_OK;
+}
+
+static hone_status read_member(const char *folder, const char *name, char **text, size_t *n)
+{
+    *text = NULL;
+    *n = 0;
+    char *path = hone_path_join(folder, name);
+    if (!path)
+        return hone_fail_memory(strlen(folder), "a path");
+    hone_status s = HONE_OK;
+    if (hone_is_file(path))
+        s = hone_read_file(path, HONE_TOKENIZER_MAX, text, n);
+    hone_free(path);
+    return s;
+}
+
+static hone_status open_folder(const char *folder, hone_tokenizer **out)
+{
+    char *json = NULL, *spm = NULL, *vocab = NULL, *merges = NULL, *config = NULL;
+    size_t n_config, n_spm;
+    source from = {0};
+    hone_status s;
+    HONE_GOTO(s, done, read_member(folder, "tokenizer_config.json", &config, &n_config));
+    from.config = config;
+    from.n_config = n_config;
+    HONE_GOTO(s, done, read_member(folder, "tokenizer.json", &json, &from.n));
+    from.text = json;
+    if (!json) {
+        HONE_GOTO(s, done, read_member(folder, "tokenizer.model", &spm, &n_spm));
+        from.spm = (const uint8_t *)spm;
+        from.n = n_spm;
+    }
+    if (!json && !spm) {
+        HONE_GOTO(s, done, read_member(folder, "vocab.json", &vocab, &from.n));
+        HONE_GOTO(s, done, read_member(folder, "merges.txt", &merges, &from.n_merges));
+        from.text = vocab;
+        from.merges = merges;
+        if (!vocab || !merges)
+            HONE_GOTO(
+                s, done,
+                hone_fail(HONE_NOT_FOUND,
+                          "%s holds no tokenizer: neither tokenizer.json, tokenizer.model nor "
+                          "vocab.json with merges.txt",
+                          folder));
+    }
+    s = load(&from, folder, out);
+done:
+    hone_free(json);
+    hone_free(spm);
+    hone_free(vocab);
+    hone_free(merges);
+    hone_free(config);
+    return s;
+}
+
+hone_status hone_tokenizer_from_file(const struct hone_file *f, hone_tokenizer **out)
+{
+    *out = NULL;
+    if (hone_file_kind(f) == HONE_FILE_HF)
+        return open_folder(hone_file_path(f), out);
+    if (hone_file_kind(f) != HONE_FILE_GGUF)
+        return hone_fail(HONE_NOT_FOUND, "%s carries no tokenizer: name one of its own",
+                         hone_file_path(f));
+    return load(&(source){.gguf = f}, hone_file_path(f), out);
+}
+
+static hone_status open_file(const char *path, hone_tokenizer **out)
+{
+    hone_map m;
+    HONE_TRY(hone_map_open(path, &m));
+    if (m.bytes >= 4 && memcmp(m.data, "GGUF", 4) == 0) {
+        hone_map_close(&m);
+        hone_file *f;
+        HONE_TRY(hone_file_open(path, &f));
+        hone_status s = hone_tokenizer_from_file(f, out);
+        hone_file_close(f);
+        return s;
+    }
+    hone_status s;
+    size_t i = 0;
+    while (i < m.bytes && memchr(" \t\r\n", m.data[i], 4))
+        i++;
+    if (m.bytes > HONE_TOKENIZER_MAX)
+        s = hone_fail(HONE_LIMIT, "%s has %zu bytes, too many for a tokenizer", path, m.bytes);
+    else if (i == m.bytes)
+        s = hone_fail(HONE_FORMAT, "%s is empty", path);
+    else if (m.data[i] == '{')
+        s = load(&(source){.text = (const char *)m.data, .n = m.bytes}, path, out);
+    else
+        s = load(&(source){.spm = m.data, .n = m.bytes}, path, out);
+    hone_map_close(&m);
+    return s;
+}
+
+hone_status hone_tokenizer_open(const char *path, hone_tokenizer **out)
+{
+    *out = NULL;
+    return hone_is_directory(path) ? open_folder(path, out) : open_file(path, out);
+}
