@@ -214,7 +214,8 @@ hone_status hone_config_from_json(const char *json, hone_config *out)
     json_error_t error;
     json_t *o = json_loadb(json, bytes, JSON_REJECT_DUPLICATES, &error);
     if (!o) {
-        if (json_error_code(&error) == json_error_out_of_memory)
+        /* Of most failed allocations jansson says nothing (and of some "invalid token"). */
+        if (json_error_code(&error) == json_error_out_of_memory || !error.text[0])
             return hone_fail_memory(bytes, "a configuration");
         return hone_fail(HONE_FORMAT, "configuration: line %d, column %d: %s", error.line,
                          error.column, error.text);
