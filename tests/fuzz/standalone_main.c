@@ -180,7 +180,7 @@ static void run_mutation(uint64_t index)
     memcpy(data, s->data, size);
     for (size_t changes = 1 + below(6); changes > 0; changes--)
         size = mutate_once(data, size);
-    snprintf(now, sizeof now, "mutation %llu of %s (-only=%llu)", (unsigned long long)index,
+    snprintf(now, sizeof now, "mutation %llu of %.400s (-only=%llu)", (unsigned long long)index,
              s->name, (unsigned long long)index);
     run_one(data, size);
 }
@@ -209,7 +209,7 @@ int main(int argc, char **argv)
     snprintf(now, sizeof now, "the empty input");
     run_one((const uint8_t *)"", 0);
     for (size_t i = 0; i < seed_count; i++) {
-        snprintf(now, sizeof now, "%s", seeds[i].name);
+        snprintf(now, sizeof now, "%.400s", seeds[i].name);
         run_one(seeds[i].data, seeds[i].size);
     }
     for (unsigned long long i = 0; i < runs; i++)
