@@ -1,0 +1,164 @@
+/* doctor - what this machine has, what is wrong, the command that mends it; --measure: its limits.
+ */
+#include "cli/cli.h"
+#include "cli/table.h"
+
+#include "base/threads.h"
+#include "hw/doctor.h"
+#include "hw/limits.h"
+
+#include <string.h>
+
+enum { THREAD_COUNTS_MAX = 16 };
+
+typedef struct measured {
+    int count;
+    hone_limits limits[THREAD_COUNTS_MAX];
+} measured;
+
+static const char *health_name(hone_health h)
+{
+    static const char *const names[] = {"fine", "note", "bad"};
+    return names[h];
+}
+
+/* Limits at 1, 2, 4... threads and at all of them. */
+static hone_status measure(int threads, measured *m)
+{
+    int most = threads > 0 ? threads : hone_cpus_allowed();
+    for (int n = 1; m->count < THREAD_COUNTS_MAX; n = 2 * n < most ? 2 * n : most) {
+        cli_progress(-1, "measuring with %d threads", n);
+        HONE_TRY(hone_limits_measure(n, &m->limits[m->count++]));
+        if (n >= most)
+            break;
+    }
+    cli_progress_end();
+    return HONE_OK;
+}
+
+static json_t *limits_json(const measured *m)
+{
+    json_t *rows = json_array();
+    for (int i = 0; i < m->count; i++) {
+        const hone_limits *l = &m->limits[i];
+        json_t *ops = json_object();
+        for (int isa = 0; isa < HONE_ISA_COUNT; isa++) {
+            if (l->ops_s[isa] > 0)
+                json_object_set_new(ops, hone_isa_name((hone_isa)isa), json_real(l->ops_s[isa]));
+        }
+        json_array_append_new(rows, json_pack("{s:i, s:f, s:o}", "threads", l->threads,
+                                              "read_bytes_s", l->read_bytes_s, "ops_s", ops));
+    }
+    return rows;
+}
+
+static hone_status print_json(const hone_doctor_report *r, const measured *m)
+{
+    json_t *facts = json_array(), *root;
+    for (int i = 0; i < r->count; i++) {
+        const hone_doctor_fact *f = &r->facts[i];
+        json_array_append_new(facts, json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", f->name,
+                                               "value", f->value, "health", health_name(f->health),
+                                               "why", f->why, "mend", f->mend));
+    }
+    root = json_pack("{s:o}", "facts", facts);
+    if (m->count)
+        json_object_set_new(root, "limits", limits_json(m));
+    return cli_print_json(root);
+}
+
+static hone_status print_limits(const measured *m)
+{
+    cli_table *t;
+    HONE_TRY(cli_table_open("limit,>threads,>rate,unit", &t));
+    for (int i = 0; i < m->count; i++) {
+        cli_table_cell(t, "memory read");
+        cli_table_cell(t, "%d", m->limits[i].threads);
+        cli_table_cell(t, "%.1f", m->limits[i].read_bytes_s / 1e9);
+        cli_table_cell(t, "GB/s");
+    }
+    for (int isa = 0; isa < HONE_ISA_COUNT; isa++) {
+        for (int i = 0; i < m->count; i++) {
+            if (m->limits[i].ops_s[isa] <= 0)
+                continue;
+            cli_table_cell(t, "%s", hone_isa_name((hone_isa)isa));
+            cli_table_cell(t, "%d", m->limits[i].threads);
+            cli_table_cell(t, "%.0f", m->limits[i].ops_s[isa] / 1e9);
+            cli_table_cell(t, "Gop/s, %s", hone_limits_ops_text((hone_isa)isa));
+        }
+    }
+    return cli_table_print(t, stdout);
+}
+
+static hone_status print_text(const hone_doctor_report *r, const measured *m)
+{
+    int problems = 0;
+    cli_table *t;
+    HONE_TRY(cli_table_open(",,", &t));
+    for (int i = 0; i < r->count; i++) {
+        const hone_doctor_fact *f = &r->facts[i];
+        cli_table_cell(t, "%s", f->health == HONE_HEALTH_FINE ? "  " : health_name(f->health));
+        cli_table_cell(t, "%s", f->name);
+        cli_table_cell(t, "%s", f->value);
+        problems += f->health != HONE_HEALTH_FINE;
+    }
+    HONE_TRY(cli_table_print(t, stdout));
+    if (m->count) {
+        putchar('\n');
+        HONE_TRY(print_limits(m));
+    }
+    for (int i = 0; i < r->count; i++) {
+        const hone_doctor_fact *f = &r->facts[i];
+        if (f->health == HONE_HEALTH_FINE)
+            continue;
+        printf("\n%s: %s\n    %s\n", f->name, f->why,
+               f->mend[0] ? f->mend : "nothing mends it from here");
+    }
+    if (!problems)
+        puts("\nnothing is wrong");
+    return HONE_OK;
+}
+
+static hone_status run(cli_context *c)
+{
+    hone_doctor_report report;
+    measured m;
+    memset(&m, 0, sizeof m);
+    hone_doctor_examine("", &report);
+    if (cli_flag(c, "measure"))
+        HONE_TRY(measure((int)cli_int(c, "threads"), &m));
+    return cli_json(c) ? print_json(&report, &m) : print_text(&report, &m);
+}
+
+static const cli_option options[] = {
+    {.name = "measure",
+     .type = CLI_FLAG,
+     .help = "measure memory and arithmetic limits with random data (a few seconds)"},
+    {.name = "threads",
+     .type = CLI_INT,
+     .argument = "N",
+     .min = 1,
+     .max = 1024,
+     .help = "measure up to N threads instead of all CPUs allowed"},
+    {0},
+};
+
+static const cli_example examples[] = {
+    {"hone doctor", "what this machine has, what is wrong, and the commands that mend it"},
+    {"hone doctor --measure", "also the roof: bytes and operations per second, by thread count"},
+    {0},
+};
+
+const cli_command cli_cmd_doctor = {
+    .name = "doctor",
+    .summary = "examine this machine; measure its limits",
+    .description =
+        "Shows the kernel, processor, instruction sets that hone can use, AMX permission, "
+        "frequency "
+        "governor, huge pages, NUMA, memory, container and process limits, stolen time and load. A "
+        "line marked \"note\" costs speed; one marked \"bad\" makes runs fail or measurements "
+        "worthless. Nothing is changed.",
+    .options = options,
+    .examples = examples,
+    .run = run,
+};

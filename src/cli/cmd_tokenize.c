@@ -1,0 +1,112 @@
+/* tokenize - text on standard input to token ids. */
+#include "cli/cli.h"
+#include "cli/table.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "text/tokenizer.h"
+
+#include <string.h>
+
+enum { INPUT_BYTES_MAX = 1 << 30 };
+
+/* A piece as one printable word: control characters as \xNN. */
+static const char *printable(const char *text, size_t bytes, char *buf, size_t size)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < bytes && used + 5 < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c < 32 || c == 127)
+            used += (size_t)snprintf(buf + used, size - used, "\\x%02X", c);
+        else
+            buf[used++] = (char)c;
+    }
+    buf[used] = 0;
+    return buf;
+}
+
+static hone_status print_ids(const cli_context *c, const hone_tokenizer *t, const int32_t *ids,
+                             size_t n)
+{
+    if (cli_json(c)) {
+        json_t *list = json_array();
+        for (size_t i = 0; i < n; i++)
+            json_array_append_new(list, json_integer(ids[i]));
+        return cli_print_json(json_pack("{s:o}", "ids", list));
+    }
+    if (!cli_flag(c, "pieces")) {
+        for (size_t i = 0; i < n; i++)
+            printf("%s%d", i ? " " : "", ids[i]);
+        putchar('\n');
+        return HONE_OK;
+    }
+    cli_table *table;
+    HONE_TRY(cli_table_open(">position,>id,piece", &table));
+    for (size_t i = 0; i < n; i++) {
+        char text[256];
+        size_t bytes;
+        const char *piece = hone_tokenizer_piece(t, ids[i], &bytes);
+        cli_table_cell(table, "%zu", i);
+        cli_table_cell(table, "%d", ids[i]);
+        cli_table_cell(table, "%s", printable(piece, bytes, text, sizeof text));
+    }
+    return cli_table_print(table, stdout);
+}
+
+static hone_status run(cli_context *c)
+{
+    hone_tokenizer *t;
+    char *text = NULL;
+    int32_t *ids = NULL;
+    size_t bytes, n;
+    unsigned flags = 0;
+    if (!cli_flag(c, "no-special"))
+        flags |= HONE_ENCODE_ADD_SPECIAL;
+    if (cli_flag(c, "parse-special"))
+        flags |= HONE_ENCODE_PARSE_SPECIAL;
+    HONE_TRY(hone_tokenizer_open(cli_operand(c, 0), &t));
+    hone_status s;
+    HONE_GOTO(s, done, hone_read_file("-", INPUT_BYTES_MAX, &text, &bytes));
+    HONE_GOTO(s, done, hone_tokenizer_encode(t, text, bytes, flags, &ids, &n));
+    s = print_ids(c, t, ids, n);
+done:
+    hone_free(ids);
+    hone_free(text);
+    hone_tokenizer_close(t);
+    return s;
+}
+
+static const cli_option options[] = {
+    {.name = "no-special",
+     .type = CLI_FLAG,
+     .help = "leave out what the tokenizer puts around a text (BOS, EOS)"},
+    {.name = "parse-special",
+     .type = CLI_FLAG,
+     .help = "special tokens written out in the text become their ids (else they are plain text)"},
+    {.name = "pieces",
+     .type = CLI_FLAG,
+     .help = "a line per token, with its text in the vocabulary"},
+    {0},
+};
+
+static const cli_example examples[] = {
+    {"echo -n 'Once upon a time' | hone tokenize model.gguf", "the ids, on one line"},
+    {"hone tokenize --json llama/ <book.txt", "{\"ids\": [...]} with the tokenizer of a folder"},
+    {"echo -n '<s>hello' | hone tokenize --parse-special --pieces tokenizer.json",
+     "a special token in the text, and the piece of each id"},
+    {0},
+};
+
+const cli_command cli_cmd_tokenize = {
+    .name = "tokenize",
+    .summary = "turn text on standard input into token ids",
+    .description =
+        "MODEL is a GGUF file, a Hugging Face folder, or a tokenizer's own file (tokenizer.json, a "
+        "SentencePiece .model). The text is every byte of standard input, a last newline included.",
+    .operands = "MODEL",
+    .operands_min = 1,
+    .operands_max = 1,
+    .options = options,
+    .examples = examples,
+    .run = run,
+};
