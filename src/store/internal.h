@@ -1,0 +1,35 @@
+/* internal - statements and errors of the registry, shared by its two source files. */
+#ifndef HONE_STORE_INTERNAL_H
+#define HONE_STORE_INTERNAL_H
+
+#include "store/registry.h"
+
+#include <sqlite3.h>
+
+struct hone_registry {
+    sqlite3 *db;
+    char *path;
+    bool in_transaction; /* the caller's */
+};
+
+/* Step i (from 0) brings a file from version i to i + 1; HONE_SCHEMA_STEPS is the current version.
+ */
+extern const char *const hone_schema_steps[];
+extern const int hone_schema_version;
+
+/* The status that fits SQLite's code, with its message. */
+hone_status hone_store_fail(hone_registry *r, int code, const char *what);
+
+HONE_CHECKED hone_status hone_store_exec(hone_registry *r, const char *sql);
+
+/* Prepares and binds: types holds one letter for each ?: i int64_t, d double, s text or NULL. */
+HONE_CHECKED hone_status hone_store_prepare(hone_registry *r, sqlite3_stmt **out, const char *sql,
+                                            const char *types, ...);
+/* Steps: *row says whether there is one. */
+HONE_CHECKED hone_status hone_store_step(hone_registry *r, sqlite3_stmt *stmt, bool *row);
+/* Prepares, runs to the end, and gives the first column of the first row (if id is not NULL; 0 = no
+ * row). */
+HONE_CHECKED hone_status hone_store_run(hone_registry *r, int64_t *id, const char *sql,
+                                        const char *types, ...);
+
+#endif

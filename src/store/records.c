@@ -1,0 +1,257 @@
+#include "store/internal.h"
+
+#include "base/mem.h"
+
+#include <string.h>
+
+#define NOW "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+
+/* A function of several statements is one transaction, its own unless the caller holds one. */
+static hone_status enter(hone_registry *r, bool *own)
+{
+    *own = !r->in_transaction;
+    return *own ? hone_registry_begin(r) : HONE_OK;
+}
+
+static hone_status leave(hone_registry *r, bool own, hone_status s)
+{
+    if (!own)
+        return s;
+    if (s == HONE_OK)
+        return hone_registry_commit(r);
+    hone_registry_abort(r);
+    return s;
+}
+
+/* The first column of the first row (bound: key if it is not NULL, else id): a fresh copy, or NULL
+ * if there is no row or the column is NULL. */
+static hone_status query_text(hone_registry *r, char **out, bool *found, const char *sql,
+                              const char *key_types, int64_t id, const char *key)
+{
+    *out = NULL;
+    sqlite3_stmt *stmt;
+    if (key)
+        HONE_TRY(hone_store_prepare(r, &stmt, sql, key_types, key));
+    else
+        HONE_TRY(hone_store_prepare(r, &stmt, sql, key_types, id));
+    hone_status s = hone_store_step(r, stmt, found);
+    const char *text = s == HONE_OK && *found ? (const char *)sqlite3_column_text(stmt, 0) : NULL;
+    if (text && !(*out = hone_strdup(text)))
+        s = hone_fail_memory(strlen(text), "a record of the registry");
+    sqlite3_finalize(stmt);
+    return s;
+}
+
+hone_status hone_registry_put_model(hone_registry *r, const hone_model_record *m, int64_t *id)
+{
+    return hone_store_run(r, id,
+                          "INSERT INTO models(sha256, path, name, arch, bytes) VALUES(?,?,?,?,?)"
+                          " ON CONFLICT(sha256) DO UPDATE SET path = excluded.path RETURNING id",
+                          "ssssi", m->sha256, m->path, m->name, m->arch, (int64_t)m->bytes);
+}
+
+hone_status hone_registry_find_model(hone_registry *r, const char *sha256, int64_t *id)
+{
+    HONE_TRY(hone_store_run(r, id, "SELECT id FROM models WHERE sha256 = ?", "s", sha256));
+    return *id ? HONE_OK
+               : hone_fail(
+                     HONE_NOT_FOUND,
+                     "this model (sha256 %.12s...) is not in registry %s: nothing was optimised",
+                     sha256, r->path);
+}
+
+hone_status hone_registry_put_environment(hone_registry *r, const char *key, const char *json,
+                                          int64_t *id)
+{
+    return hone_store_run(r, id,
+                          "INSERT INTO environments(key, json) VALUES(?,?)"
+                          " ON CONFLICT(key) DO UPDATE SET json = json RETURNING id",
+                          "ss", key, json);
+}
+
+hone_status hone_registry_put_configuration(hone_registry *r, const char *json, int64_t *id)
+{
+    return hone_store_run(r, id,
+                          "INSERT INTO configurations(json) VALUES(?)"
+                          " ON CONFLICT(json) DO UPDATE SET json = json RETURNING id",
+                          "s", json);
+}
+
+hone_status hone_registry_environment(hone_registry *r, int64_t id, char **json)
+{
+    bool found;
+    HONE_TRY(
+        query_text(r, json, &found, "SELECT json FROM environments WHERE id = ?", "i", id, NULL));
+    return found ? HONE_OK
+                 : hone_fail(HONE_NOT_FOUND, "registry %s has no environment %lld", r->path,
+                             (long long)id);
+}
+
+hone_status hone_registry_start_run(hone_registry *r, const hone_run_record *run, int64_t *id,
+                                    bool *done)
+{
+    sqlite3_stmt *stmt;
+    HONE_TRY(
+        hone_store_prepare(r, &stmt,
+                           "INSERT INTO runs(key, model, environment, goal, max_loss, data_hash, "
+                           "seed, settings, state,"
+                           " started) VALUES(?,?,?,?,?,?,?,?,'running'," NOW ")"
+                           " ON CONFLICT(key) DO UPDATE SET key = key RETURNING id, state = 'done'",
+                           "siisdsis", run->key, run->model, run->environment, run->goal,
+                           run->max_loss, run->data_hash, (int64_t)run->seed, run->settings));
+    bool row;
+    hone_status s = hone_store_step(r, stmt, &row);
+    if (s == HONE_OK) {
+        *id = sqlite3_column_int64(stmt, 0);
+        *done = sqlite3_column_int(stmt, 1);
+        s = hone_store_step(r, stmt, &row); /* to the end: the insert takes effect */
+    }
+    sqlite3_finalize(stmt);
+    return s;
+}
+
+hone_status hone_registry_finish_run(hone_registry *r, int64_t run, const char *result)
+{
+    return hone_store_run(
+        r, NULL, "UPDATE runs SET state = 'done', result = ?, finished = " NOW " WHERE id = ?",
+        "si", result, run);
+}
+
+hone_status hone_registry_restart_run(hone_registry *r, int64_t run)
+{
+    bool own;
+    HONE_TRY(enter(r, &own));
+    hone_status s = hone_store_run(r, NULL, "DELETE FROM experiments WHERE run = ?", "i", run);
+    if (s == HONE_OK)
+        s = hone_store_run(r, NULL,
+                           "UPDATE runs SET state = 'running', result = NULL, finished = NULL,"
+                           " started = " NOW " WHERE id = ?",
+                           "i", run);
+    return leave(r, own, s);
+}
+
+hone_status hone_registry_start_experiment(hone_registry *r, const hone_experiment_record *e,
+                                           int64_t *id, bool *failed, char **metrics)
+{
+    *metrics = NULL;
+    bool own, row;
+    HONE_TRY(enter(r, &own));
+    int64_t configuration;
+    hone_status s = hone_registry_put_configuration(r, e->config, &configuration);
+    if (s == HONE_OK)
+        s = hone_store_run(r, id,
+                           "INSERT INTO experiments(run, configuration, key, label, predicted,"
+                           " state) VALUES(?,?,?,?,?,'running')"
+                           " ON CONFLICT(run, key) DO UPDATE SET key = key RETURNING id",
+                           "iisss", e->run, configuration, e->key, e->label, e->predicted);
+    if (s == HONE_OK)
+        s = query_text(r, metrics, &row, "SELECT metrics FROM experiments WHERE id = ?", "i", *id,
+                       NULL);
+    int64_t bad = 0;
+    if (s == HONE_OK)
+        s = hone_store_run(r, &bad, "SELECT state = 'failed' FROM experiments WHERE id = ?", "i",
+                           *id);
+    *failed = bad;
+    s = leave(r, own, s);
+    if (s != HONE_OK) {
+        hone_free(*metrics);
+        *metrics = NULL;
+    }
+    return s;
+}
+
+hone_status hone_registry_finish_experiment(hone_registry *r, int64_t experiment, bool failed,
+                                            const char *metrics, const double *baseline,
+                                            const double *candidate, size_t n)
+{
+    bool own;
+    HONE_TRY(enter(r, &own));
+    hone_status s =
+        hone_store_run(r, NULL, "DELETE FROM samples WHERE experiment = ?", "i", experiment);
+    for (size_t i = 0; s == HONE_OK && i < n; i++)
+        s = hone_store_run(r, NULL, "INSERT INTO samples VALUES(?,?,?,?)", "iidd", experiment,
+                           (int64_t)i, baseline[i], candidate[i]);
+    if (s == HONE_OK)
+        s = hone_store_run(r, NULL, "UPDATE experiments SET state = ?, metrics = ? WHERE id = ?",
+                           "ssi", failed ? "failed" : "done", metrics, experiment);
+    return leave(r, own, s);
+}
+
+hone_status hone_registry_put_decision(hone_registry *r, const hone_decision_record *d)
+{
+    return hone_store_run(r, NULL,
+                          "INSERT INTO decisions(run, experiment, verdict, why) VALUES(?,?,?,?)"
+                          " ON CONFLICT(run, experiment) DO UPDATE SET verdict = excluded.verdict,"
+                          " why = excluded.why",
+                          "iiss", d->run, d->experiment, d->verdict, d->why);
+}
+
+hone_status hone_registry_promote(hone_registry *r, int64_t model, const char *config, int64_t run)
+{
+    bool own;
+    HONE_TRY(enter(r, &own));
+    int64_t configuration = 0, last = 0, in_force = 0;
+    hone_status s = hone_registry_put_configuration(r, config, &configuration);
+    if (s == HONE_OK)
+        s = hone_store_run(r, &last, "SELECT max(id) FROM promotions WHERE model = ?", "i", model);
+    if (s == HONE_OK)
+        s = hone_store_run(r, &in_force, "SELECT configuration FROM promotions WHERE id = ?", "i",
+                           last);
+    if (s == HONE_OK && in_force != configuration)
+        s = hone_store_run(r, NULL,
+                           "INSERT INTO promotions(model, configuration, previous, run, action, at)"
+                           " VALUES(?, ?, nullif(?, 0), nullif(?, 0), 'promote', " NOW ")",
+                           "iiii", model, configuration, last, run);
+    return leave(r, own, s);
+}
+
+/* The line that undoes the last one holds the former's configuration and the former's own previous,
+ * so that the next rollback goes one further back. */
+static hone_status insert_rollback(hone_registry *r, int64_t model)
+{
+    int64_t promoted;
+    HONE_TRY(hone_store_run(r, &promoted,
+                            "SELECT configuration IS NOT NULL FROM promotions WHERE id ="
+                            " (SELECT max(id) FROM promotions WHERE model = ?)",
+                            "i", model));
+    if (!promoted)
+        return hone_fail(HONE_NOT_FOUND, "nothing is promoted for this model in registry %s",
+                         r->path);
+    return hone_store_run(r, NULL,
+                          "INSERT INTO promotions(model, configuration, previous, action, at)"
+                          " SELECT last.model, old.configuration, old.previous, 'rollback', " NOW
+                          " FROM promotions last LEFT JOIN promotions old ON old.id = last.previous"
+                          " WHERE last.id = (SELECT max(id) FROM promotions WHERE model = ?)",
+                          "i", model);
+}
+
+static const char current_of_id[] =
+    "SELECT c.json FROM promotions p LEFT JOIN configurations c ON c.id = p.configuration"
+    " WHERE p.model = ? ORDER BY p.id DESC LIMIT 1";
+
+static const char current_of_hash[] =
+    "SELECT c.json FROM promotions p JOIN models m ON m.id = p.model"
+    " LEFT JOIN configurations c ON c.id = p.configuration"
+    " WHERE m.sha256 = ? ORDER BY p.id DESC LIMIT 1";
+
+hone_status hone_registry_rollback(hone_registry *r, int64_t model, char **config)
+{
+    *config = NULL;
+    bool own, found;
+    HONE_TRY(enter(r, &own));
+    hone_status s = insert_rollback(r, model);
+    if (s == HONE_OK)
+        s = query_text(r, config, &found, current_of_id, "i", model, NULL);
+    s = leave(r, own, s);
+    if (s != HONE_OK) {
+        hone_free(*config);
+        *config = NULL;
+    }
+    return s;
+}
+
+hone_status hone_registry_current(hone_registry *r, const char *model_sha256, char **config)
+{
+    bool found;
+    return query_text(r, config, &found, current_of_hash, "s", 0, model_sha256);
+}
