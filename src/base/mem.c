@@ -7,6 +7,7 @@
 
 static _Atomic int64_t fail_after = -1;
 static _Atomic uint64_t alloc_count;
+static _Thread_local uint64_t failures;
 
 #define HUGE ((size_t)2 << 20)
 
@@ -33,19 +34,30 @@ uint64_t hone_mem_count(void)
     return atomic_load(&alloc_count);
 }
 
+uint64_t hone_mem_failures(void)
+{
+    return failures;
+}
+
+static void *counted(void *p)
+{
+    failures += !p;
+    return p;
+}
+
 void *hone_malloc(size_t bytes)
 {
-    return must_fail() ? NULL : malloc(bytes ? bytes : 1);
+    return counted(must_fail() ? NULL : malloc(bytes ? bytes : 1));
 }
 
 void *hone_calloc(size_t count, size_t size)
 {
-    return must_fail() ? NULL : calloc(count ? count : 1, size ? size : 1);
+    return counted(must_fail() ? NULL : calloc(count ? count : 1, size ? size : 1));
 }
 
 void *hone_realloc(void *old, size_t bytes)
 {
-    return must_fail() ? NULL : realloc(old, bytes ? bytes : 1);
+    return counted(must_fail() ? NULL : realloc(old, bytes ? bytes : 1));
 }
 
 void *hone_reallocarray(void *old, size_t count, size_t size)

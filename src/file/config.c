@@ -204,8 +204,8 @@ hone_status hone_file_read_config(hone_file *f, const char *text, size_t bytes)
     if (!copy)
         return hone_fail_memory(bytes, "config.json");
     mend_python_numbers(copy, bytes);
-    hone_status s = hone_file_parse_json(copy, bytes, HONE_CONFIG_DEPTH, CONFIG_VALUES_MAX,
-                                         "config.json", &root);
+    hone_status s =
+        hone_json_parse(copy, bytes, HONE_CONFIG_DEPTH, CONFIG_VALUES_MAX, "config.json", &root);
     hone_free(copy);
     HONE_TRY(s);
     walk w = {.f = f};

@@ -123,8 +123,8 @@ static hone_status read_index(hone_file *f, const char *dir)
         return hone_fail(HONE_LIMIT, "%s is %zu bytes long, at most %zu are read", m.path, m.bytes,
                          HONE_INDEX_MAX);
     json_t *root;
-    s = hone_file_parse_json((const char *)m.data, m.bytes, INDEX_DEPTH, INDEX_VALUES_MAX,
-                             "the index", &root);
+    s = hone_json_parse((const char *)m.data, m.bytes, INDEX_DEPTH, INDEX_VALUES_MAX, "the index",
+                        &root);
     if (s != HONE_OK)
         return hone_fail_in(s, "%s", m.path);
     json_t *weights = json_object_get(root, "weight_map");

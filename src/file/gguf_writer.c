@@ -21,7 +21,7 @@ hone_status hone_gguf_writer_open(const char *path, hone_gguf_writer **out)
     hone_gguf_writer *w = hone_calloc(1, sizeof *w);
     if (!w)
         return hone_fail_memory(sizeof *w, "a GGUF writer");
-    hone_status s = hone_file_parse_json("{}", 2, 1, 1u << 4, "keys", &w->keys);
+    hone_status s = hone_json_parse("{}", 2, 1, 1u << 4, "keys", &w->keys);
     if (s == HONE_OK)
         s = hone_stream_open(&w->stream, path, ALIGNMENT);
     if (s != HONE_OK) {

@@ -9,10 +9,9 @@
 #define HONE_FILE_INTERNAL_H
 
 #include "base/io.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "file/file.h"
-
-#include <jansson.h>
 
 /* GGUF value types (ggml/docs/gguf.md); metadata of every kind is kept in these. */
 enum {
@@ -110,11 +109,6 @@ bool hone_file_is_utf8(const char *s, size_t n);
 /* FORMAT unless s is UTF-8 of 1..max bytes without control characters. what: "tensor name". */
 HONE_CHECKED hone_status hone_file_check_name(const char *s, size_t n, size_t max,
                                               const char *what);
-
-/* Parses JSON text with bounds on depth and number of values; jansson then allocates through
- * hone_malloc. what names the text in messages. *out: json_decref. */
-HONE_CHECKED hone_status hone_file_parse_json(const char *text, size_t bytes, int depth_max,
-                                              size_t values_max, const char *what, json_t **out);
 
 /* Bytes of a GGUF scalar; 0 for strings, arrays and unknown types. */
 size_t hone_gguf_scalar_bytes(uint32_t type);

@@ -205,8 +205,8 @@ static hone_status read_file(hone_file *f, const hone_map *m, const json_t *only
         return hone_fail(HONE_FORMAT,
                          "has no JSON object as its header; it is no safetensors file");
     json_t *header;
-    HONE_TRY(hone_file_parse_json((const char *)m->data + 8, (size_t)length, HEADER_DEPTH,
-                                  HEADER_VALUES_MAX, "the header", &header));
+    HONE_TRY(hone_json_parse((const char *)m->data + 8, (size_t)length, HEADER_DEPTH,
+                             HEADER_VALUES_MAX, "the header", &header));
     hone_status s = HONE_OK;
     if (!json_is_object(header))
         s = hone_fail(HONE_FORMAT, "the header is no JSON object");

@@ -20,8 +20,7 @@ hone_status hone_safetensors_writer_open(const char *path, hone_safetensors_writ
     hone_safetensors_writer *w = hone_calloc(1, sizeof *w);
     if (!w)
         return hone_fail_memory(sizeof *w, "a safetensors writer");
-    hone_status s =
-        hone_file_parse_json(start, sizeof start - 1, 1, 1u << 4, "metadata", &w->metadata);
+    hone_status s = hone_json_parse(start, sizeof start - 1, 1, 1u << 4, "metadata", &w->metadata);
     if (s == HONE_OK)
         s = hone_stream_open(&w->stream, path, 1);
     if (s != HONE_OK) {

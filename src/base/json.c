@@ -1,4 +1,6 @@
-#include "file/internal.h"
+#include "base/json.h"
+
+#include "base/mem.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -9,6 +11,11 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void use_hone_memory(void)
 {
     json_set_alloc_funcs(hone_malloc, hone_free);
+}
+
+void hone_json_use_memory(void)
+{
+    pthread_once(&once, use_hone_memory);
 }
 
 /*
@@ -49,17 +56,18 @@ static hone_status bound_json(const char *text, size_t bytes, int depth_max, siz
     return HONE_OK;
 }
 
-hone_status hone_file_parse_json(const char *text, size_t bytes, int depth_max, size_t values_max,
-                                 const char *what, json_t **out)
+hone_status hone_json_parse(const char *text, size_t bytes, int depth_max, size_t values_max,
+                            const char *what, json_t **out)
 {
-    pthread_once(&once, use_hone_memory);
+    hone_json_use_memory();
     *out = NULL;
     HONE_TRY(bound_json(text, bytes, depth_max, values_max, what));
     json_error_t error;
+    uint64_t failures = hone_mem_failures();
     *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
     if (*out)
         return HONE_OK;
-    if (json_error_code(&error) == json_error_out_of_memory)
+    if (hone_mem_failures() != failures) /* jansson calls some of these syntax errors */
         return hone_fail_memory(bytes, what);
     return hone_fail(HONE_FORMAT, "%s is no valid JSON: line %d: %s", what, error.line, error.text);
 }

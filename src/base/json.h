@@ -1,0 +1,25 @@
+/*
+ * json - parsing JSON that nobody vouches for, with jansson: depth and number of values are bounded
+ * before anything is allocated, memory comes through hone_malloc, and running out of it is told
+ * from bad syntax.
+ *
+ * Ownership: the caller drops *out with json_decref. Threading: any thread.
+ */
+#ifndef HONE_BASE_JSON_H
+#define HONE_BASE_JSON_H
+
+#include "base/status.h"
+
+#include <jansson.h>
+
+/* Makes jansson allocate through hone_malloc (done by hone_json_parse too). For code that only
+ * builds or prints JSON. Any number of calls, at any time. */
+void hone_json_use_memory(void);
+
+/* Text of `bytes` bytes -> value. Duplicate keys, invalid UTF-8, 0 in strings and anything after
+ * the value are refused. what names the text in messages ("config.json"). Errors: FORMAT (syntax
+ * with its line; deeper than depth_max), LIMIT (more than values_max), MEMORY. */
+HONE_CHECKED hone_status hone_json_parse(const char *text, size_t bytes, int depth_max,
+                                         size_t values_max, const char *what, json_t **out);
+
+#endif
