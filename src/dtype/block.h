@@ -30,13 +30,14 @@ typedef struct hone_dtype_impl {
 
 static inline uint16_t hone_load_u16(const uint8_t *p)
 {
-    return (uint16_t)(p[0] | p[1] << 8);
+    uint16_t v; /* files are little-endian, and so is every machine that hone runs on */
+    memcpy(&v, p, sizeof v);
+    return v;
 }
 
 static inline void hone_store_u16(uint8_t *p, uint16_t v)
 {
-    p[0] = (uint8_t)v;
-    p[1] = (uint8_t)(v >> 8);
+    memcpy(p, &v, sizeof v);
 }
 
 static inline float hone_load_f16(const uint8_t *p)
@@ -84,6 +85,14 @@ static inline void hone_block_range(const float *x, float *low, float *high)
 static inline float hone_block_inverse(float d)
 {
     return fabsf(d) < HONE_SCALE_TINY ? 0.0f : 1.0f / d;
+}
+
+/* To the nearest integer, halves away from zero (roundf), for |x| < 2^22: x - t is exact. */
+static inline int hone_block_round(float x)
+{
+    int t = (int)x;
+    float rest = x - (float)t;
+    return t + (rest >= 0.5f) - (rest <= -0.5f);
 }
 
 /* Code of x = trunc(value + 0.5 or so), cut to the largest code. value >= 0 but for rounding. */

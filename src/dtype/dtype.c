@@ -4,6 +4,8 @@
 
 #include <strings.h>
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are read as they lie in memory");
+
 static const hone_dtype_info infos[HONE_DTYPE_COUNT] = {
 #define X(ID, name, st, ggml, elements, bytes, group, bits, min)                                   \
     [HONE_DTYPE_##ID] = {#name, st, ggml, elements, bytes, group, bits, min},

@@ -32,7 +32,7 @@ static bool encode(const float *src, size_t blocks, uint8_t *dst)
         if (!hone_store_f16(dst, d))
             return false;
         for (int i = 0; i < HONE_BLOCK; i++) {
-            int q = (int)roundf(src[i] * inverse); /* halves away from zero */
+            int q = hone_block_round(src[i] * inverse);
             dst[2 + i] = (uint8_t)(int8_t)(q > 127 ? 127 : q < -127 ? -127 : q);
         }
     }
