@@ -1,0 +1,55 @@
+# Helpers of the end-to-end tests; sourced. HONE: the program. HONE_SOURCE_DIR: the source tree.
+set -u
+: "${HONE:?the path of the hone program}" "${HONE_SOURCE_DIR:?the source tree}"
+MODEL=$HONE_SOURCE_DIR/tests/golden/data/stories260k/stories260k.gguf
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+failures=0
+
+fail() {
+    echo "FAIL: $*"
+    failures=$((failures + 1))
+}
+
+skip() { # skip WHY: the whole script
+    echo "SKIP $(basename "$0"): $*"
+    exit 77
+}
+
+# expect CODE COMMAND...: runs it with standard output in $WORK/out, standard error in $WORK/err.
+expect() {
+    code=$1
+    shift
+    got=0
+    "$@" >"$WORK/out" 2>"$WORK/err" || got=$?
+    if [ "$got" != "$code" ]; then
+        fail "exit code $got instead of $code: $*"
+        sed 's/^/    /' "$WORK/err"
+    fi
+}
+
+# says TEXT / prints TEXT: what the last `expect` wrote on standard error / output holds TEXT.
+says() {
+    grep -qF -e "$1" "$WORK/err" || fail "standard error does not say \"$1\": $(head -c 300 "$WORK/err")"
+}
+prints() {
+    grep -qF -e "$1" "$WORK/out" || fail "standard output does not hold \"$1\": $(head -c 300 "$WORK/out")"
+}
+silent() {
+    [ ! -s "$WORK/out" ] || fail "standard output is not empty: $(head -c 300 "$WORK/out")"
+}
+
+# is_json FILE: with python3 where that is, else by its first and last character.
+is_json() {
+    if command -v python3 >/dev/null 2>&1; then
+        python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$1" 2>/dev/null ||
+            fail "not JSON: $(head -c 200 "$1")"
+    else
+        [ "$(head -c 1 "$1")" = "{" ] && [ "$(tail -n 1 "$1")" = "}" ] || fail "not a JSON object: $1"
+    fi
+}
+
+finish() {
+    [ "$failures" -eq 0 ] || { echo "$failures failures"; exit 1; }
+    exit 0
+}

@@ -1,0 +1,59 @@
+# The command line itself: exit codes, suggestions, help, man pages and completion of every command.
+. "${HONE_SOURCE_DIR:?}/tests/e2e/lib.sh"
+
+expect 2 "$HONE"
+says "a command is needed"
+expect 2 "$HONE" inof
+says 'did you mean "info"?'
+expect 2 "$HONE" xyzzyxyzzy
+says "hone help"
+expect 0 "$HONE" --version
+prints "hone "
+expect 0 "$HONE" help
+prints "Exit codes:"
+commands=$("$HONE" help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+[ -n "$commands" ] || fail "help lists no commands"
+
+for command in $commands; do
+    expect 0 "$HONE" help "$command"
+    prints "Usage: hone $command"
+    prints "Examples:"
+    prints "--json"
+    cp "$WORK/out" "$WORK/help"
+    expect 0 "$HONE" "$command" --help
+    cmp -s "$WORK/help" "$WORK/out" || fail "$command --help and help $command differ"
+    expect 0 "$HONE" --man "$command"
+    prints ".SH NAME"
+    expect 2 "$HONE" "$command" --no-such-option-as-this
+    says "has no option --no-such-option-as-this"
+    silent
+done
+
+expect 2 "$HONE" info
+says "needs MODEL"
+expect 2 "$HONE" info a b
+says '"b"'
+expect 2 "$HONE" info --breif "$MODEL"
+says "did you mean --brief?"
+expect 2 "$HONE" info --brief=yes "$MODEL"
+says "takes no value"
+expect 2 "$HONE" doctor --threads
+says "needs a value"
+expect 2 "$HONE" doctor --threads 0
+says "from 1 to"
+expect 2 "$HONE" doctor --threads 3x
+says "whole number"
+expect 2 "$HONE" doctor --threads 99999999999999999999
+expect 2 "$HONE" doctor --threads 1 --threads 2
+says "given twice"
+expect 2 "$HONE" help nothing
+expect 2 "$HONE" --completion fish
+says "bash"
+
+if command -v bash >/dev/null 2>&1; then
+    expect 0 "$HONE" --completion bash
+    bash -n "$WORK/out" || fail "the completion is no valid bash"
+    words=$(bash -c '. "$1"; COMP_WORDS=(hone do); COMP_CWORD=1; _hone; echo "${COMPREPLY[*]}"' x "$WORK/out")
+    [ "$words" = doctor ] || fail "completion of \"do\" gives \"$words\""
+fi
+finish
