@@ -102,7 +102,9 @@ static hone_status put_token(hone_detok *d, int32_t id, size_t position)
     if (id < 0 || id >= t->n_tokens)
         return hone_fail(HONE_DATA, "token %d at position %zu is outside the vocabulary of %d", id,
                          position, t->n_tokens);
-    if ((d->flags & HONE_DECODE_SKIP_SPECIAL) && (t->flags[id] & HONE_TOKEN_IS_SPECIAL))
+    bool stands_for_text = t->types[id] == HONE_TOKEN_UNKNOWN && t->out_unk.n;
+    if ((d->flags & HONE_DECODE_SKIP_SPECIAL) && (t->flags[id] & HONE_TOKEN_IS_SPECIAL) &&
+        !stands_for_text)
         return HONE_OK;
     size_t n;
     const char *p = hone_tokenizer_bytes(t, id, &n);

@@ -1,57 +1,14 @@
 /* tokenizer.json (Hugging Face tokenizers), vocab.json + merges.txt, tokenizer_config.json. */
 #include "text/tokenizer_json.h"
 
-#include <pthread.h>
+#include "base/json.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-/* As the room file/ does; hone_malloc is malloc with a counter, so the order does not matter. */
-static void use_hone_memory(void)
+static hone_status parse(const char *text, size_t n, json_t **out)
 {
-    json_set_alloc_funcs(hone_malloc, hone_free);
-}
-
-/* A first pass that bounds what a small hostile file can make jansson allocate. */
-static hone_status bound(const char *text, size_t n)
-{
-    size_t values = 1;
-    int depth = 0;
-    for (size_t i = 0; i < n; i++) {
-        char c = text[i];
-        if (c == '"') {
-            for (i++; i < n && text[i] != '"'; i++)
-                i += text[i] == '\\';
-            continue;
-        }
-        if (c == '[' || c == '{')
-            depth++;
-        if (c == ']' || c == '}')
-            depth--;
-        values += c == '[' || c == '{' || c == ',';
-        if (depth > HONE_JSON_DEPTH_MAX)
-            return hone_fail(HONE_FORMAT, "nested deeper than %d levels at byte %zu",
-                             HONE_JSON_DEPTH_MAX, i);
-        if (values > HONE_JSON_VALUES_MAX)
-            return hone_fail(HONE_LIMIT, "more than %d values", HONE_JSON_VALUES_MAX);
-    }
-    return HONE_OK;
-}
-
-hone_status hone_text_parse_json(const char *text, size_t n, json_t **out)
-{
-    *out = NULL;
-    pthread_once(&once, use_hone_memory);
-    HONE_TRY(bound(text, n));
-    json_error_t error;
-    *out = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    if (*out)
-        return HONE_OK;
-    if (json_error_code(&error) == json_error_out_of_memory)
-        return hone_fail_memory(n, "JSON");
-    return hone_fail(HONE_FORMAT, "not valid JSON at line %d, column %d: %s", error.line,
-                     error.column, error.text);
+    return hone_json_parse(text, n, HONE_JSON_DEPTH_MAX, HONE_JSON_VALUES_MAX, "the file", out);
 }
 
 static bool is_byte_piece(const char *s, size_t n)
@@ -117,7 +74,9 @@ static hone_status read_model(hone_tokenizer *t, const json_t *m)
     const json_t *merges = json_object_get(m, "merges");
     if (!json_is_object(m) || (!*type && !merges) || (*type && strcmp(type, "BPE") != 0))
         return hone_fail(HONE_UNSUPPORTED, "the model \"%s\" is not known to hone yet (BPE is)",
-                         *type ? type : "without merges");
+                         *type                                        ? type
+                         : json_is_array(json_object_get(m, "vocab")) ? "Unigram"
+                                                                      : "without merges");
     if (json_number_value(json_object_get(m, "dropout")) > 0)
         return hone_fail(HONE_UNSUPPORTED, "a model with dropout");
     if (json_string_length(json_object_get(m, "continuing_subword_prefix")) > 0)
@@ -217,7 +176,7 @@ static hone_status fill(hone_tokenizer *t, const json_t *root)
 hone_status hone_load_tokenizer_json(hone_tokenizer *t, const char *text, size_t n)
 {
     json_t *root;
-    HONE_TRY(hone_text_parse_json(text, n, &root));
+    HONE_TRY(parse(text, n, &root));
     hone_status s =
         json_is_object(root) ? fill(t, root) : hone_fail(HONE_FORMAT, "the JSON is no object");
     json_decref(root);
@@ -253,7 +212,7 @@ hone_status hone_load_vocab_merges(hone_tokenizer *t, const char *vocab, size_t 
                                    const char *merges, size_t m)
 {
     json_t *root;
-    HONE_TRY(hone_text_parse_json(vocab, n, &root));
+    HONE_TRY(parse(vocab, n, &root));
     t->byte_level = t->out_alphabet = true;
     hone_status s = read_vocab(t, root);
     json_decref(root);
@@ -291,7 +250,7 @@ static void name_token(const hone_tokenizer *t, const json_t *root, const char *
 hone_status hone_load_tokenizer_config(hone_tokenizer *t, const char *text, size_t n, bool may_add)
 {
     json_t *root;
-    HONE_TRY(hone_text_parse_json(text, n, &root));
+    HONE_TRY(parse(text, n, &root));
     name_token(t, root, "bos_token", &t->bos);
     name_token(t, root, "eos_token", &t->eos);
     name_token(t, root, "pad_token", &t->pad);

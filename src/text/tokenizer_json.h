@@ -14,8 +14,6 @@ enum {
     HONE_JSON_VALUES_MAX = 12 << 20 /* values of the file */
 };
 
-/* Parses with bounds on depth and values; duplicate keys are refused. *out: json_decref. */
-HONE_CHECKED hone_status hone_text_parse_json(const char *text, size_t n, json_t **out);
 const char *hone_json_type(const json_t *o); /* the member "type", "" if none */
 bool hone_json_flag(const json_t *o, const char *key, bool fallback);
 

@@ -125,7 +125,7 @@ static hone_status read_piece(hone_tokenizer *t, const field *of)
     t->scores[id] = score;
     HONE_TRY(hone_vocab_set(t, id, piece, n, types[type],
                             HONE_TOKEN_IS_MODEL | (special ? HONE_TOKEN_IS_SPECIAL : 0)));
-    if (n == 0 || !(type == 3 || type == 4))
+    if (n == 0 || !(special || type == 4))
         return HONE_OK;
     /* User-defined pieces are found in the normalised text, control pieces only when asked. */
     hone_added a = {.id = id, .special = special, .normalized = false};
@@ -231,7 +231,8 @@ static hone_status apply_spec(hone_tokenizer *t, const model_spec *m)
     t->bos = known_id(t, m->bos, HONE_TOKEN_CONTROL);
     t->eos = known_id(t, m->eos, HONE_TOKEN_CONTROL);
     t->pad = known_id(t, m->pad, HONE_TOKEN_CONTROL);
-    HONE_TRY(hone_pool_add(t, (const char *)m->unk_surface, m->unk_surface_n, &t->out_unk));
+    if (!t->byte_fallback) /* only then does the unknown token stand for text */
+        HONE_TRY(hone_pool_add(t, (const char *)m->unk_surface, m->unk_surface_n, &t->out_unk));
     HONE_TRY(hone_norm_add_spm(t, m->prefix, m->collapse));
     if (m->collapse)
         t->strip_start = 1;
