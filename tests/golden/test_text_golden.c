@@ -285,6 +285,15 @@ static void stories260k_json_equals_the_reference(void **state)
     hone_tokenizer_close(t);
 }
 
+/* A byte-level tokenizer trained with the reference for this test (700 tokens). */
+static void small_byte_level_json_equals_the_reference(void **state)
+{
+    (void)state;
+    hone_tokenizer *t = open_it(own("bytes.tokenizer.json"));
+    check_golden("bytes json", own("bytes.json"), t, 0);
+    hone_tokenizer_close(t);
+}
+
 /* The golden comes from tokenizer.json; the three files must say the same. */
 static void stories260k_gguf_and_model_equal_its_json(void **state)
 {
@@ -368,6 +377,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stories260k_json_equals_the_reference),
         cmocka_unit_test(stories260k_gguf_and_model_equal_its_json),
+        cmocka_unit_test(small_byte_level_json_equals_the_reference),
         cmocka_unit_test(llama2_json_equals_the_reference),
         cmocka_unit_test(llama3_2_equals_the_reference),
         cmocka_unit_test(phi3_json_equals_the_reference),
