@@ -52,6 +52,9 @@ static size_t align64(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
+/* A tile at the last rows of the last block reads up to 31 rows of 64 bytes beyond the matrix. */
+enum { TILE_SLACK = 2048 };
+
 int hone_act_flags(const hone_packed *w)
 {
     return (w->layout == HONE_LAYOUT_F32 ? HONE_ACT_F32 : 0) | (w->has_min ? HONE_ACT_SUMS : 0);
@@ -60,7 +63,7 @@ int hone_act_flags(const hone_packed *w)
 size_t hone_act_bytes(const hone_kernels *kt, size_t rows, size_t k, int flags)
 {
     size_t k_pad = (k + 31) / 32 * 32;
-    return align64(rows * k_pad * 4) + (kt->act_bf16 ? align64(rows * k_pad * 2) : 0) +
+    return align64(rows * k_pad * 4) + (kt->act_bf16 ? rows * k_pad * 2 + TILE_SLACK : 0) +
            (flags & HONE_ACT_SUMS ? align64(rows * (k_pad / 32) * 4) : 0);
 }
 
@@ -74,7 +77,7 @@ void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, voi
     at += align64(rows * k_pad * 4);
     if (kt->act_bf16) {
         act->bf16 = (uint16_t *)(void *)at;
-        at += align64(rows * k_pad * 2);
+        at += rows * k_pad * 2 + TILE_SLACK;
     }
     if (flags & HONE_ACT_SUMS)
         act->sums = (float *)(void *)at;

@@ -97,7 +97,7 @@ typedef struct hone_act {
     size_t rows, k, k_pad;
     int flags;
     float *f32;     /* [rows][k_pad], rounded unless HONE_ACT_F32; zero in the tail */
-    uint16_t *bf16; /* [rows][k_pad], or NULL if the table does not want it */
+    uint16_t *bf16; /* [k_pad/32][rows][32], or NULL if the table does not want it */
     float *sums;    /* [rows][k_pad/32]: E + O of each block with weights 1; NULL without SUMS */
 } hone_act;
 
@@ -197,7 +197,7 @@ hone_cost hone_attn_cost(const hone_attn *t);
  * argmax    NaNs are never chosen; 0 if there is nothing else. */
 struct hone_kernels {
     hone_isa isa;
-    bool act_bf16; /* act_pack also writes bf16 rows (for tiles) */
+    bool act_bf16; /* act_pack also writes bf16 (for tiles) */
 #define X(ret, name, args, text) hone_##name##_fn *name;
 #include "kernel/kernels.def"
 #undef X

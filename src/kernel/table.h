@@ -10,5 +10,6 @@ void hone_kernels_avx2(hone_kernels *t);
 void hone_kernels_avx512(hone_kernels *t);
 void hone_kernels_vnni(hone_kernels *t);
 void hone_kernels_amx(hone_kernels *t);
+void hone_kernels_amx_emulated(hone_kernels *t); /* tests: tiles in plain C */
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "kernel/kernel.h"
 #include "kernel/layout.h"
+#include "kernel/table.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -99,10 +100,35 @@ static void close_problem(problem *p)
     hone_free_big(p->bias, p->w.n * 4 + 64);
 }
 
-/* y[rows][ldy] by one slot of one set; the columns past n keep a mark that must survive. */
-static float *run(const problem *p, hone_isa isa, bool many, bool bias, size_t ldy)
+/* The table of a set; EMULATED is AMX over AVX-512 with its tile instructions in plain C. */
+enum { EMULATED = HONE_ISA_COUNT, TABLES };
+
+static bool table_there(int isa)
 {
-    const hone_kernels *kt = hone_kernels_get(isa);
+    return hone_isa_supported(isa == EMULATED ? HONE_ISA_AVX512 : (hone_isa)isa);
+}
+
+static const char *table_name(int isa)
+{
+    return isa == EMULATED ? "amx-bf16 (emulated)" : hone_isa_name((hone_isa)isa);
+}
+
+static const hone_kernels *table_of(int isa)
+{
+    static hone_kernels emulated;
+    if (isa != EMULATED)
+        return hone_kernels_get((hone_isa)isa);
+#if defined(__x86_64__)
+    emulated = *hone_kernels_get(HONE_ISA_AVX512);
+    hone_kernels_amx_emulated(&emulated);
+#endif
+    return &emulated;
+}
+
+/* y[rows][ldy] by one slot of one set; the columns past n keep a mark that must survive. */
+static float *run(const problem *p, int isa, bool many, bool bias, size_t ldy)
+{
+    const hone_kernels *kt = table_of(isa);
     int flags = hone_act_flags(&p->w);
     size_t bytes = hone_act_bytes(kt, p->rows, p->w.k, flags), sb = hone_product_scratch_bytes();
     void *mem = get(bytes), *scratch = get(sb);
@@ -125,14 +151,14 @@ static float *run(const problem *p, hone_isa isa, bool many, bool bias, size_t l
     return y;
 }
 
-static void compare(const problem *p, int kind, hone_isa isa, bool many, bool bias)
+static void compare(const problem *p, int kind, int isa, bool many, bool bias)
 {
     size_t n = p->w.n, ldy = n + 3;
     float *want = run(p, HONE_ISA_SCALAR, true, bias, ldy), *got = run(p, isa, many, bias, ldy);
     for (size_t i = 0; i < p->rows * ldy; i++)
         if (!same(want[i], got[i]))
             fail_msg("%s %s %s%s kind %d: n %zu k %zu rows %zu: [%zu][%zu] is %a, scalar %a",
-                     hone_isa_name(isa), hone_dtype_name(p->type), many ? "many" : "few",
+                     table_name(isa), hone_dtype_name(p->type), many ? "many" : "few",
                      bias ? " bias" : "", kind, n, p->w.k, p->rows, i / ldy, i % ldy,
                      (double)got[i], (double)want[i]);
     hone_free_big(want, p->rows * ldy * 4 + 64);
@@ -143,13 +169,13 @@ static void check_sets(hone_dtype t, bool f32, size_t n, size_t k, size_t rows, 
 {
     problem p;
     open_problem(&p, t, f32, n, k, rows, kind);
-    for (int isa = 0; isa < HONE_ISA_COUNT; isa++) {
-        if (!hone_isa_supported((hone_isa)isa))
+    for (int isa = 0; isa < TABLES; isa++) {
+        if (!table_there(isa))
             continue;
         for (int bias = 0; bias < 2; bias++) {
             if (rows <= HONE_FEW_ROWS)
-                compare(&p, kind, (hone_isa)isa, false, bias);
-            compare(&p, kind, (hone_isa)isa, true, bias);
+                compare(&p, kind, isa, false, bias);
+            compare(&p, kind, isa, true, bias);
         }
     }
     close_problem(&p);
@@ -202,14 +228,25 @@ static void a_code_table_and_long_groups_equal_scalar(void **state)
                 hone_bf16_to_f32(hone_f32_to_bf16(number(KIND_NORMAL, 9000, (uint64_t)i)));
         p.w.group =
             (size_t)32 << (g % 4); /* the scales that are there serve as those of longer groups */
-        for (int isa = 0; isa < HONE_ISA_COUNT; isa++)
-            if (hone_isa_supported((hone_isa)isa)) {
-                compare(&p, 0, (hone_isa)isa, true, false);
-                compare(&p, 0, (hone_isa)isa, false, false);
+        for (int isa = 0; isa < TABLES; isa++)
+            if (table_there(isa)) {
+                compare(&p, 0, isa, true, false);
+                compare(&p, 0, isa, false, false);
             }
         p.w.group = 32;
         close_problem(&p);
     }
+}
+
+/* Beyond every block that a set cuts rows and K into (256 rows, 2048 of K). */
+static void long_sums_and_many_rows_equal_scalar(void **state)
+{
+    (void)state;
+    check_sets(HONE_DTYPE_BF16, false, 21, 2200, 40, KIND_NORMAL);
+    check_sets(HONE_DTYPE_BF16, false, 33, 96, 275, KIND_WIDE);
+    check_sets(HONE_DTYPE_Q4_1, false, 21, 2208, 40, KIND_NORMAL);
+    check_sets(HONE_DTYPE_Q8_0, false, 17, 1056, 31, KIND_WIDE);
+    check_sets(HONE_DTYPE_F32, true, 33, 320, 275, KIND_NORMAL);
 }
 
 /* Someone else's arithmetic: the sum in double of decoded weights and rounded activations. */
@@ -290,6 +327,7 @@ int main(void)
         cmocka_unit_test(every_set_equals_scalar_in_float_layouts),
         cmocka_unit_test(every_set_equals_scalar_in_scaled_layouts),
         cmocka_unit_test(a_code_table_and_long_groups_equal_scalar),
+        cmocka_unit_test(long_sums_and_many_rows_equal_scalar),
         cmocka_unit_test(products_agree_with_double_precision),
         cmocka_unit_test(an_unpacked_row_is_the_decoded_row),
         cmocka_unit_test(what_cannot_be_packed_is_refused),

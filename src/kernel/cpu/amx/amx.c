@@ -1,6 +1,332 @@
+/*
+ * amx - products of many rows with TDPBF16PS, whose arithmetic is hone's definition
+ * (docs/numerics.md).
+ *
+ * The activation's bf16 rows are stored [k_pad/32][rows][32], so that 16 rows of a block of 32 are
+ * one contiguous tile at any row. A packed bf16 panel is a column of weight tiles, 1 KB per block
+ * of 32. bf16   32 x 32 blocks of the result (2 x 2 tiles); 256 rows and 2048 of K stay in L2, the
+ * two panels of a step in L1. scaled codes expanded to bf16 tiles once per 1024 of K; 30 rows x 1
+ * panel, whose sums C stay in 30 registers; each group's D comes out of the tiles through L1. The
+ * other kernels of this set are those of AVX-512.
+ */
+#include "kernel/cpu/avx512/vec.h"
+
+#include "kernel/cpu/amx/tile.h"
 #include "kernel/table.h"
 
-void hone_kernels_amx(hone_kernels *t)
+enum { ROW_BLOCK = 256, K_SPAN = 2048, K_STEP = 256, SCALED_ROWS = 30, SCALED_SPAN = 1024 };
+
+static hone_product_many_fn *many_below; /* of the weaker set: the layouts that tiles do not do */
+static hone_act_pack_fn *pack_below;
+
+typedef struct view {
+    const hone_packed *w;
+    const hone_act *a;
+    size_t row0, row1, panel0, panel1;
+    float *y;
+    size_t ldy;
+    const float *bias;
+    uint8_t *scratch;
+} view;
+
+/* ---- activations ------------------------------------------------------------------------------
+ */
+
+static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
 {
-    (void)t; /* nothing of its own yet: the weaker sets' kernels run */
+    uint16_t *bf16 = act->bf16;
+    act->bf16 = NULL; /* laid out here, not below */
+    pack_below(act, x, ldx, row0, row1);
+    act->bf16 = bf16;
+    for (size_t r = row0; r < row1 && !(act->flags & HONE_ACT_F32); r++)
+        for (size_t k = 0; k < act->k_pad; k += 16) {
+            __m512i v = _mm512_loadu_si512((const void *)(act->f32 + r * act->k_pad + k));
+            __m256i h = _mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16)); /* already rounded */
+            uint16_t *to = bf16 + (k / 32 * act->rows + r) * 32 + k % 32;
+            _mm256_storeu_si256((__m256i *)(void *)to, h);
+        }
+}
+
+static const uint16_t *act_tile(const hone_act *a, size_t row, size_t block)
+{
+    return a->bf16 + (block * a->rows + row) * 32;
+}
+
+/* ---- bf16 -------------------------------------------------------------------------------------
+ */
+
+/* C += A x B for 32 x 32 over `blocks`; c[panel][row][16], the second panel c2 floats on */
+static void block_2x2(const view *v, const uint8_t *b0, const uint8_t *b1, size_t row, size_t block,
+                      size_t blocks, float *c, size_t c2, bool more)
+{
+    const uint16_t *a = act_tile(v->a, row, block);
+    size_t next = v->a->rows * 32;
+    if (more) {
+        tile_load(0, c, 64);
+        tile_load(1, c + c2, 64);
+        tile_load(2, c + 256, 64);
+        tile_load(3, c + c2 + 256, 64);
+    } else {
+        tile_zero(0);
+        tile_zero(1);
+        tile_zero(2);
+        tile_zero(3);
+    }
+    for (size_t i = 0; i < blocks; i++, a += next) {
+        tile_load(6, b0 + i * 1024, 64);
+        tile_load(4, a, 64);
+        tile_load(7, b1 + i * 1024, 64);
+        tile_dpbf16(0, 4, 6);
+        tile_load(5, a + 512, 64);
+        tile_dpbf16(1, 4, 7);
+        tile_dpbf16(2, 5, 6);
+        tile_dpbf16(3, 5, 7);
+    }
+    tile_store(0, c, 64);
+    tile_store(1, c + c2, 64);
+    tile_store(2, c + 256, 64);
+    tile_store(3, c + c2 + 256, 64);
+}
+
+/* The same for at most 16 rows */
+static void block_1x2(const view *v, const uint8_t *b0, const uint8_t *b1, size_t row, size_t block,
+                      size_t blocks, float *c, size_t c2, bool more)
+{
+    const uint16_t *a = act_tile(v->a, row, block);
+    size_t next = v->a->rows * 32;
+    if (more) {
+        tile_load(0, c, 64);
+        tile_load(1, c + c2, 64);
+    } else {
+        tile_zero(0);
+        tile_zero(1);
+    }
+    for (size_t i = 0; i < blocks; i++, a += next) {
+        tile_load(4, a, 64);
+        tile_load(6, b0 + i * 1024, 64);
+        tile_load(7, b1 + i * 1024, 64);
+        tile_dpbf16(0, 4, 6);
+        tile_dpbf16(1, 4, 7);
+    }
+    tile_store(0, c, 64);
+    tile_store(1, c + c2, 64);
+}
+
+/* Results of one panel between scratch [rows][16] and y */
+static void load_panel(const view *v, size_t panel, size_t row, size_t rows, float *c)
+{
+    size_t n = v->w->n - panel * 16;
+    for (size_t r = 0; r < rows; r++)
+        v16_store(c + r * 16, v16_load_n(v->y + (row + r) * v->ldy + panel * 16, n));
+}
+
+static void store_panel(const view *v, size_t panel, size_t row, size_t rows, const float *c,
+                        bool last)
+{
+    size_t n = v->w->n - panel * 16;
+    bool add = last && v->bias;
+    v16 bias = add ? v16_load_n(v->bias + panel * 16, n) : v16_zero();
+    for (size_t r = 0; r < rows; r++) {
+        v16 x = v16_load(c + r * 16);
+        v16_store_n(v->y + (row + r) * v->ldy + panel * 16, add ? v16_add(x, bias) : x, n);
+    }
+}
+
+/* Rows [row, row + rows) x panels p and q (q may be p again, unwritten) over blocks [from, to) */
+static void panel_pair(const view *v, size_t p, size_t q, size_t row, size_t rows, size_t from,
+                       size_t to, float *c)
+{
+    const size_t c2 = ROW_BLOCK * 16, step = K_STEP / 32;
+    const uint8_t *b0 = v->w->data + p * v->w->panel_bytes,
+                  *b1 = v->w->data + q * v->w->panel_bytes;
+    if (from) {
+        load_panel(v, p, row, rows, c);
+        load_panel(v, q, row, rows, c + c2);
+    }
+    for (size_t b = from; b < to; b += step) {
+        size_t n = to - b < step ? to - b : step;
+        for (size_t r = 0; r < rows; r += 32) {
+            /* the next step's weights come to L2 meanwhile, an eighth at a time */
+            size_t ahead = (b + step) * 1024 + r / 32 * n * 128;
+            for (size_t i = 0; i < n * 128; i += 64) {
+                __builtin_prefetch(b0 + ahead + i, 0, 2);
+                __builtin_prefetch(b1 + ahead + i, 0, 2);
+            }
+            (rows - r > 16 ? block_2x2 : block_1x2)(v, b0 + b * 1024, b1 + b * 1024, row + r, b, n,
+                                                    c + r * 16, c2, b > 0);
+        }
+    }
+    store_panel(v, p, row, rows, c, to == v->w->k_pad / 32);
+    if (q != p)
+        store_panel(v, q, row, rows, c + c2, to == v->w->k_pad / 32);
+}
+
+static void many_bf16(const view *v)
+{
+    size_t blocks = v->w->k_pad / 32, span = K_SPAN / 32;
+    tile_config config;
+    tile_fill_config(&config, 16);
+    tile_set_config(&config);
+    for (size_t row = v->row0; row < v->row1; row += ROW_BLOCK) {
+        size_t rows = v->row1 - row < ROW_BLOCK ? v->row1 - row : ROW_BLOCK;
+        for (size_t from = 0; from < blocks; from += span) {
+            size_t to = blocks - from < span ? blocks : from + span;
+            for (size_t p = v->panel0; p < v->panel1; p += 2)
+                panel_pair(v, p, p + 1 < v->panel1 ? p + 1 : p, row, rows, from, to,
+                           (float *)(void *)v->scratch);
+        }
+    }
+    tile_release();
+}
+
+/* ---- codes with scales ------------------------------------------------------------------------
+ */
+
+/* 4 rows of 16 int8 codes -> 2 rows [16][2] of a bf16 tile */
+static void expand_i8(const uint8_t *codes, size_t blocks, uint8_t *to)
+{
+    for (size_t k = 0; k < blocks * 32; k += 2) {
+        __m128i e = _mm_loadu_si128((const __m128i *)(const void *)(codes + k * 16));
+        __m128i o = _mm_loadu_si128((const __m128i *)(const void *)(codes + k * 16 + 16));
+        __m512i even = _mm512_castps_si512(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(e)));
+        __m512i odd = _mm512_castps_si512(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(o)));
+        /* an integer of 8 bits is exact in the upper half: the lower half of `odd` is zero */
+        __m512i pair = _mm512_or_si512(_mm512_srli_epi32(even, 16), odd);
+        _mm512_storeu_si512((void *)(to + k * 32), pair);
+    }
+}
+
+/* One unit of 8 rows holds 4 rows of a tile: nibble i of each word, looked up by VPERMW in a table
+ * of 32 words that holds each code twice (it looks at five bits of the index). */
+static void expand_u4(const uint8_t *codes, size_t blocks, const float table[16], uint8_t *to)
+{
+    uint16_t words[32];
+    for (int i = 0; i < 32; i++)
+        words[i] = hone_f32_to_bf16(table[i % 16]);
+    __m512i t = _mm512_loadu_si512((const void *)words);
+    for (size_t unit = 0; unit < blocks * 4; unit++, to += 256) {
+        __m512i x = _mm512_loadu_si512((const void *)(codes + unit * 64));
+        _mm512_storeu_si512((void *)to, _mm512_permutexvar_epi16(x, t));
+        _mm512_storeu_si512((void *)(to + 64),
+                            _mm512_permutexvar_epi16(_mm512_srli_epi16(x, 4), t));
+        _mm512_storeu_si512((void *)(to + 128),
+                            _mm512_permutexvar_epi16(_mm512_srli_epi16(x, 8), t));
+        _mm512_storeu_si512((void *)(to + 192),
+                            _mm512_permutexvar_epi16(_mm512_srli_epi16(x, 12), t));
+    }
+}
+
+#define EACH_10(M, t)                                                                              \
+    M(t##0) M(t##1) M(t##2) M(t##3) M(t##4) M(t##5) M(t##6) M(t##7) M(t##8) M(t##9)
+#define EACH_30(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) EACH_10(M, 1) EACH_10(M, 2)
+
+/* One panel x 30 rows (fewer are computed and not written): blocks [from, to), whose weight tiles
+ * are at b. D of a group goes through d[2][30][16]: the vector unit takes group g while the tiles
+ * do g + 1. sums[30][16], C of the earlier blocks in and out. */
+static void scaled_30(const view *v, const uint8_t *panel, const uint8_t *b, size_t row,
+                      size_t rows, size_t from, size_t to, float *sums)
+{
+    float d[2][SCALED_ROWS][16] __attribute__((aligned(64)));
+    float ones[SCALED_ROWS];
+    const hone_packed *w = v->w;
+    const uint16_t *a = act_tile(v->a, row, from);
+    size_t group = w->group / 32, next = v->a->rows * 32, blocks = w->k_pad / 32;
+    /* the second tile of rows, or the first again if there is none: rows beyond the last are not
+     * read from elsewhere than the matrix's own slack */
+    size_t second = rows > 15 ? 15 * 32 : 0;
+#define LOAD_C(r) v16 c##r = v16_load(sums + (r)*16);
+    EACH_30(LOAD_C)
+#undef LOAD_C
+    for (size_t g = from / group, turn = 0; g * group < to; g++, turn ^= 1) {
+        tile_zero(0);
+        tile_zero(1);
+        size_t end = (g + 1) * group < to ? (g + 1) * group : to;
+        for (size_t block = g * group; block < end; block++, a += next, b += 1024) {
+            tile_load(6, b, 64);
+            tile_load(4, a, 64);
+            tile_load(5, a + second, 64);
+            tile_dpbf16(0, 4, 6);
+            tile_dpbf16(1, 5, 6);
+        }
+        tile_store(0, d[turn][0], 64);
+        tile_store(1, d[turn][15], 64);
+        const float *dg = d[turn][0];
+        v16 s = v16_load_f16((const uint16_t *)(const void *)(panel + w->scale_offset + g * 32));
+#define SCALE_C(r) c##r = v16_fma(s, v16_load(dg + (r)*16), c##r);
+        EACH_30(SCALE_C)
+#undef SCALE_C
+        if (!w->has_min)
+            continue;
+        for (size_t r = 0; r < SCALED_ROWS; r++) {
+            ones[r] = 0.0f;
+            for (size_t block = g * group; r < rows && block < end; block++)
+                ones[r] += v->a->sums[(row + r) * blocks + block];
+        }
+        s = v16_load_f16((const uint16_t *)(const void *)(panel + w->min_offset + g * 32));
+#define MIN_C(r) c##r = v16_fma(s, v16_set1(ones[r]), c##r);
+        EACH_30(MIN_C)
+#undef MIN_C
+    }
+#define STORE_C(r) v16_store(sums + (r)*16, c##r);
+    EACH_30(STORE_C)
+#undef STORE_C
+}
+
+static void many_scaled(const view *v)
+{
+    const hone_packed *w = v->w;
+    size_t blocks = w->k_pad / 32, span = SCALED_SPAN / 32;
+    size_t unit = w->layout == HONE_LAYOUT_I8 ? 512 : 256; /* bytes of codes of a block */
+    uint8_t *tiles = v->scratch;
+    float *c = (float *)(void *)(tiles + span * 1024);
+    tile_config config;
+    tile_fill_config(&config, 15);
+    tile_set_config(&config);
+    for (size_t p = v->panel0; p < v->panel1; p++) {
+        const uint8_t *panel = w->data + p * w->panel_bytes;
+        for (size_t from = 0; from < blocks; from += span) {
+            size_t to = blocks - from < span ? blocks : from + span;
+            if (w->layout == HONE_LAYOUT_I8)
+                expand_i8(panel + from * unit, to - from, tiles);
+            else
+                expand_u4(panel + from * unit, to - from, w->table, tiles);
+            for (size_t r = v->row0; r < v->row1; r += SCALED_ROWS) {
+                size_t rows = v->row1 - r < SCALED_ROWS ? v->row1 - r : SCALED_ROWS;
+                memset(c, 0, SCALED_ROWS * 64);
+                if (from)
+                    load_panel(v, p, r, rows, c);
+                scaled_30(v, panel, tiles, r, rows, from, to, c);
+                store_panel(v, p, r, rows, c, to == blocks);
+            }
+        }
+    }
+    tile_release();
+}
+
+static void product_many(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
+                         size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
+                         void *scratch)
+{
+    if (w->layout == HONE_LAYOUT_F32) {
+        many_below(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
+        return;
+    }
+    view v = {w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch};
+    if (w->layout == HONE_LAYOUT_BF16)
+        many_bf16(&v);
+    else
+        many_scaled(&v);
+}
+
+#ifdef HONE_TILE_EMULATE
+void hone_kernels_amx_emulated(hone_kernels *t)
+#else
+void hone_kernels_amx(hone_kernels *t)
+#endif
+{
+    many_below = t->product_many;
+    pack_below = t->act_pack;
+    t->act_bf16 = true;
+    t->act_pack = act_pack;
+    t->product_many = product_many;
 }

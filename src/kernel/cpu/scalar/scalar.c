@@ -12,8 +12,6 @@ static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, siz
         for (size_t i = 0; i < act->k_pad; i++) {
             float v = i < act->k ? x[r * ldx + i] : 0.0f;
             to[i] = act->flags & HONE_ACT_F32 ? v : hone_bf16_to_f32(hone_f32_to_bf16(v));
-            if (act->bf16)
-                act->bf16[r * act->k_pad + i] = hone_f32_to_bf16(v);
         }
         for (size_t b = 0; act->sums && b < act->k_pad / 32; b++) {
             float e = 0.0f, o = 0.0f;
