@@ -1,0 +1,13 @@
+#include "compress/ftype.h"
+
+static const uint16_t file_types[HONE_DTYPE_COUNT] = {
+    [HONE_DTYPE_F16] = 1,  [HONE_DTYPE_Q4_0] = 2, [HONE_DTYPE_Q4_1] = 3,  [HONE_DTYPE_Q8_0] = 7,
+    [HONE_DTYPE_Q5_0] = 8, [HONE_DTYPE_Q5_1] = 9, [HONE_DTYPE_BF16] = 32,
+};
+
+uint32_t hone_gguf_file_type(hone_dtype t)
+{
+    if (t == HONE_DTYPE_F32)
+        return 0;
+    return t < HONE_DTYPE_COUNT && file_types[t] ? file_types[t] : 1024;
+}
