@@ -1,0 +1,56 @@
+/*
+ * engine_args - the options that every command with an engine has, and what turns them into one.
+ *
+ * Put CLI_ENGINE_OPTIONS into the command's option list; then cli_open_engine() gives the engine
+ * that the user asked for. Threading: one thread.
+ */
+#ifndef HONE_CLI_ENGINE_ARGS_H
+#define HONE_CLI_ENGINE_ARGS_H
+
+#include "cli/cli.h"
+#include "engine/engine.h"
+
+#define CLI_ENGINE_OPTIONS                                                                         \
+    {.name = "dtype",                                                                              \
+     .type = CLI_CHOICE,                                                                           \
+     .argument = "TYPE",                                                                           \
+     .choices = "f32|bf16",                                                                        \
+     .help = "arithmetic of products: bf16 (default), or f32, the reference"},                     \
+        {.name = "weights",                                                                        \
+         .type = CLI_TEXT,                                                                         \
+         .argument = "FORMATS",                                                                    \
+         .help = "round weights while loading: q8_0, or attention=q8_0,mlp=q4_0,head=q8_0"},       \
+        {.name = "kv",                                                                             \
+         .type = CLI_CHOICE,                                                                       \
+         .argument = "FORMAT",                                                                     \
+         .choices = "f32|bf16|int8",                                                               \
+         .help = "format of cached keys and values (default: that of --dtype)"},                   \
+        {.name = "threads",                                                                        \
+         .type = CLI_INT,                                                                          \
+         .argument = "N",                                                                          \
+         .min = 1,                                                                                 \
+         .max = 512,                                                                               \
+         .help = "threads (default: the CPUs allowed)"},                                           \
+        {.name = "isa",                                                                            \
+         .type = CLI_TEXT,                                                                         \
+         .argument = "NAME",                                                                       \
+         .help = "instruction set at most: scalar, avx2, avx512... (default: the best)"},          \
+    {                                                                                              \
+        .name = "config", .type = CLI_TEXT, .argument = "FILE",                                    \
+        .help = "configuration (JSON) to start from; the options above change it"                  \
+    }
+
+/* The configuration that the options ask for. Errors: USAGE, and those of hone_config_from_json. */
+HONE_CHECKED hone_status cli_engine_config(const cli_context *c, hone_config *out);
+
+/* Opens the model with progress on standard error. */
+HONE_CHECKED hone_status cli_open_engine(const char *path, const hone_config *config,
+                                         hone_engine **out);
+
+/* hone_progress_fn for commands: one line on standard error. arg is not used. */
+void cli_engine_progress(void *arg, const char *what, double done, double total);
+
+/* The engine's configuration as a JSON object (NULL: out of memory). */
+json_t *cli_config_json(const hone_engine *e);
+
+#endif
