@@ -135,14 +135,14 @@ static hone_status add_array(walk *w, const json_t *array, int type)
     return hone_file_add_meta(w->f, &m);
 }
 
-static hone_status add_value(walk *w, const json_t *v);
+static hone_status add_value(walk *w, json_t *v);
 
-static hone_status add_members(walk *w, const json_t *object)
+static hone_status add_members(walk *w, json_t *object)
 {
     const char *name;
     json_t *v;
-    size_t before;
-    json_object_foreach((json_t *)(uintptr_t)object, name, v)
+    size_t before = 0;
+    json_object_foreach(object, name, v)
     {
         HONE_TRY(push_name(w, name, &before));
         HONE_TRY(add_value(w, v));
@@ -151,10 +151,10 @@ static hone_status add_members(walk *w, const json_t *object)
     return HONE_OK;
 }
 
-static hone_status add_elements(walk *w, const json_t *array)
+static hone_status add_elements(walk *w, json_t *array)
 {
     char name[24];
-    size_t before;
+    size_t before = 0;
     for (size_t i = 0; i < json_array_size(array); i++) {
         snprintf(name, sizeof name, "%zu", i);
         HONE_TRY(push_name(w, name, &before));
@@ -165,7 +165,7 @@ static hone_status add_elements(walk *w, const json_t *array)
 }
 
 /* Recursion is bounded by HONE_CONFIG_DEPTH. */
-static hone_status add_value(walk *w, const json_t *v)
+static hone_status add_value(walk *w, json_t *v)
 {
     switch (json_typeof(v)) {
     case JSON_OBJECT:

@@ -29,7 +29,7 @@ static hone_status take(cursor *c, uint64_t n, const char *what, const uint8_t *
 
 static hone_status take_u32(cursor *c, const char *what, uint32_t *out)
 {
-    const uint8_t *p = NULL;
+    const uint8_t *p = c->data;
     HONE_TRY(take(c, 4, what, &p));
     memcpy(out, p, 4);
     return HONE_OK;
@@ -37,7 +37,7 @@ static hone_status take_u32(cursor *c, const char *what, uint32_t *out)
 
 static hone_status take_u64(cursor *c, const char *what, uint64_t *out)
 {
-    const uint8_t *p = NULL;
+    const uint8_t *p = c->data;
     HONE_TRY(take(c, 8, what, &p));
     memcpy(out, p, 8);
     return HONE_OK;
@@ -46,7 +46,7 @@ static hone_status take_u64(cursor *c, const char *what, uint64_t *out)
 static hone_status take_string(cursor *c, const char *what, const char **s, size_t *n)
 {
     uint64_t length = 0;
-    const uint8_t *p = NULL;
+    const uint8_t *p = c->data;
     HONE_TRY(take_u64(c, what, &length));
     HONE_TRY(take(c, length, what, &p));
     *s = (const char *)p;
@@ -88,7 +88,7 @@ static hone_status take_array(hone_file *f, cursor *c, hone_meta *m)
     if (stored == GGUF_STRING)
         return take_string_array(f, c, a);
     size_t width = hone_gguf_scalar_bytes(stored), bytes;
-    const uint8_t *p = NULL;
+    const uint8_t *p = c->data;
     if (hone_mul_overflow(a->count, width, &bytes))
         return truncated(c, UINT64_MAX, "an array");
     HONE_TRY(take(c, bytes, "an array", &p));
@@ -102,7 +102,7 @@ static hone_status take_array(hone_file *f, cursor *c, hone_meta *m)
 static hone_status take_value(hone_file *f, cursor *c, hone_meta *m)
 {
     size_t begin = c->at;
-    const uint8_t *p = NULL;
+    const uint8_t *p = c->data;
     if (m->stored == GGUF_STRING) {
         const char *s = NULL;
         size_t n;
@@ -208,12 +208,12 @@ static hone_status check_overlap(const hone_file *f)
     size_t n = f->tensor_count;
     if (n == 0)
         return HONE_OK;
-    const hone_tensor **sorted = hone_reallocarray(NULL, n, sizeof *sorted);
+    const hone_tensor **sorted = hone_reallocarray(NULL, n, sizeof(void *));
     if (!sorted)
-        return hone_fail_memory(n * sizeof *sorted, "the order of tensors");
+        return hone_fail_memory(n * sizeof(void *), "the order of tensors");
     for (size_t i = 0; i < n; i++)
         sorted[i] = &f->tensors[i];
-    qsort(sorted, n, sizeof *sorted, by_data);
+    qsort(sorted, n, sizeof(void *), by_data);
     hone_status s = HONE_OK;
     for (size_t i = 1; s == HONE_OK && i < n; i++)
         if ((size_t)(sorted[i]->data - sorted[i - 1]->data) < sorted[i - 1]->bytes)

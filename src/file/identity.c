@@ -31,12 +31,12 @@ static void to_hex(const uint8_t *bytes, size_t n, char *hex)
 /* Maps in the order of their names; freed by the caller. */
 static hone_status sorted_maps(const hone_file *f, const hone_map ***out)
 {
-    const hone_map **maps = hone_reallocarray(NULL, f->map_count, sizeof *maps);
+    const hone_map **maps = hone_reallocarray(NULL, f->map_count, sizeof(void *));
     if (!maps)
-        return hone_fail_memory(f->map_count * sizeof *maps, "the list of files");
+        return hone_fail_memory(f->map_count * sizeof(void *), "the list of files");
     for (size_t i = 0; i < f->map_count; i++)
         maps[i] = &f->maps[i];
-    qsort(maps, f->map_count, sizeof *maps, by_base_name);
+    qsort(maps, f->map_count, sizeof(void *), by_base_name);
     *out = maps;
     return HONE_OK;
 }

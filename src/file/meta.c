@@ -82,7 +82,6 @@ static scalar load_scalar(int stored, const uint8_t *p)
     scalar s = {.type = hone_gguf_meta_type((uint32_t)stored)};
     switch (stored) {
         LOAD(GGUF_U8, uint8_t, u)
-        LOAD(GGUF_I8, int8_t, i)
         LOAD(GGUF_U16, uint16_t, u)
         LOAD(GGUF_I16, int16_t, i)
         LOAD(GGUF_U32, uint32_t, u)
@@ -92,6 +91,9 @@ static scalar load_scalar(int stored, const uint8_t *p)
         LOAD(GGUF_U64, uint64_t, u)
         LOAD(GGUF_I64, int64_t, i)
         LOAD(GGUF_F64, double, f)
+    case GGUF_I8:
+        s.i = p[0] < 128 ? p[0] : p[0] - 256;
+        break;
     default:
         break;
     }

@@ -127,13 +127,13 @@ static hone_status check_cover(extent *list, size_t n, uint64_t data_bytes)
     return HONE_OK;
 }
 
-static hone_status read_metadata(hone_file *f, const json_t *object)
+static hone_status read_metadata(hone_file *f, json_t *object)
 {
     if (!json_is_object(object))
         return hone_fail(HONE_FORMAT, "__metadata__ is no object");
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    json_object_foreach(object, key, value)
     {
         HONE_TRY(hone_file_check_name(key, strlen(key), HONE_KEY_MAX, "metadata key"));
         if (!json_is_string(value))

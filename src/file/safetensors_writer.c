@@ -63,6 +63,7 @@ hone_status hone_safetensors_writer_tensor(hone_safetensors_writer *w, const cha
 static json_t *describe_tensor(const hone_tensor *t, uint64_t offset)
 {
     json_t *shape = json_array();
+    uint64_t end = offset + t->bytes;
     for (int i = 0; shape && i < t->n_dims; i++)
         if (json_array_append_new(shape, json_integer((json_int_t)t->shape[i])) != 0) {
             json_decref(shape);
@@ -72,7 +73,7 @@ static json_t *describe_tensor(const hone_tensor *t, uint64_t offset)
         return NULL;
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype",
                      hone_dtype_describe((hone_dtype)t->dtype)->safetensors, "shape", shape,
-                     "data_offsets", (json_int_t)offset, (json_int_t)(offset + t->bytes));
+                     "data_offsets", (json_int_t)offset, (json_int_t)end);
 }
 
 /* The header's text (free() through jansson's hone_free), or NULL = no memory. */

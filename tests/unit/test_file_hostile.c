@@ -439,9 +439,12 @@ static void a_header_of_many_values_is_refused_before_it_is_parsed(void **state)
     uint64_t length = n;
     memcpy(big, &length, 8);
     memset(big + 8, ' ', n);
-    memcpy(big + 8, "{\"a\":[", 6);
-    for (size_t i = 14; i + 2 < n; i += 2)
-        memcpy(big + i, "0,", 2);
+    for (size_t i = 0; i < 6; i++)
+        big[8 + i] = (uint8_t) "{\"a\":["[i];
+    for (size_t i = 14; i + 2 < n; i += 2) {
+        big[i] = '0';
+        big[i + 1] = ',';
+    }
     uint64_t before = hone_mem_count();
     assert_int_equal(open_copy(HONE_FILE_SAFETENSORS, big, n + 8), HONE_LIMIT);
     assert_in_range(hone_mem_count() - before, 0, 16);
@@ -477,10 +480,11 @@ static void configs_that_lie_are_named(void **state)
     memset(deep, '[', sizeof deep);
     assert_int_equal(open_copy(HONE_FILE_HF, deep, sizeof deep), HONE_FORMAT);
     assert_non_null(strstr(hone_error(), "nested deeper"));
-    char path[4096] = "";
+    char path[4096];
+    size_t n = 0;
     for (int i = 0; i < 20; i++)
-        strcat(path, "{\"0123456789012345678901234567890123456789\":");
-    strcat(path, "1}}}}}}}}}}}}}}}}}}}}");
+        n += (size_t)snprintf(path + n, sizeof path - n, "{\"%040d\":", i);
+    snprintf(path + n, sizeof path - n, "1}}}}}}}}}}}}}}}}}}}}");
     assert_int_equal(open_copy(HONE_FILE_HF, path, strlen(path)), HONE_LIMIT);
 }
 
