@@ -47,7 +47,7 @@ void hone_registry_abort(hone_registry *r);
 
 typedef struct hone_model_record {
     int64_t id;
-    const char *sha256; /* 64 hexadecimal digits (store/digest.h) */
+    const char *sha256; /* 64 hexadecimal digits (hone_file_hash) */
     const char *path, *name, *arch;
     uint64_t bytes;
 } hone_model_record;

@@ -1,0 +1,112 @@
+#include "technique/rows.h"
+
+#include "dtype/dtype.h"
+#include "kernel/kernel.h"
+
+#include <math.h>
+
+double hone_technique_weights(const hone_technique_facts *f, hone_weight_kind kind)
+{
+    const hone_model_facts *m = &f->model;
+    double layers = m->layers, hidden = m->hidden;
+    switch (kind) {
+    case HONE_WEIGHT_ATTENTION:
+        return layers * hidden * m->head_dim * (2.0 * m->heads + 2.0 * m->kv_heads);
+    case HONE_WEIGHT_MLP:
+        return layers * hidden * m->ffn * 3.0;
+    default:
+        return hidden * m->vocab;
+    }
+}
+
+double hone_technique_weight_bytes(const hone_technique_facts *f, const hone_config *c,
+                                   hone_weight_kind kind)
+{
+    double weights = hone_technique_weights(f, kind);
+    if (c->compute == HONE_COMPUTE_F32)
+        return weights * 4;
+    if (c->weight_dtype[kind] == HONE_WEIGHT_AS_FILED)
+        return (double)f->model.packed_kind_bytes[kind];
+    const hone_dtype_info *d = hone_dtype_describe((hone_dtype)c->weight_dtype[kind]);
+    return weights * d->block_bytes / d->block_elements;
+}
+
+/* Bytes of keys and values per token and all layers. */
+static double kv_bytes_per_token(const hone_model_facts *m, const hone_config *c)
+{
+    double numbers = 2.0 * m->layers * m->kv_heads * m->head_dim;
+    switch ((hone_kv_format)c->kv_format) {
+    case HONE_KV_F32:
+        return numbers * 4;
+    case HONE_KV_I8:
+        return numbers + 2.0 * m->layers * m->kv_heads * sizeof(float); /* a scale per row */
+    default:
+        return numbers * (c->compute == HONE_COMPUTE_F32 ? 4 : 2);
+    }
+}
+
+static double share_of_threads(const hone_technique_facts *f, const hone_config *c)
+{
+    if (!c->threads || f->machine.threads <= 0)
+        return 1;
+    return fmin(1, (double)c->threads / f->machine.threads);
+}
+
+/* Tiles multiply bf16 for many rows; everything else is float32 fused multiply-adds. */
+static double ops_per_second(const hone_technique_facts *f, const hone_config *c, double rows)
+{
+    hone_isa top = c->isa == HONE_ISA_BEST ? hone_isa_best() : (hone_isa)c->isa;
+    const double *ops = f->machine.ops_s;
+    double best = 0;
+    for (int isa = 0; isa <= (int)top; isa++) {
+        bool plain = isa == HONE_ISA_AVX2 || isa == HONE_ISA_AVX512;
+        bool tiles =
+            isa == HONE_ISA_AMX_BF16 && rows > HONE_FEW_ROWS && c->compute == HONE_COMPUTE_BF16;
+        if (plain || tiles)
+            best = fmax(best, ops[isa]);
+    }
+    return best;
+}
+
+hone_roofline hone_technique_roofline(const hone_technique_facts *f, const hone_config *c,
+                                      hone_goal g)
+{
+    const hone_model_facts *m = &f->model;
+    hone_roofline r = {0};
+    for (int k = 0; k < HONE_WEIGHT_KINDS; k++)
+        r.weight_bytes += hone_technique_weight_bytes(f, c, (hone_weight_kind)k);
+    double kv = kv_bytes_per_token(m, c);
+    if (g == HONE_GOAL_MEMORY) {
+        r.kv_bytes = kv * (c->context_tokens ? c->context_tokens : m->context_tokens);
+        r.cost = r.weight_bytes + r.kv_bytes;
+        r.bound = HONE_BOTTLENECK_SPACE;
+        return r;
+    }
+    double rows = 1, sessions = 1, depth = f->depth_tokens;
+    if (g == HONE_GOAL_THROUGHPUT) {
+        rows = sessions = f->sessions;
+    } else if (g == HONE_GOAL_TTFT) {
+        rows = f->prompt_tokens;
+        depth = rows / 2; /* on average, over the prompt */
+    }
+    r.kv_bytes = kv * sessions * depth;
+    r.ops = rows * (m->flops_per_token + 4.0 * m->layers * m->heads * m->head_dim * depth);
+    double share = share_of_threads(f, c), ops = ops_per_second(f, c, rows);
+    if (f->machine.read_bytes_s <= 0 || ops <= 0)
+        return r;
+    r.read_s = (r.weight_bytes + r.kv_bytes) / (f->machine.read_bytes_s * share);
+    r.ops_s = r.ops / (ops * share);
+    r.cost = fmax(r.read_s, r.ops_s) / (g == HONE_GOAL_THROUGHPUT ? sessions : 1);
+    r.bound = r.ops_s > r.read_s            ? HONE_BOTTLENECK_ARITHMETIC
+              : r.kv_bytes > r.weight_bytes ? HONE_BOTTLENECK_KV_READ
+                                            : HONE_BOTTLENECK_WEIGHT_READ;
+    return r;
+}
+
+double hone_technique_predict(const hone_technique_facts *f, const hone_config *before,
+                              const hone_config *after, hone_goal g)
+{
+    double a = hone_technique_roofline(f, before, g).cost;
+    double b = hone_technique_roofline(f, after, g).cost;
+    return a > 0 && b > 0 ? a / b : 0;
+}

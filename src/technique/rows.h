@@ -1,0 +1,16 @@
+/* rows - what the files of the rows share. Private to technique/. */
+#ifndef HONE_TECHNIQUE_ROWS_H
+#define HONE_TECHNIQUE_ROWS_H
+
+#include "technique/technique.h"
+
+#define X(row) extern const hone_technique hone_technique_##row;
+#include "technique/rows.def"
+
+/* Number of weights of a kind in all layers, from the shape (a tied embedding counts as head). */
+double hone_technique_weights(const hone_technique_facts *f, hone_weight_kind kind);
+/* Bytes that they take in memory under c. */
+double hone_technique_weight_bytes(const hone_technique_facts *f, const hone_config *c,
+                                   hone_weight_kind kind);
+
+#endif

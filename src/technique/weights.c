@@ -1,0 +1,83 @@
+/* Weight formats: while loading, weights are rounded to groups of 32 codes with a scale. */
+#include "technique/rows.h"
+
+#include "dtype/dtype.h"
+
+enum { AS_FILED = HONE_WEIGHT_AS_FILED, Q8 = HONE_DTYPE_Q8_0, Q4 = HONE_DTYPE_Q4_0 };
+enum { Q4_MIN = HONE_DTYPE_Q4_1 };
+
+/* Something becomes smaller, nothing is rounded that the file holds in as few bits already. */
+static bool applies(const hone_technique_facts *f, const hone_config *c, const int *knob)
+{
+    if (c->compute != HONE_COMPUTE_BF16)
+        return false;
+    bool smaller = false;
+    for (int k = 0; k < HONE_WEIGHT_KINDS; k++) {
+        if (knob[k] == AS_FILED)
+            continue;
+        const hone_dtype_info *d = hone_dtype_describe((hone_dtype)knob[k]);
+        double wanted = (double)d->block_bytes / d->block_elements;
+        double now = hone_technique_weight_bytes(f, c, (hone_weight_kind)k);
+        if (now > 0 && wanted * hone_technique_weights(f, (hone_weight_kind)k) > 0.95 * now)
+            return false;
+        smaller = true;
+    }
+    return smaller && f->model.hidden % 32 == 0 && f->model.ffn % 32 == 0;
+}
+
+static void apply(const int *knob, hone_config *c)
+{
+    for (int k = 0; k < HONE_WEIGHT_KINDS; k++)
+        c->weight_dtype[k] = knob[k];
+}
+
+/* Order of the knobs: attention, MLP, head. */
+static const hone_technique_value int8_values[] = {
+    {"q8_0", {Q8, Q8, Q8}},
+    {"q8_0:body", {Q8, Q8, AS_FILED}},
+    {"q8_0:mlp", {AS_FILED, Q8, AS_FILED}},
+};
+
+const hone_technique hone_technique_weight_int8 = {
+    .name = "weight-int8",
+    .title = "Weights in 8 bits",
+    .addresses = HONE_BOTTLENECK_WEIGHT_READ,
+    .slot = HONE_KNOB_WEIGHTS,
+    .lossy = true,
+    .why = "A decode step reads every weight once; 8.5 bits instead of 16 let it read almost half. "
+           "Rounding to nearest within groups of 32 costs very little.",
+    .when_not = "Prefill of long prompts is bound by arithmetic, which stays the same. A file that "
+                "holds 8 bits or fewer gains nothing.",
+    .source = "ggml's Q8_0; Dettmers et al. 2022 (arXiv:2208.07339); products: docs/numerics.md",
+    .values = int8_values,
+    .n_values = sizeof int8_values / sizeof *int8_values,
+    .applies = applies,
+    .apply = apply,
+};
+
+static const hone_technique_value int4_values[] = {
+    {"q4_0", {Q4, Q4, Q4}},
+    {"q4_0:body", {Q4, Q4, AS_FILED}},
+    {"q4_0:mlp", {AS_FILED, Q4, AS_FILED}},
+    {"q4_0:mlp+q8_0", {Q8, Q4, Q8}},
+    {"q4_1", {Q4_MIN, Q4_MIN, Q4_MIN}},
+    {"q4_1:mlp+q8_0", {Q8, Q4_MIN, Q8}},
+};
+
+const hone_technique hone_technique_weight_int4 = {
+    .name = "weight-int4",
+    .title = "Weights in 4 bits",
+    .addresses = HONE_BOTTLENECK_WEIGHT_READ,
+    .slot = HONE_KNOB_WEIGHTS,
+    .lossy = true,
+    .why = "4.5 bits a weight (5 with a minimum per group): a decode step reads less than a third "
+           "of bf16. Rounding to nearest; mixes keep the sensitive kinds of layers in 8 bits.",
+    .when_not =
+        "Small models lose a lot (the fewer weights, the more each matters), and the output "
+        "head more than the rest. Methods that look at data (GPTQ, AWQ) lose less.",
+    .source = "ggml's Q4_0 and Q4_1; Dettmers & Zettlemoyer 2023 (arXiv:2212.09720)",
+    .values = int4_values,
+    .n_values = sizeof int4_values / sizeof *int4_values,
+    .applies = applies,
+    .apply = apply,
+};

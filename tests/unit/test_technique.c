@@ -1,0 +1,193 @@
+// links: technique
+#include "base/io.h"
+#include "base/mem.h"
+#include "kernel/kernel.h"
+#include "technique/technique.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* A model of 1000 x 32 x ... whose figures are easy to reckon by hand. */
+static hone_technique_facts small_facts(void)
+{
+    hone_technique_facts f = {
+        .model = {.layers = 2,
+                  .hidden = 64,
+                  .heads = 4,
+                  .kv_heads = 2,
+                  .head_dim = 16,
+                  .ffn = 128,
+                  .vocab = 1000,
+                  .context_tokens = 100,
+                  .packed_kind_bytes = {2 * 2 * 64 * 16 * 12, 2 * 2 * 64 * 128 * 3, 2 * 64 * 1000}},
+        .machine = {.threads = 4, .read_bytes_s = 1e9},
+        .cpus = 4,
+        .prompt_tokens = 50,
+        .depth_tokens = 10,
+        .sessions = 8,
+    };
+    f.model.flops_per_token = 2 * (2 * 64 * 16 * 12 + 2 * 64 * 128 * 3 + 64 * 1000);
+    for (int i = 0; i < HONE_ISA_COUNT; i++)
+        f.machine.ops_s[i] = 1e12;
+    return f;
+}
+
+static bool applies(const hone_technique_facts *f, const hone_config *c, const char *label)
+{
+    const hone_technique *t;
+    const hone_technique_value *v;
+    if (!hone_technique_find(label, &t, &v))
+        fail_msg("no technique %s", label);
+    return t->applies(f, c, v->knob);
+}
+
+static hone_config with(hone_config c, const char *label)
+{
+    const hone_technique *t;
+    const hone_technique_value *v;
+    if (!hone_technique_find(label, &t, &v))
+        fail_msg("no technique %s", label);
+    t->apply(v->knob, &c);
+    return c;
+}
+
+static void every_row_is_complete_and_labels_are_unique(void **state)
+{
+    (void)state;
+    size_t n;
+    const hone_technique *const *rows = hone_techniques(&n);
+    assert_true(n >= 5);
+    for (size_t i = 0; i < n; i++) {
+        const hone_technique *t = rows[i], *found;
+        const hone_technique_value *value;
+        assert_true(t->name && t->title && t->why && t->when_not && t->source && t->n_values);
+        for (size_t v = 0; v < t->n_values; v++) {
+            assert_true(hone_technique_find(t->values[v].label, &found, &value));
+            assert_ptr_equal(value, &t->values[v]); /* the first of this label is itself */
+        }
+    }
+}
+
+static void applied_values_make_configurations_that_survive_json(void **state)
+{
+    (void)state;
+    size_t n;
+    const hone_technique *const *rows = hone_techniques(&n);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t v = 0; v < rows[i]->n_values; v++) {
+            hone_config c = hone_config_default(), back;
+            rows[i]->apply(rows[i]->values[v].knob, &c);
+            char *json, *again, *base;
+            hone_config d = hone_config_default();
+            assert_int_equal(hone_config_to_json(&c, &json), HONE_OK);
+            assert_int_equal(hone_config_to_json(&d, &base), HONE_OK);
+            assert_string_not_equal(json, base);
+            assert_int_equal(hone_config_from_json(json, &back), HONE_OK);
+            assert_int_equal(hone_config_to_json(&back, &again), HONE_OK);
+            assert_string_equal(json, again);
+            hone_free(json);
+            hone_free(again);
+            hone_free(base);
+        }
+    }
+}
+
+static void the_roofline_of_a_decode_step_is_bytes_over_bandwidth(void **state)
+{
+    (void)state;
+    hone_technique_facts f = small_facts();
+    hone_config c = hone_config_default();
+    hone_roofline r = hone_technique_roofline(&f, &c, HONE_GOAL_DECODE_LATENCY);
+    double weights = 2 * 24576 + 2 * 49152 + 2 * 64000.0;
+    assert_true(r.weight_bytes == weights);
+    assert_true(r.kv_bytes == 10 * 2.0 * 2 * 2 * 16 * 2); /* depth, K and V, layers, heads, dim */
+    assert_true(fabs(r.cost - (weights + 2560) / 1e9) < 1e-15);
+    assert_int_equal(r.bound, HONE_BOTTLENECK_WEIGHT_READ);
+    /* 8.5 bits instead of 16, all weights; the cache unchanged */
+    hone_config q8 = with(c, "q8_0");
+    double want = (weights + 2560) / (weights * 34 / 64 + 2560);
+    assert_true(fabs(hone_technique_predict(&f, &c, &q8, HONE_GOAL_DECODE_LATENCY) - want) < 1e-12);
+    f.depth_tokens = 100000;
+    assert_int_equal(hone_technique_roofline(&f, &c, HONE_GOAL_DECODE_LATENCY).bound,
+                     HONE_BOTTLENECK_KV_READ);
+    hone_config one = with(c, "threads:1");
+    assert_true(fabs(hone_technique_predict(&f, &c, &one, HONE_GOAL_DECODE_LATENCY) - 0.25) <
+                1e-12);
+    f.machine.ops_s[HONE_ISA_AVX2] = f.machine.ops_s[HONE_ISA_AVX512] =
+        f.machine.ops_s[HONE_ISA_AMX_BF16] = 1e6;
+    assert_int_equal(hone_technique_roofline(&f, &c, HONE_GOAL_TTFT).bound,
+                     HONE_BOTTLENECK_ARITHMETIC);
+    f.machine.read_bytes_s = 0;
+    assert_true(hone_technique_predict(&f, &c, &q8, HONE_GOAL_DECODE_LATENCY) == 0);
+}
+
+static void the_memory_goal_counts_weights_and_a_full_context(void **state)
+{
+    (void)state;
+    hone_technique_facts f = small_facts();
+    hone_config c = hone_config_default(), kv = with(c, "kv:int8");
+    hone_roofline a = hone_technique_roofline(&f, &c, HONE_GOAL_MEMORY);
+    hone_roofline b = hone_technique_roofline(&f, &kv, HONE_GOAL_MEMORY);
+    assert_true(a.kv_bytes == 100 * 256.0);
+    assert_true(b.kv_bytes == 100 * (128.0 + 2 * 2 * 2 * 4));
+    assert_true(a.weight_bytes == b.weight_bytes);
+}
+
+static void what_changes_nothing_or_is_not_there_does_not_apply(void **state)
+{
+    (void)state;
+    hone_technique_facts f = small_facts();
+    hone_config c = hone_config_default();
+    assert_true(applies(&f, &c, "q4_0"));
+    assert_true(applies(&f, &c, "kv:int8"));
+    assert_true(applies(&f, &c, "threads:2"));
+    assert_false(applies(&f, &c, "threads:4")); /* the default is all of 4 */
+    assert_false(applies(&f, &c, "threads:8"));
+    hone_config int8 = with(c, "kv:int8"), f32 = c;
+    assert_false(applies(&f, &int8, "kv:int8"));
+    f32.compute = HONE_COMPUTE_F32;
+    assert_false(applies(&f, &f32, "q8_0"));
+    assert_false(applies(&f, &f32, "kv:int8"));
+    char best[32] = "isa:";
+    strcat(best, hone_isa_name(hone_isa_best()));
+    if (hone_isa_best() != HONE_ISA_SCALAR)
+        assert_false(applies(&f, &c, best));
+    for (int k = 0; k < HONE_WEIGHT_KINDS; k++) /* filed in 8.5 bits already */
+        f.model.packed_kind_bytes[k] = f.model.packed_kind_bytes[k] * 34 / 64;
+    assert_false(applies(&f, &c, "q8_0"));
+    assert_true(applies(&f, &c, "q4_0"));
+    f.model.ffn = 100; /* no multiple of a group */
+    assert_false(applies(&f, &c, "q4_0"));
+}
+
+static void the_documentation_is_what_the_table_says(void **state)
+{
+    (void)state;
+    char *want, *got;
+    size_t bytes;
+    assert_int_equal(hone_technique_document(&want), HONE_OK);
+    assert_int_equal(
+        hone_read_file(HONE_SOURCE_DIR "/docs/technique/README.md", 1 << 20, &got, &bytes),
+        HONE_OK);
+    assert_string_equal(got, want);
+    hone_free(got);
+    hone_free(want);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_row_is_complete_and_labels_are_unique),
+        cmocka_unit_test(applied_values_make_configurations_that_survive_json),
+        cmocka_unit_test(the_roofline_of_a_decode_step_is_bytes_over_bandwidth),
+        cmocka_unit_test(the_memory_goal_counts_weights_and_a_full_context),
+        cmocka_unit_test(what_changes_nothing_or_is_not_there_does_not_apply),
+        cmocka_unit_test(the_documentation_is_what_the_table_says),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
