@@ -289,11 +289,15 @@ const hone_added *hone_added_next(const hone_tokenizer *t, const hone_trie *x, c
 
 /* ---- loaders ---- `name` is the file's name for messages. They fill t up to before finish. */
 HONE_CHECKED hone_status hone_load_tokenizer_json(hone_tokenizer *t, const char *text, size_t n);
-HONE_CHECKED hone_status hone_load_tokenizer_spm(hone_tokenizer *t, const uint8_t *data, size_t n);
+HONE_CHECKED hone_status hone_load_tokenizer_spm(hone_tokenizer *t, const uint8_t *data, size_t n,
+                                                 const char *config, size_t n_config);
 HONE_CHECKED hone_status hone_load_tokenizer_gguf(hone_tokenizer *t, const struct hone_file *f);
 HONE_CHECKED hone_status hone_load_vocab_merges(hone_tokenizer *t, const char *vocab, size_t n,
                                                 const char *merges, size_t m);
-/* tokenizer_config.json: names of special tokens, added tokens; affixes if may_add. */
+/* tokenizer_config.json (config NULL: nothing). Its added_tokens_decoder: tokens that the
+ * vocabulary lacks; to be called before hone_vocab_index. */
+HONE_CHECKED hone_status hone_load_config_tokens(hone_tokenizer *t, const char *config, size_t n);
+/* Its names of special tokens; affixes if may_add. */
 HONE_CHECKED hone_status hone_load_tokenizer_config(hone_tokenizer *t, const char *text, size_t n,
                                                     bool may_add);
 /* Steps; kind etc. set by the caller. LIMIT beyond HONE_STEPS_MAX. */

@@ -247,6 +247,34 @@ static void name_token(const hone_tokenizer *t, const json_t *root, const char *
         *id = found;
 }
 
+static hone_status add_config_tokens(hone_tokenizer *t, const json_t *tokens)
+{
+    const char *key;
+    json_t *o;
+    json_object_foreach((json_t *)(uintptr_t)tokens, key, o)
+    {
+        char *end;
+        long long id = strtoll(key, &end, 10);
+        if (*end || end == key || id < 0)
+            return hone_fail(HONE_FORMAT, "added_tokens_decoder has the id \"%.20s\"", key);
+        if (id < t->n_tokens && (t->flags[id] & HONE_TOKEN_IS_SET))
+            continue; /* the vocabulary says what it is */
+        HONE_TRY(add_token(t, o, id));
+    }
+    return HONE_OK;
+}
+
+hone_status hone_load_config_tokens(hone_tokenizer *t, const char *config, size_t n)
+{
+    json_t *root;
+    if (!config)
+        return HONE_OK;
+    HONE_TRY(parse(config, n, &root));
+    hone_status s = add_config_tokens(t, json_object_get(root, "added_tokens_decoder"));
+    json_decref(root);
+    return s;
+}
+
 hone_status hone_load_tokenizer_config(hone_tokenizer *t, const char *text, size_t n, bool may_add)
 {
     json_t *root;

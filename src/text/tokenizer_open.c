@@ -22,7 +22,7 @@ static hone_status fill(hone_tokenizer *t, const source *from)
     if (from->gguf)
         HONE_TRY(hone_load_tokenizer_gguf(t, from->gguf));
     else if (from->spm)
-        HONE_TRY(hone_load_tokenizer_spm(t, from->spm, from->n));
+        HONE_TRY(hone_load_tokenizer_spm(t, from->spm, from->n, from->config, from->n_config));
     else if (from->merges)
         HONE_TRY(hone_load_vocab_merges(t, from->text, from->n, from->merges, from->n_merges));
     else

@@ -223,7 +223,8 @@ static int32_t known_id(const hone_tokenizer *t, int32_t id, hone_token_type typ
     return id >= 0 && id < t->n_tokens && t->types[id] == type ? id : -1;
 }
 
-static hone_status apply_spec(hone_tokenizer *t, const model_spec *m)
+static hone_status apply_spec(hone_tokenizer *t, const model_spec *m, const char *config,
+                              size_t n_config)
 {
     t->by_score = t->fuse_unk = t->out_bytes = true;
     t->byte_fallback = m->byte_fallback;
@@ -238,11 +239,13 @@ static hone_status apply_spec(hone_tokenizer *t, const model_spec *m)
         t->strip_start = 1;
     if (t->bos >= 0)
         t->prefix[t->n_prefix++] = t->bos;
+    HONE_TRY(hone_load_config_tokens(t, config, n_config));
     HONE_TRY(hone_vocab_index(t));
     return hone_merges_from_scores(t);
 }
 
-hone_status hone_load_tokenizer_spm(hone_tokenizer *t, const uint8_t *data, size_t n)
+hone_status hone_load_tokenizer_spm(hone_tokenizer *t, const uint8_t *data, size_t n,
+                                    const char *config, size_t n_config)
 {
     static const char unknown[] = " \xE2\x81\x87 "; /* SentencePiece's default surface */
     model_spec m = {.model_type = 1,
@@ -270,5 +273,5 @@ hone_status hone_load_tokenizer_spm(hone_tokenizer *t, const uint8_t *data, size
     if (r.p != r.end || t->n_tokens == 0)
         return damaged("the file");
     HONE_TRY(check_spec(&m));
-    return apply_spec(t, &m);
+    return apply_spec(t, &m, config, n_config);
 }

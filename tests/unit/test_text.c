@@ -218,6 +218,38 @@ static void look_ups_name_the_special_ids(void **state)
     hone_tokenizer_close(t);
 }
 
+static void tokenizer_config_adds_tokens_to_a_model_file(void **state)
+{
+    (void)state;
+    static const char config[] =
+        "{\"eos_token\":{\"content\":\"<|im_end|>\"},\"add_bos_token\":false,\"add_eos_token\":"
+        "true,"
+        "\"added_tokens_decoder\":{\"1\":{\"content\":\"<s>\",\"special\":true},"
+        "\"513\":{\"content\":\"<|im_end|>\",\"special\":true}}}";
+    char folder[2048], path[2200], *model;
+    size_t n;
+    snprintf(folder, sizeof folder, "%s.d", temporary());
+    assert_int_equal(hone_make_directory(folder), HONE_OK);
+    assert_int_equal(hone_read_file(DATA "stories260k.tokenizer.model", 1 << 20, &model, &n),
+                     HONE_OK);
+    snprintf(path, sizeof path, "%s/tokenizer.model", folder);
+    assert_int_equal(hone_write_file(path, model, n), HONE_OK);
+    hone_free(model);
+    snprintf(path, sizeof path, "%s/tokenizer_config.json", folder);
+    assert_int_equal(hone_write_file(path, config, sizeof config - 1), HONE_OK);
+    hone_tokenizer *t = open_path(folder);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/tokenizer.model", folder);
+    unlink(path);
+    rmdir(folder);
+    assert_int_equal(hone_tokenizer_vocab_size(t), 514);
+    assert_int_equal(hone_tokenizer_eos(t), 513);
+    assert_int_equal(hone_tokenizer_type(t, 512), HONE_TOKEN_UNUSED);
+    expect(t, "a<|im_end|>", 11, 3, "261 513 513");
+    assert_true(hone_tokenizer_is_end(t, 513));
+    hone_tokenizer_close(t);
+}
+
 #define MODEL(vocab, merges)                                                                       \
     "{\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":" vocab           \
     ",\"merges\":" merges "}}"
@@ -443,6 +475,7 @@ int main(void)
         cmocka_unit_test(a_character_without_token_or_unknown_is_an_error),
         cmocka_unit_test(streaming_never_splits_a_code_point),
         cmocka_unit_test(look_ups_name_the_special_ids),
+        cmocka_unit_test(tokenizer_config_adds_tokens_to_a_model_file),
         cmocka_unit_test(hostile_tokenizer_json_is_refused),
         cmocka_unit_test(json_bombs_are_refused_before_they_cost_memory),
         cmocka_unit_test(truncated_models_are_refused),
