@@ -1,0 +1,350 @@
+/* run - continues a prompt, printing the text as it comes. */
+#include "base/clock.h"
+#include "base/interrupt.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "cli/engine_args.h"
+#include "engine/sampler.h"
+#include "text/tokenizer.h"
+
+#include <string.h>
+
+enum { PROMPT_BYTES_MAX = 64 << 20, PROMPT_STEP = 512 };
+
+/* Everything of one answer. */
+typedef struct answer {
+    const cli_context *c;
+    hone_engine *engine;
+    hone_tokenizer *tokenizer;
+    hone_session *session;
+    hone_sampler *sampler;
+    hone_detok *detok;
+    float *logits;    /* [vocab] */
+    int32_t *history; /* prompt, then answer */
+    size_t prompt, length, room;
+    char *text; /* for --json: all that was printed */
+    size_t text_bytes, text_room;
+    double begin_s, first_s, end_s; /* request, first token known, last token known */
+    const char *stop;               /* why it ended */
+} answer;
+
+static hone_status read_prompt(const cli_context *c, const char **text, size_t *bytes, char **owned)
+{
+    *owned = NULL;
+    if (cli_given(c, "prompt")) {
+        *text = cli_text(c, "prompt");
+        *bytes = strlen(*text);
+        return HONE_OK;
+    }
+    HONE_TRY(hone_read_file(cli_given(c, "file") ? cli_text(c, "file") : "-", PROMPT_BYTES_MAX,
+                            owned, bytes));
+    *text = *owned;
+    return HONE_OK;
+}
+
+static hone_status add_history(answer *a, const int32_t *ids, size_t n)
+{
+    if (a->length + n > a->room) {
+        size_t room = a->length + n + (size_t)cli_int(a->c, "tokens") + 1;
+        int32_t *more = hone_reallocarray(a->history, room, sizeof *more);
+        if (!more)
+            return hone_fail_memory(room * sizeof *more, "the answer's tokens");
+        a->history = more;
+        a->room = room;
+    }
+    memcpy(a->history + a->length, ids, n * sizeof *ids);
+    a->length += n;
+    return HONE_OK;
+}
+
+static hone_status encode_prompt(answer *a, const char *text, size_t bytes)
+{
+    int32_t *ids;
+    size_t n;
+    unsigned flags = HONE_ENCODE_ADD_SPECIAL;
+    if (cli_flag(a->c, "parse-special"))
+        flags |= HONE_ENCODE_PARSE_SPECIAL;
+    HONE_TRY(hone_tokenizer_encode(a->tokenizer, text, bytes, flags, &ids, &n));
+    hone_status s = add_history(a, ids, n);
+    hone_free(ids);
+    HONE_TRY(s);
+    a->prompt = n;
+    uint32_t most = hone_engine_config(a->engine)->context_tokens;
+    if (n == 0)
+        return hone_fail(HONE_DATA, "the prompt is empty and this model begins no text by itself");
+    if (n >= most)
+        return hone_fail(HONE_LIMIT, "the prompt has %zu tokens, the context only %u: shorten it%s",
+                         n, most, cli_given(a->c, "ctx") ? " or raise --ctx" : "");
+    return HONE_OK;
+}
+
+/* Prints (or keeps, for --json) a piece of the answer. */
+static hone_status emit(answer *a, const char *text, size_t bytes)
+{
+    if (!cli_json(a->c)) {
+        if (fwrite(text, 1, bytes, stdout) != bytes || fflush(stdout) != 0)
+            return hone_fail(HONE_DISK, "cannot write to standard output");
+        return HONE_OK;
+    }
+    if (a->text_bytes + bytes + 1 > a->text_room) {
+        size_t room = 2 * (a->text_bytes + bytes) + 64;
+        char *more = hone_realloc(a->text, room);
+        if (!more)
+            return hone_fail_memory(room, "the answer");
+        a->text = more;
+        a->text_room = room;
+    }
+    memcpy(a->text + a->text_bytes, text, bytes);
+    a->text_bytes += bytes;
+    a->text[a->text_bytes] = 0;
+    return HONE_OK;
+}
+
+static hone_status feed_prompt(answer *a)
+{
+    for (size_t at = 0; at < a->prompt;) {
+        HONE_TRY(hone_interrupt_check());
+        size_t now = a->prompt - at < PROMPT_STEP ? a->prompt - at : PROMPT_STEP;
+        hone_want want = at + now == a->prompt ? HONE_WANT_LAST : HONE_WANT_NONE;
+        HONE_TRY(hone_session_feed(a->session, a->history + at, (uint32_t)now, want, a->logits));
+        at += now;
+    }
+    return HONE_OK;
+}
+
+/* Tokens until one ends the text, the number or the context is reached, or ctrl-C. */
+static hone_status generate(answer *a)
+{
+    size_t most = (size_t)cli_int(a->c, "tokens");
+    uint32_t context = hone_engine_config(a->engine)->context_tokens;
+    a->begin_s = hone_clock_s();
+    HONE_TRY(feed_prompt(a));
+    a->stop = "length";
+    for (size_t i = 0; i < most; i++) {
+        int32_t token;
+        HONE_TRY(
+            hone_sampler_pick(a->sampler, a->logits, a->history, a->length, a->length, &token));
+        a->end_s = hone_clock_s();
+        if (i == 0)
+            a->first_s = a->end_s;
+        HONE_TRY(add_history(a, &token, 1));
+        if (hone_tokenizer_is_end(a->tokenizer, token) && !cli_flag(a->c, "ignore-eos")) {
+            a->stop = "end";
+            break;
+        }
+        const char *text;
+        size_t bytes;
+        HONE_TRY(hone_detok_push(a->detok, token, &text, &bytes));
+        HONE_TRY(emit(a, text, bytes));
+        if (i + 1 == most)
+            break;
+        if (a->length > context) {
+            a->stop = "context";
+            break;
+        }
+        if (hone_interrupted()) {
+            a->stop = "interrupted";
+            break;
+        }
+        HONE_TRY(hone_session_feed(a->session, &token, 1, HONE_WANT_LAST, a->logits));
+    }
+    const char *rest;
+    size_t bytes;
+    HONE_TRY(hone_detok_finish(a->detok, &rest, &bytes));
+    return emit(a, rest, bytes);
+}
+
+static double rate(size_t tokens, double seconds)
+{
+    return seconds > 0 ? (double)tokens / seconds : 0;
+}
+
+static hone_status report(const answer *a)
+{
+    size_t n = a->length - a->prompt;
+    double ttft = n ? a->first_s - a->begin_s : 0;
+    double prefill = rate(a->prompt, ttft);
+    double decode = n > 1 ? rate(n - 1, a->end_s - a->first_s) : 0;
+    if (cli_json(a->c)) {
+        json_t *ids = json_array();
+        for (size_t i = a->prompt; i < a->length; i++)
+            json_array_append_new(ids, json_integer(a->history[i]));
+        return cli_print_json(
+            json_pack("{s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:o}", "model",
+                      cli_operand(a->c, 0), "text", a->text ? a->text : "", "ids", ids, "stop",
+                      a->stop, "prompt_tokens", (json_int_t)a->prompt, "tokens", (json_int_t)n,
+                      "seed", (json_int_t)cli_int(a->c, "seed"), "ttft_s", ttft, "prefill_tok_s",
+                      prefill, "decode_tok_s", decode, "config", cli_config_json(a->engine)));
+    }
+    char first[16];
+    putchar('\n');
+    fflush(stdout);
+    fprintf(stderr,
+            "prompt %zu tokens, %.1f tok/s; first token after %s; %zu tokens, %.1f tok/s%s\n",
+            a->prompt, prefill, cli_format_seconds(ttft, first, sizeof first), n, decode,
+            strcmp(a->stop, "context") == 0 ? "; the context is full" : "");
+    return HONE_OK;
+}
+
+static hone_status read_bias(const cli_context *c, hone_logit_bias **bias, size_t *n)
+{
+    const char *const *texts = cli_texts(c, "logit-bias", n);
+    *bias = hone_calloc(*n + 1, sizeof **bias);
+    if (!*bias)
+        return hone_fail_memory(*n * sizeof **bias, "logit biases");
+    for (size_t i = 0; i < *n; i++) {
+        char left;
+        if (sscanf(texts[i], "%d=%f%c", &(*bias)[i].token, &(*bias)[i].bias, &left) != 2)
+            return hone_fail(HONE_USAGE, "--logit-bias %s: give TOKEN=BIAS, as 42=-5 or 42=-inf",
+                             texts[i]);
+    }
+    return HONE_OK;
+}
+
+static hone_status open_sampler(answer *a)
+{
+    const cli_context *c = a->c;
+    hone_sampling o = {.temperature = cli_number(c, "temperature"),
+                       .top_k = (uint32_t)cli_int(c, "top-k"),
+                       .top_p = cli_number(c, "top-p"),
+                       .min_p = cli_number(c, "min-p"),
+                       .repetition_penalty = cli_number(c, "repetition-penalty"),
+                       .frequency_penalty = cli_number(c, "frequency-penalty"),
+                       .presence_penalty = cli_number(c, "presence-penalty"),
+                       .penalty_window = (uint32_t)cli_int(c, "penalty-window"),
+                       .seed = (uint64_t)cli_int(c, "seed")};
+    hone_logit_bias *bias;
+    hone_status s = read_bias(c, &bias, &o.n_bias);
+    o.bias = bias;
+    if (s == HONE_OK)
+        s = hone_sampler_open(&o, hone_engine_facts(a->engine)->vocab, &a->sampler);
+    hone_free(bias);
+    return s;
+}
+
+static hone_status open_answer(answer *a)
+{
+    HONE_TRY(open_sampler(a));
+    HONE_TRY(hone_session_open(a->engine, &a->session));
+    HONE_TRY(hone_detok_open(a->tokenizer, HONE_DECODE_SKIP_SPECIAL, true, &a->detok));
+    size_t bytes = hone_engine_facts(a->engine)->vocab * sizeof(float);
+    a->logits = hone_malloc(bytes);
+    return a->logits ? HONE_OK : hone_fail_memory(bytes, "logits");
+}
+
+static void close_answer(answer *a)
+{
+    hone_free(a->logits);
+    hone_free(a->history);
+    hone_free(a->text);
+    hone_detok_close(a->detok);
+    if (a->session)
+        hone_session_close(a->session);
+    hone_sampler_close(a->sampler);
+    hone_engine_close(a->engine);
+    hone_tokenizer_close(a->tokenizer);
+}
+
+static hone_status answer_prompt(answer *a, const char *text, size_t bytes)
+{
+    hone_config config;
+    const char *model = cli_operand(a->c, 0);
+    HONE_TRY(cli_engine_config(a->c, &config));
+    if (cli_given(a->c, "ctx"))
+        config.context_tokens = (uint32_t)cli_int(a->c, "ctx");
+    HONE_TRY(hone_tokenizer_open(model, &a->tokenizer));
+    HONE_TRY(cli_open_engine(model, &config, &a->engine));
+    HONE_TRY(encode_prompt(a, text, bytes));
+    HONE_TRY(open_answer(a));
+    hone_status s = generate(a);
+    HONE_TRY(s);
+    HONE_TRY(report(a));
+    return hone_interrupt_check();
+}
+
+static hone_status run(cli_context *c)
+{
+    const char *text;
+    size_t bytes;
+    char *owned;
+    HONE_TRY(read_prompt(c, &text, &bytes, &owned));
+    answer a = {.c = c, .stop = ""};
+    hone_status s = answer_prompt(&a, text, bytes);
+    close_answer(&a);
+    hone_free(owned);
+    return s;
+}
+
+#define INTEGER(NAME, ARGUMENT, FALLBACK, MIN, MAX, HELP)                                          \
+    {                                                                                              \
+        .name = NAME, .type = CLI_INT, .argument = ARGUMENT, .fallback = FALLBACK, .min = MIN,     \
+        .max = MAX, .help = HELP                                                                   \
+    }
+#define NUMBER(NAME, FALLBACK, MIN, MAX, HELP)                                                     \
+    {                                                                                              \
+        .name = NAME, .type = CLI_NUMBER, .argument = "X", .fallback = FALLBACK, .min = MIN,       \
+        .max = MAX, .help = HELP                                                                   \
+    }
+
+static const cli_option options[] = {
+    {.name = "prompt",
+     .type = CLI_TEXT,
+     .argument = "PROMPT",
+     .letter = 'p',
+     .help = "text to continue (default: standard input)"},
+    {.name = "file", .type = CLI_TEXT, .argument = "FILE", .letter = 'f', .help = "prompt file"},
+    {.name = "tokens",
+     .type = CLI_INT,
+     .argument = "N",
+     .letter = 'n',
+     .fallback = "128",
+     .min = 1,
+     .max = 1 << 24,
+     .help = "tokens at most"},
+    NUMBER("temperature", "0", 0, 1000, "0 takes the likeliest token (greedy)"),
+    INTEGER("top-k", "K", "0", 0, INT32_MAX, "only the K likeliest (0: all)"),
+    NUMBER("top-p", "1", 0, 1, "only the likeliest that together reach this probability"),
+    NUMBER("min-p", "0", 0, 1, "only those with this share of the likeliest's probability"),
+    NUMBER("repetition-penalty", "1", 0, 1000, "divides the logits of tokens that occurred"),
+    NUMBER("frequency-penalty", "0", -1000, 1000, "subtracted for each occurrence"),
+    NUMBER("presence-penalty", "0", -1000, 1000, "subtracted once if a token occurred"),
+    INTEGER("penalty-window", "N", "0", 0, INT32_MAX, "last tokens the penalties see (0: all)"),
+    {.name = "logit-bias",
+     .type = CLI_TEXTS,
+     .argument = "TOKEN=BIAS",
+     .help = "added to a token's logit; may be repeated"},
+    INTEGER("seed", "S", "0", 0, 0, "same seed, same text"),
+    INTEGER("ctx", "C", NULL, 1, 1 << 24, "longest context in tokens (default: the model's)"),
+    {.name = "ignore-eos", .type = CLI_FLAG, .help = "go on after the end of the text"},
+    {.name = "parse-special",
+     .type = CLI_FLAG,
+     .help = "special tokens written out in the prompt count as such"},
+    CLI_ENGINE_OPTIONS,
+    {0},
+};
+
+static const cli_example examples[] = {
+    {"hone run model.gguf -p \"Once upon a time\" -n 100", "continue a text"},
+    {"hone run model.gguf -f prompt.txt --temperature 0.8 --top-p 0.95 --seed 7",
+     "sample; the same seed gives the same text on every machine"},
+    {0},
+};
+
+const cli_command cli_cmd_run = {
+    .name = "run",
+    .summary = "continue a prompt, printing the text as it comes",
+    .description =
+        "Encodes the prompt as the tokenizer prescribes (no chat template is applied), continues "
+        "it and prints the answer as it comes; speeds go to standard error. Filters apply in the "
+        "order logit bias, penalties, temperature, top-k, top-p, min-p. ctrl-C ends the answer.\n\n"
+        "With --json the answer is printed at the end, with its token ids and timings: ttft_s "
+        "counts from the end of loading and encoding to the first token.",
+    .operands = "MODEL",
+    .operands_min = 1,
+    .operands_max = 1,
+    .options = options,
+    .examples = examples,
+    .interruptible = true,
+    .run = run,
+};
