@@ -47,3 +47,8 @@ if(TARGET hone)
       "HONE=$<TARGET_FILE:hone>;HONE_SOURCE_DIR=${CMAKE_SOURCE_DIR}")
   endforeach()
 endif()
+
+# The command line is no room (nothing links it); its parser is compiled into its test.
+if(TARGET test_cli_parse)
+  target_sources(test_cli_parse PRIVATE ${CMAKE_SOURCE_DIR}/src/cli/parse.c)
+endif()

@@ -90,13 +90,19 @@ static bool scan_int(const char **p, int64_t *out)
     return true;
 }
 
+/* strtod also takes blanks, "nan", "inf" and hexadecimal numbers. */
+static bool is_decimal(const char *text)
+{
+    return (isdigit((unsigned char)text[0]) || text[0] == '-' || text[0] == '.') &&
+           !strpbrk(text, "xX");
+}
+
 static hone_status parse_number(const cli_option *o, const char *text, cli_value *v)
 {
     char *end;
     errno = 0;
     double x = strtod(text, &end);
-    bool plain = isdigit((unsigned char)text[0]) || text[0] == '-' || text[0] == '.';
-    if (end == text || errno != 0 || !plain || !isfinite(x))
+    if (end == text || errno != 0 || !is_decimal(text) || !isfinite(x))
         return bad_value(o, text, "a number");
     if (o->type == CLI_PERCENT && *end == '%') {
         x /= 100;
@@ -116,7 +122,7 @@ static hone_status parse_bytes(const cli_option *o, const char *text, cli_value 
     char *end;
     errno = 0;
     double x = strtod(text, &end);
-    if (end == text || errno != 0 || !isdigit((unsigned char)text[0]) || !isfinite(x))
+    if (end == text || errno != 0 || !is_decimal(text) || text[0] == '-' || !isfinite(x))
         return bad_value(o, text, wanted);
     const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
     if (unit) {
