@@ -1,28 +1,26 @@
 #include "engine/config.h"
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "dtype/dtype.h"
 #include "hw/isa.h"
 #include "kernel/kernel.h"
 
-#include <jansson.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { JSON_BYTES_MAX = 1 << 16, THREADS_MAX = 512, STEP_TOKENS_MAX = 1 << 16 };
+enum {
+    JSON_BYTES_MAX = 1 << 16,
+    JSON_DEPTH_MAX = 8,
+    JSON_VALUES_MAX = 256,
+    THREADS_MAX = 512,
+    STEP_TOKENS_MAX = 1 << 16
+};
 
 static const char *const compute_names[] = {"bf16", "f32"};
 static const char *const kind_names[HONE_WEIGHT_KINDS] = {"attention", "mlp", "head"};
 static const char *const kind_short[HONE_WEIGHT_KINDS] = {"attn", "mlp", "head"};
 static const char as_filed[] = "as_filed", best[] = "best";
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void use_hone_memory(void)
-{
-    json_set_alloc_funcs(hone_malloc, hone_free);
-}
 
 hone_config hone_config_default(void)
 {
@@ -48,7 +46,6 @@ static const char *isa_name(int isa)
 hone_status hone_config_to_json(const hone_config *c, char **json)
 {
     *json = NULL;
-    pthread_once(&once, use_hone_memory);
     json_t *o =
         json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:b, s:i, s:{s:s, s:s, s:s}}", "compute",
                   compute_names[c->compute], "threads", c->threads, "isa", isa_name(c->isa),
@@ -205,21 +202,14 @@ static hone_status read_member(const char *key, const json_t *v, hone_config *c)
 
 hone_status hone_config_from_json(const char *json, hone_config *out)
 {
-    pthread_once(&once, use_hone_memory);
     hone_config c = hone_config_default();
     size_t bytes = strlen(json);
     if (bytes > JSON_BYTES_MAX)
         return hone_fail(HONE_FORMAT, "configuration: %zu bytes, at most %d", bytes,
                          (int)JSON_BYTES_MAX);
-    json_error_t error;
-    json_t *o = json_loadb(json, bytes, JSON_REJECT_DUPLICATES, &error);
-    if (!o) {
-        /* Of most failed allocations jansson says nothing (and of some "invalid token"). */
-        if (json_error_code(&error) == json_error_out_of_memory || !error.text[0])
-            return hone_fail_memory(bytes, "a configuration");
-        return hone_fail(HONE_FORMAT, "configuration: line %d, column %d: %s", error.line,
-                         error.column, error.text);
-    }
+    json_t *o;
+    HONE_TRY(
+        hone_json_parse(json, bytes, JSON_DEPTH_MAX, JSON_VALUES_MAX, "the configuration", &o));
     hone_status s = HONE_OK;
     if (!json_is_object(o))
         s = hone_fail(HONE_FORMAT, "configuration: not a JSON object");

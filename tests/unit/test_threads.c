@@ -1,0 +1,155 @@
+// links: base
+#include "base/mem.h"
+#include "base/threads.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { ITEMS_MAX = 3000, LOADS = 3 };
+
+typedef struct work {
+    _Atomic int taken[ITEMS_MAX];
+    int plain[ITEMS_MAX]; /* not atomic: the run's end must make them visible to the caller */
+    _Atomic int outside;  /* thread numbers out of range */
+    int threads;
+} work;
+
+static void count(void *arg, size_t item, int thread)
+{
+    work *w = arg;
+    atomic_fetch_add(&w->taken[item], 1);
+    w->plain[item] += (int)item + 1;
+    if (thread < 0 || thread >= w->threads)
+        atomic_fetch_add(&w->outside, 1);
+}
+
+static void run_and_check(hone_pool *p, work *w, size_t items)
+{
+    memset(w, 0, sizeof *w);
+    w->threads = hone_pool_threads(p);
+    hone_pool_run(p, count, w, items);
+    for (size_t i = 0; i < ITEMS_MAX; i++) {
+        int times = atomic_load(&w->taken[i]);
+        if (times != (i < items))
+            fail_msg("item %zu of %zu was done %d times", i, items, times);
+        assert_int_equal(w->plain[i], i < items ? (int)i + 1 : 0);
+    }
+    assert_int_equal(atomic_load(&w->outside), 0);
+}
+
+static work shared_work;
+
+static void every_item_is_done_once(void **state)
+{
+    (void)state;
+    static const int threads[] = {1, 2, 3, 8};
+    static const size_t items[] = {0, 1, 2, 3, 7, 64, 1000, ITEMS_MAX};
+    for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
+        hone_pool *p;
+        assert_int_equal(hone_pool_open(threads[t], NULL, &p), HONE_OK);
+        assert_int_equal(hone_pool_threads(p), threads[t]);
+        for (size_t i = 0; i < sizeof items / sizeof *items; i++)
+            run_and_check(p, &shared_work, items[i]);
+        hone_pool_close(p);
+    }
+}
+
+static _Atomic bool stop_load;
+
+static void *foreign_load(void *arg)
+{
+    volatile uint64_t x = 1;
+    while (!atomic_load(&stop_load))
+        for (int i = 0; i < 10000; i++)
+            x = x * 3 + 1;
+    return arg;
+}
+
+/* More busy threads than CPUs, and runs of all sizes right after each other. */
+static void every_item_is_done_once_under_foreign_load(void **state)
+{
+    (void)state;
+    pthread_t load[LOADS];
+    atomic_store(&stop_load, false);
+    for (int i = 0; i < LOADS; i++)
+        assert_int_equal(pthread_create(&load[i], NULL, foreign_load, NULL), 0);
+    hone_pool *p;
+    assert_int_equal(hone_pool_open(3, NULL, &p), HONE_OK);
+    for (size_t r = 0; r < 300; r++)
+        run_and_check(p, &shared_work, (r * 37) % 50 + r % 2 * 200);
+    hone_pool_close(p);
+    atomic_store(&stop_load, true);
+    for (int i = 0; i < LOADS; i++)
+        pthread_join(load[i], NULL);
+}
+
+static _Atomic int started;
+
+static void on_start(void)
+{
+    atomic_fetch_add(&started, 1);
+}
+
+static void every_worker_but_not_the_caller_runs_on_start(void **state)
+{
+    (void)state;
+    hone_pool *p;
+    atomic_store(&started, 0);
+    assert_int_equal(hone_pool_open(4, on_start, &p), HONE_OK);
+    hone_pool_close(p);
+    assert_int_equal(atomic_load(&started), 3);
+}
+
+static void a_run_allocates_nothing(void **state)
+{
+    (void)state;
+    hone_pool *p;
+    assert_int_equal(hone_pool_open(2, NULL, &p), HONE_OK);
+    uint64_t before = hone_mem_count();
+    for (int i = 0; i < 50; i++)
+        hone_pool_run(p, count, &shared_work, 100);
+    assert_true(hone_mem_count() == before);
+    hone_pool_close(p);
+}
+
+static void wrong_numbers_of_threads_and_no_memory_are_refused(void **state)
+{
+    (void)state;
+    hone_pool *p;
+    assert_int_equal(hone_pool_open(-1, NULL, &p), HONE_USAGE);
+    assert_int_equal(hone_pool_open(100000, NULL, &p), HONE_USAGE);
+    hone_mem_fail_after(0);
+    assert_int_equal(hone_pool_open(2, NULL, &p), HONE_MEMORY);
+    hone_mem_fail_after(-1);
+    assert_null(p);
+}
+
+static void zero_threads_means_the_cpus_allowed(void **state)
+{
+    (void)state;
+    hone_pool *p;
+    assert_int_equal(hone_pool_open(0, NULL, &p), HONE_OK);
+    assert_int_equal(hone_pool_threads(p), hone_cpus_allowed());
+    assert_true(hone_cpus_allowed() >= 1);
+    hone_pool_close(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_item_is_done_once),
+        cmocka_unit_test(every_item_is_done_once_under_foreign_load),
+        cmocka_unit_test(every_worker_but_not_the_caller_runs_on_start),
+        cmocka_unit_test(a_run_allocates_nothing),
+        cmocka_unit_test(wrong_numbers_of_threads_and_no_memory_are_refused),
+        cmocka_unit_test(zero_threads_means_the_cpus_allowed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
