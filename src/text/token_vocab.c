@@ -472,6 +472,11 @@ bool hone_tokenizer_is_special(const hone_tokenizer *t, int32_t id)
     return inside(t, id) && (t->flags[id] & HONE_TOKEN_IS_SPECIAL);
 }
 
+float hone_tokenizer_score(const hone_tokenizer *t, int32_t id)
+{
+    return inside(t, id) && t->scores ? t->scores[id] : 0.0f;
+}
+
 bool hone_tokenizer_is_end(const hone_tokenizer *t, int32_t id)
 {
     return inside(t, id) && (t->flags[id] & HONE_TOKEN_IS_END);

@@ -99,6 +99,8 @@ const char *hone_tokenizer_piece(const hone_tokenizer *t, int32_t id, size_t *by
 const char *hone_tokenizer_bytes(const hone_tokenizer *t, int32_t id, size_t *bytes);
 hone_token_type hone_tokenizer_type(const hone_tokenizer *t, int32_t id);
 bool hone_tokenizer_is_special(const hone_tokenizer *t, int32_t id);
+/* The score that a SentencePiece model gives the token; 0 for other tokenizers. */
+float hone_tokenizer_score(const hone_tokenizer *t, int32_t id);
 /* The id of a token by its piece, -1 if there is none. */
 int32_t hone_tokenizer_find(const hone_tokenizer *t, const char *piece, size_t bytes);
 

@@ -1,0 +1,152 @@
+/* quantize - a model with its matrices in other formats, as a GGUF file. */
+#include "cli/cli.h"
+
+#include "base/clock.h"
+#include "compress/quantize.h"
+
+static void progress(void *arg, const char *tensor, double done, double total)
+{
+    (void)arg;
+    cli_progress(total > 0 ? done / total : 0, "%s", tensor);
+}
+
+static void remark(void *arg, const char *text)
+{
+    (void)arg;
+    cli_progress_end();
+    fprintf(stderr, "note: %s\n", text);
+}
+
+static hone_status read_options(cli_context *c, hone_quantize_options *o)
+{
+    static const char *const names[HONE_QUANTIZE_KINDS] = {"attn", "mlp", "head", "embed"};
+    if (!hone_dtype_by_name(cli_text(c, "type"), &o->type))
+        return hone_fail(HONE_USAGE, "there is no type \"%s\"", cli_text(c, "type"));
+    for (int k = 0; k < HONE_QUANTIZE_KINDS; k++) {
+        const char *name = cli_text(c, names[k]);
+        hone_dtype t = o->type;
+        if (name && !hone_dtype_by_name(name, &t))
+            return hone_fail(HONE_USAGE, "there is no type \"%s\"", name);
+        o->kind[k] = name ? (int)t : HONE_QUANTIZE_DEFAULT;
+    }
+    return HONE_OK;
+}
+
+static hone_status print(cli_context *c, const hone_quantize_result *r, double seconds)
+{
+    char before[16], after[16], time[16];
+    if (cli_json(c))
+        return cli_print_json(json_pack(
+            "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "path", cli_text(c, "output"),
+            "tensors", (json_int_t)r->tensors, "encoded", (json_int_t)r->encoded, "copied",
+            (json_int_t)r->copied, "fallbacks", (json_int_t)r->fallbacks, "requantized",
+            (json_int_t)r->requantized, "bytes_before", (json_int_t)r->bytes_before, "bytes_after",
+            (json_int_t)r->bytes_after, "seconds", seconds));
+    if (r->fallbacks > 1)
+        fprintf(stderr, "note: %llu matrices did not fit the format and fell back\n",
+                (unsigned long long)r->fallbacks);
+    if (r->requantized)
+        fprintf(stderr,
+                "note: %llu matrices were quantised before: their errors add up; start from the "
+                "original where you can\n",
+                (unsigned long long)r->requantized);
+    printf("%s: %llu tensors (%llu encoded, %llu copied), %s -> %s, %s\n", cli_text(c, "output"),
+           (unsigned long long)r->tensors, (unsigned long long)r->encoded,
+           (unsigned long long)r->copied,
+           cli_format_bytes((double)r->bytes_before, before, sizeof before),
+           cli_format_bytes((double)r->bytes_after, after, sizeof after),
+           cli_format_seconds(seconds, time, sizeof time));
+    return HONE_OK;
+}
+
+static hone_status run(cli_context *c)
+{
+    static const hone_quantize_events events = {.progress = progress, .remark = remark};
+    hone_quantize_options o;
+    hone_quantize_result r;
+    hone_file *f;
+    hone_pool *pool = NULL;
+    double start = hone_clock_s();
+    HONE_TRY(read_options(c, &o));
+    HONE_TRY(hone_file_open(cli_operand(c, 0), &f));
+    hone_status s = hone_pool_open((int)cli_int(c, "threads"), NULL, &pool);
+    if (s == HONE_OK)
+        s = hone_quantize(f, &o, cli_text(c, "output"), pool, &events, &r);
+    hone_pool_close(pool);
+    hone_file_close(f);
+    cli_progress_end();
+    HONE_TRY(s);
+    return print(c, &r, hone_clock_s() - start);
+}
+
+#define TYPES "f32|f16|bf16|q8_0|q4_0|q4_1|q5_0|q5_1"
+
+static const cli_option options[] = {
+    {.name = "output",
+     .type = CLI_TEXT,
+     .argument = "FILE",
+     .letter = 'o',
+     .required = true,
+     .help = "the GGUF file to write"},
+    {.name = "type",
+     .type = CLI_CHOICE,
+     .argument = "T",
+     .choices = TYPES,
+     .required = true,
+     .help = "format of all matrices that no other option names"},
+    {.name = "attn",
+     .type = CLI_CHOICE,
+     .argument = "T",
+     .choices = TYPES,
+     .help = "format of the attention's matrices"},
+    {.name = "mlp",
+     .type = CLI_CHOICE,
+     .argument = "T",
+     .choices = TYPES,
+     .help = "format of the MLP's matrices"},
+    {.name = "head",
+     .type = CLI_CHOICE,
+     .argument = "T",
+     .choices = TYPES,
+     .help = "format of the output head, and of the embedding if the two are tied"},
+    {.name = "embed",
+     .type = CLI_CHOICE,
+     .argument = "T",
+     .choices = TYPES,
+     .help = "format of the token embedding"},
+    {.name = "threads",
+     .type = CLI_INT,
+     .argument = "N",
+     .fallback = "0",
+     .min = 0,
+     .max = 1024,
+     .help = "threads to work with; 0 = all CPUs allowed"},
+    {0},
+};
+
+static const cli_example examples[] = {
+    {"hone quantize llama/ --type q8_0 -o llama-q8_0.gguf",
+     "a Hugging Face folder as a GGUF file with 8-bit weights"},
+    {"hone quantize model.gguf --type q4_0 --attn q8_0 --head q8_0 -o mixed.gguf",
+     "4 bits for the MLP, 8 bits for the rest"},
+    {0},
+};
+
+const cli_command cli_cmd_quantize = {
+    .name = "quantize",
+    .summary = "write a model with its matrices in other formats",
+    .description =
+        "Reads a GGUF file or a Hugging Face folder and writes a GGUF file that llama.cpp loads "
+        "too. "
+        "Values are rounded to nearest, without calibration. Norms and biases stay in float32. A "
+        "matrix whose rows are no multiple of the format's block is written in f16 (or bf16, if it "
+        "was), and said so. What a format costs in quality: hone eval. What it gains: hone "
+        "bench.\n\nThe file appears under its name only when it is complete.",
+    .operands = "MODEL",
+    .operands_min = 1,
+    .operands_max = 1,
+    .options = options,
+    .examples = examples,
+    .interruptible = true,
+    .run = run,
+};

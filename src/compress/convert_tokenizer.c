@@ -1,0 +1,327 @@
+/*
+ * A folder's tokenizer as GGUF metadata (tokenizer.ggml.*, ggml/docs/gguf.md): "gpt2" with its
+ * merges and the name of its pre-tokenizer, or "llama" (SentencePiece BPE) with scores.
+ */
+#include "base/io.h"
+#include "base/mem.h"
+#include "compress/convert.h"
+#include "text/tokenizer.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#define KEY(name)           "tokenizer.ggml." name
+#define TOKENIZER_BYTES_MAX ((size_t)1 << 28)
+
+enum { MERGES_MAX = 1 << 23, PAD_PIECE_MAX = 20 };
+
+/* Pre-tokenizer expressions that have a name in GGUF. */
+static const struct {
+    const char *expression, *name;
+} pre_tokenizers[] = {
+    {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
+     "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+     "llama-bpe"},
+    {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| "
+     "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+     "qwen2"},
+};
+
+typedef struct vocab_writer {
+    const hone_file *f;
+    hone_gguf_writer *w;
+    const hone_tokenizer *t;
+    uint32_t vocab; /* rows of the embedding: as many tokens are written */
+    json_t *json;   /* tokenizer.json, or NULL */
+} vocab_writer;
+
+/* The step of this type: the object itself or a member of its "pretokenizers"; NULL = none. */
+static const json_t *step_of_type(const json_t *step, const char *type)
+{
+    const char *is = json_string_value(json_object_get(step, "type"));
+    if (is && strcmp(is, type) == 0)
+        return step;
+    const json_t *list = json_object_get(step, "pretokenizers");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *part = json_array_get(list, i);
+        is = json_string_value(json_object_get(part, "type"));
+        if (is && strcmp(is, type) == 0)
+            return part;
+    }
+    return NULL;
+}
+
+static hone_status pre_tokenizer_name(const vocab_writer *v, const char **name)
+{
+    const json_t *pre = json_object_get(v->json, "pre_tokenizer");
+    const json_t *split = step_of_type(pre, "Split"), *bytes = step_of_type(pre, "ByteLevel");
+    const char *expression =
+        json_string_value(json_object_get(json_object_get(split, "pattern"), "Regex"));
+    if (!split && bytes && !json_is_false(json_object_get(bytes, "use_regex"))) {
+        *name = "gpt-2";
+        return HONE_OK;
+    }
+    for (size_t i = 0; expression && i < sizeof pre_tokenizers / sizeof *pre_tokenizers; i++)
+        if (strcmp(pre_tokenizers[i].expression, expression) == 0) {
+            *name = pre_tokenizers[i].name;
+            return HONE_OK;
+        }
+    return hone_fail(HONE_UNSUPPORTED,
+                     "%s: tokenizer.json splits text in a way that hone has no GGUF name for: "
+                     "%.200s",
+                     hone_file_path(v->f), expression ? expression : "(no expression)");
+}
+
+/* GGUF's numbers of token types (llama.h, llama_token_type). */
+static int32_t type_number(hone_token_type t)
+{
+    static const uint8_t numbers[] = {
+        [HONE_TOKEN_NORMAL] = 1, [HONE_TOKEN_UNKNOWN] = 2, [HONE_TOKEN_CONTROL] = 3,
+        [HONE_TOKEN_USER] = 4,   [HONE_TOKEN_UNUSED] = 5,  [HONE_TOKEN_BYTE] = 6,
+    };
+    return numbers[t];
+}
+
+typedef struct token_lists {
+    const char **pieces;
+    size_t *bytes;
+    int32_t *types;
+    char (*pads)[PAD_PIECE_MAX];
+} token_lists;
+
+static void free_lists(token_lists *l)
+{
+    hone_free(l->pieces);
+    hone_free(l->bytes);
+    hone_free(l->types);
+    hone_free(l->pads);
+}
+
+static hone_status write_pieces(const vocab_writer *v)
+{
+    token_lists l = {.pieces = hone_calloc(v->vocab, sizeof *l.pieces),
+                     .bytes = hone_calloc(v->vocab, sizeof *l.bytes),
+                     .types = hone_calloc(v->vocab, sizeof *l.types),
+                     .pads = hone_calloc(v->vocab, sizeof *l.pads)};
+    hone_status s = HONE_OK;
+    if (!l.pieces || !l.bytes || !l.types || !l.pads)
+        s = hone_fail_memory(v->vocab * sizeof *l.pieces, "a vocabulary");
+    for (uint32_t i = 0; i < v->vocab && s == HONE_OK; i++) {
+        int32_t id = (int32_t)i;
+        l.pieces[i] = hone_tokenizer_piece(v->t, id, &l.bytes[i]);
+        l.types[i] = type_number(hone_tokenizer_type(v->t, id));
+        if (l.bytes[i] == 0) { /* a hole: llama.cpp wants distinct names */
+            l.bytes[i] = (size_t)snprintf(l.pads[i], PAD_PIECE_MAX, "[PAD%u]", i);
+            l.pieces[i] = l.pads[i];
+        }
+    }
+    if (s == HONE_OK)
+        s = hone_gguf_writer_str_array(v->w, KEY("tokens"), l.pieces, l.bytes, v->vocab);
+    if (s == HONE_OK)
+        s = hone_gguf_writer_i32_array(v->w, KEY("token_type"), l.types, v->vocab);
+    free_lists(&l);
+    return s;
+}
+
+/* "a b", or its older form of one string, into `text` (owned by the caller). */
+static hone_status merge_text(const json_t *merge, char **text)
+{
+    const char *whole = json_string_value(merge);
+    const char *left = json_string_value(json_array_get(merge, 0));
+    const char *right = json_string_value(json_array_get(merge, 1));
+    if (!whole && (!left || !right))
+        return hone_fail(HONE_FORMAT, "tokenizer.json: a merge is neither text nor a pair");
+    size_t size = whole ? strlen(whole) + 1 : strlen(left) + strlen(right) + 2;
+    *text = hone_malloc(size);
+    if (!*text)
+        return hone_fail_memory(size, "a merge");
+    if (whole)
+        snprintf(*text, size, "%s", whole);
+    else
+        snprintf(*text, size, "%s %s", left, right);
+    return HONE_OK;
+}
+
+static hone_status write_merges(const vocab_writer *v)
+{
+    const json_t *list = json_object_get(json_object_get(v->json, "model"), "merges");
+    size_t n = json_array_size(list), made = 0;
+    if (n == 0 || n > MERGES_MAX)
+        return hone_fail(HONE_FORMAT, "%s: tokenizer.json has %zu merges", hone_file_path(v->f), n);
+    char **merges = hone_calloc(n, sizeof *merges);
+    if (!merges)
+        return hone_fail_memory(n * sizeof *merges, "merges");
+    hone_status s = HONE_OK;
+    for (; made < n && s == HONE_OK; made++)
+        s = merge_text(json_array_get(list, made), &merges[made]);
+    if (s == HONE_OK)
+        s = hone_gguf_writer_str_array(v->w, KEY("merges"), (const char *const *)merges, NULL, n);
+    for (size_t i = 0; i < n; i++)
+        hone_free(merges[i]);
+    hone_free(merges);
+    return s;
+}
+
+/* Scores of tokenizer.model. Without that file, minus the rank of the first merge that builds a
+ * token: the order in which both kinds of tokenizer prefer merges. */
+static hone_status fill_scores(const vocab_writer *v, float *scores)
+{
+    char *path = hone_path_join(hone_file_path(v->f), "tokenizer.model");
+    if (!path)
+        return hone_fail_memory(0, "a path");
+    hone_tokenizer *spm = NULL;
+    hone_status s = hone_is_file(path) ? hone_tokenizer_open(path, &spm) : HONE_OK;
+    hone_free(path);
+    HONE_TRY(s);
+    if (spm) {
+        for (uint32_t i = 0; i < v->vocab; i++)
+            scores[i] = (int32_t)i < hone_tokenizer_vocab_size(spm)
+                            ? hone_tokenizer_score(spm, (int32_t)i)
+                            : -10000.0f; /* as llama.cpp's conversion marks padding */
+        hone_tokenizer_close(spm);
+        return HONE_OK;
+    }
+    const json_t *list = json_object_get(json_object_get(v->json, "model"), "merges");
+    for (uint32_t i = 0; i < v->vocab; i++)
+        scores[i] = hone_tokenizer_type(v->t, (int32_t)i) == HONE_TOKEN_NORMAL ? -1e6f : 0;
+    for (size_t rank = json_array_size(list); rank-- > 0;) {
+        char *text;
+        HONE_TRY(merge_text(json_array_get(list, rank), &text));
+        char *blank = strchr(text, ' ');
+        if (blank) {
+            memmove(blank, blank + 1, strlen(blank));
+            int32_t id = hone_tokenizer_find(v->t, text, strlen(text));
+            if (id >= 0 && (uint32_t)id < v->vocab)
+                scores[id] = -(float)rank - 1;
+        }
+        hone_free(text);
+    }
+    return HONE_OK;
+}
+
+static hone_status write_scores(const vocab_writer *v)
+{
+    float *scores = hone_calloc(v->vocab, sizeof *scores);
+    if (!scores)
+        return hone_fail_memory(v->vocab * sizeof *scores, "scores");
+    hone_status s = fill_scores(v, scores);
+    if (s == HONE_OK)
+        s = hone_gguf_writer_f32_array(v->w, KEY("scores"), scores, v->vocab);
+    hone_free(scores);
+    return s;
+}
+
+static hone_status write_special(const vocab_writer *v)
+{
+    int32_t eot = hone_tokenizer_eot(v->t);
+    const struct {
+        const char *key;
+        int32_t id;
+    } special[] = {
+        {KEY("bos_token_id"), hone_tokenizer_bos(v->t)},
+        {KEY("eos_token_id"), hone_tokenizer_eos(v->t)},
+        {KEY("eot_token_id"), eot == hone_tokenizer_eos(v->t) ? -1 : eot},
+        {KEY("unknown_token_id"), hone_tokenizer_unk(v->t)},
+        {KEY("padding_token_id"), hone_tokenizer_pad(v->t)},
+    };
+    for (size_t i = 0; i < sizeof special / sizeof *special; i++)
+        if (special[i].id >= 0 && (uint32_t)special[i].id < v->vocab)
+            HONE_TRY(hone_gguf_writer_u32(v->w, special[i].key, (uint32_t)special[i].id));
+    return hone_gguf_writer_bool(v->w, KEY("add_bos_token"), hone_tokenizer_adds_bos(v->t));
+}
+
+/* The chat template of tokenizer_config.json, if it is one text. */
+static hone_status write_template(const vocab_writer *v)
+{
+    char *path = hone_path_join(hone_file_path(v->f), "tokenizer_config.json"), *text = NULL;
+    size_t bytes;
+    if (!path)
+        return hone_fail_memory(0, "a path");
+    hone_status s =
+        hone_is_file(path) ? hone_read_file(path, TOKENIZER_BYTES_MAX, &text, &bytes) : HONE_OK;
+    hone_free(path);
+    if (s != HONE_OK || !text)
+        return s;
+    json_t *config = json_loadb(text, bytes, 0, NULL);
+    const char *chat = json_string_value(json_object_get(config, "chat_template"));
+    if (chat)
+        s = hone_gguf_writer_str(v->w, "tokenizer.chat_template", chat);
+    json_decref(config);
+    hone_free(text);
+    return s;
+}
+
+static hone_status write_vocabulary(const vocab_writer *v)
+{
+    const json_t *pre = json_object_get(v->json, "pre_tokenizer");
+    bool byte_level = step_of_type(pre, "ByteLevel") != NULL;
+    if ((uint32_t)hone_tokenizer_vocab_size(v->t) > v->vocab)
+        return hone_fail(HONE_FORMAT, "%s: the tokenizer has %d tokens, the embedding %u rows",
+                         hone_file_path(v->f), hone_tokenizer_vocab_size(v->t), v->vocab);
+    if (byte_level) {
+        const char *name;
+        HONE_TRY(pre_tokenizer_name(v, &name));
+        HONE_TRY(hone_gguf_writer_str(v->w, KEY("model"), "gpt2"));
+        HONE_TRY(hone_gguf_writer_str(v->w, KEY("pre"), name));
+        HONE_TRY(write_pieces(v));
+        HONE_TRY(write_merges(v));
+    } else {
+        HONE_TRY(hone_gguf_writer_str(v->w, KEY("model"), "llama"));
+        HONE_TRY(hone_gguf_writer_str(v->w, KEY("pre"), "default"));
+        HONE_TRY(write_pieces(v));
+        HONE_TRY(write_scores(v));
+    }
+    HONE_TRY(write_special(v));
+    return write_template(v);
+}
+
+/* tokenizer.json, or NULL without one. hone_tokenizer_from_file has read it before: its sizes are
+ * bounded and its structure is known to be sound. */
+static hone_status read_json(const hone_file *f, json_t **out)
+{
+    char *path = hone_path_join(hone_file_path(f), "tokenizer.json"), *text = NULL;
+    size_t bytes;
+    *out = NULL;
+    if (!path)
+        return hone_fail_memory(0, "a path");
+    hone_status s =
+        hone_is_file(path) ? hone_read_file(path, TOKENIZER_BYTES_MAX, &text, &bytes) : HONE_OK;
+    hone_free(path);
+    if (s != HONE_OK || !text)
+        return s;
+    *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, NULL);
+    hone_free(text);
+    return *out ? HONE_OK
+                : hone_fail(HONE_FORMAT, "%s: tokenizer.json is no sound JSON", hone_file_path(f));
+}
+
+hone_status hone_convert_tokenizer(const hone_file *f, uint32_t vocab, hone_gguf_writer *w,
+                                   const hone_quantize_events *e)
+{
+    vocab_writer v = {.f = f, .w = w, .vocab = vocab};
+    hone_tokenizer *t;
+    hone_status s = hone_tokenizer_from_file(f, &t);
+    if (s == HONE_NOT_FOUND) {
+        if (e->remark)
+            e->remark(e->arg, "the folder has no tokenizer: the file will take token ids only");
+        return hone_gguf_writer_str(w, KEY("model"), "no_vocab");
+    }
+    HONE_TRY(s);
+    v.t = t;
+    s = read_json(f, &v.json);
+    if (s == HONE_OK && !v.json) {
+        char *path = hone_path_join(hone_file_path(f), "tokenizer.model");
+        if (!path || !hone_is_file(path))
+            s = hone_fail(HONE_UNSUPPORTED,
+                          "%s: a tokenizer without tokenizer.json or tokenizer.model cannot be "
+                          "written to GGUF yet",
+                          hone_file_path(f));
+        hone_free(path);
+    }
+    if (s == HONE_OK)
+        s = write_vocabulary(&v);
+    json_decref(v.json);
+    hone_tokenizer_close(t);
+    return s;
+}

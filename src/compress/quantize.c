@@ -1,0 +1,291 @@
+#include "compress/quantize.h"
+
+#include "base/mem.h"
+#include "compress/convert.h"
+#include "compress/ftype.h"
+#include "compress/rowstream.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct quantize_job {
+    const hone_file *f;
+    const hone_quantize_options *o;
+    const hone_quantize_events *events;
+    hone_quantize_result *result;
+    hone_convert_tensor *tensors;
+    size_t count;
+    bool tied;
+    /* of the tensor being written */
+    const hone_convert_tensor *current;
+    size_t source_row_bytes;
+} quantize_job;
+
+static void remark(const quantize_job *j, const char *fmt, ...) HONE_PRINTF(2, 3);
+static void remark(const quantize_job *j, const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+    if (!j->events->remark)
+        return;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    j->events->remark(j->events->arg, text);
+}
+
+/* The kind of a matrix by its GGUF name, or -1: keep it as it is. */
+static int kind_of(const char *name)
+{
+    size_t n = strlen(name);
+    if (n < 7 || strcmp(name + n - 7, ".weight") != 0 || strstr(name, "norm"))
+        return -1;
+    if (strcmp(name, "token_embd.weight") == 0)
+        return HONE_QUANTIZE_EMBEDDING;
+    if (strcmp(name, "output.weight") == 0)
+        return HONE_QUANTIZE_HEAD;
+    if (strncmp(name, "blk.", 4) != 0)
+        return -1;
+    if (strstr(name, ".attn_"))
+        return HONE_QUANTIZE_ATTENTION;
+    if (strstr(name, ".ffn_") && !strstr(name, ".ffn_gate_inp")) /* a router decides: keep it */
+        return HONE_QUANTIZE_MLP;
+    return -1;
+}
+
+static hone_dtype wanted(const quantize_job *j, int kind)
+{
+    const int *given = j->o->kind;
+    if (kind == HONE_QUANTIZE_EMBEDDING && j->tied && given[kind] == HONE_QUANTIZE_DEFAULT)
+        kind = HONE_QUANTIZE_HEAD;
+    return given[kind] == HONE_QUANTIZE_DEFAULT ? j->o->type : (hone_dtype)given[kind];
+}
+
+static hone_dtype choose(quantize_job *j, const hone_convert_tensor *t)
+{
+    if (!t->source)
+        return HONE_DTYPE_F32;
+    hone_dtype have = (hone_dtype)t->source->dtype;
+    if (t->source->n_dims < 2)
+        return hone_dtype_is_float(have) ? HONE_DTYPE_F32 : have;
+    int kind = kind_of(t->name);
+    if (kind < 0 || (!hone_dtype_is_float(have) && !hone_dtype_is_grouped(have)))
+        return have == HONE_DTYPE_F64 ? HONE_DTYPE_F32 : have;
+    hone_dtype want = wanted(j, kind);
+    uint64_t k = t->source->shape[t->source->n_dims - 1];
+    const hone_dtype_info *d = hone_dtype_describe(want);
+    if (k % d->block_elements == 0)
+        return want;
+    hone_dtype other = have == HONE_DTYPE_BF16 ? HONE_DTYPE_BF16 : HONE_DTYPE_F16;
+    if (j->result->fallbacks++ == 0)
+        remark(j,
+               "%s has rows of %llu elements, no multiple of %u as %s needs: written as %s "
+               "(and others like it)",
+               t->name, (unsigned long long)k, d->block_elements, d->name, hone_dtype_name(other));
+    return other;
+}
+
+static uint64_t rows_of(const hone_tensor *t)
+{
+    return t->n_dims < 2 ? 1 : hone_tensor_elements(t) / t->shape[t->n_dims - 1];
+}
+
+/* A head's rows in GGUF are 0, d/2, 1, d/2 + 1, ...: rotary pairs side by side. */
+static uint64_t source_row(const hone_convert_tensor *t, uint64_t row)
+{
+    if (!t->interleave)
+        return row;
+    uint64_t d = t->interleave, in = row % d;
+    return row - in + (in & 1) * (d / 2) + in / 2;
+}
+
+static const void *stored_row(void *arg, uint64_t row)
+{
+    const quantize_job *j = arg;
+    return j->current->source->data + source_row(j->current, row) * j->source_row_bytes;
+}
+
+static bool decoded_row(void *arg, uint64_t row, uint64_t k, float *dst)
+{
+    const quantize_job *j = arg;
+    return hone_dtype_decode((hone_dtype)j->current->source->dtype, stored_row(arg, row), (size_t)k,
+                             dst);
+}
+
+static bool rope_row(void *arg, uint64_t row, uint64_t k, float *dst)
+{
+    const quantize_job *j = arg;
+    const hone_arch *a;
+    hone_hparams h;
+    hone_rope_config c;
+    (void)row;
+    if (hone_arch_read(j->f, &a, &h) != HONE_OK ||
+        hone_rope_config_from_hf(j->f, h.head_dim, h.context_tokens, &c) != HONE_OK ||
+        k != h.rope.dim / 2)
+        return false;
+    hone_convert_rope_factors(&c, &h.rope, dst);
+    return true;
+}
+
+static hone_status rope_pairs(const hone_file *f, uint64_t *pairs)
+{
+    const hone_arch *a;
+    hone_hparams h;
+    HONE_TRY(hone_arch_read(f, &a, &h));
+    *pairs = h.rope.dim / 2;
+    return HONE_OK;
+}
+
+static hone_status write_tensor(quantize_job *j, hone_rowstream *stream)
+{
+    const hone_convert_tensor *t = j->current;
+    const hone_tensor *src = t->source;
+    if (!src) {
+        uint64_t pairs;
+        HONE_TRY(rope_pairs(j->f, &pairs));
+        j->result->encoded++;
+        return hone_rowstream_encode(stream, t->name, t->type, 1, pairs, rope_row, j);
+    }
+    /* A vector whose elements move is a matrix of one column. */
+    bool column = src->n_dims < 2 && t->interleave;
+    uint64_t k = column ? 1 : src->shape[src->n_dims - 1];
+    uint64_t rows = column ? src->shape[0] : rows_of(src);
+    hone_dtype have = (hone_dtype)src->dtype;
+    if (!hone_dtype_row_bytes(have, k, &j->source_row_bytes))
+        return hone_fail(HONE_FORMAT, "tensor %s: rows of %llu elements are no whole blocks",
+                         src->name, (unsigned long long)k);
+    if (have == t->type) {
+        j->result->copied++;
+        return hone_rowstream_copy(stream, have, rows, k, stored_row, j);
+    }
+    j->result->encoded++;
+    j->result->requantized += hone_dtype_is_grouped(have);
+    return hone_rowstream_encode(stream, t->name, t->type, rows, k, decoded_row, j);
+}
+
+static hone_status write_tensors(quantize_job *j, hone_gguf_writer *w, hone_pool *pool)
+{
+    hone_rowstream *stream;
+    hone_status s = HONE_OK;
+    double done = 0, total = (double)j->result->bytes_before;
+    HONE_TRY(hone_rowstream_open(w, pool, &stream));
+    for (size_t i = 0; i < j->count && s == HONE_OK; i++) {
+        j->current = &j->tensors[i];
+        if (j->events->progress)
+            j->events->progress(j->events->arg, j->current->name, done, total);
+        s = write_tensor(j, stream);
+        done += j->current->source ? (double)j->current->source->bytes : 0;
+    }
+    hone_rowstream_close(stream);
+    return s;
+}
+
+static hone_status declare(quantize_job *j, hone_gguf_writer *w)
+{
+    for (size_t i = 0; i < j->count; i++) {
+        hone_convert_tensor *t = &j->tensors[i];
+        uint64_t pairs = 0;
+        t->type = choose(j, t);
+        if (!t->source) {
+            HONE_TRY(rope_pairs(j->f, &pairs));
+            HONE_TRY(hone_gguf_writer_tensor(w, t->name, t->type, 1, &pairs));
+            j->result->tensors++;
+            continue;
+        }
+        size_t row_bytes;
+        if (!hone_dtype_row_bytes(t->type, t->source->shape[t->source->n_dims - 1], &row_bytes))
+            return hone_fail(HONE_INTERNAL, "tensor %s does not fit %s", t->name,
+                             hone_dtype_name(t->type));
+        HONE_TRY(hone_gguf_writer_tensor(w, t->name, t->type, t->source->n_dims, t->source->shape));
+        j->result->tensors++;
+        j->result->bytes_before += t->source->bytes;
+        j->result->bytes_after += rows_of(t->source) * row_bytes;
+    }
+    return HONE_OK;
+}
+
+static bool is_replaced(const char *key)
+{
+    return strcmp(key, "general.file_type") == 0 || strcmp(key, "general.alignment") == 0 ||
+           strcmp(key, "general.quantization_version") == 0 || strncmp(key, "split.", 6) == 0;
+}
+
+static hone_status copy_metadata(const hone_file *f, hone_gguf_writer *w)
+{
+    uint64_t parts;
+    HONE_TRY(hone_file_u64_or(f, "split.count", 1, &parts));
+    if (parts > 1)
+        return hone_fail(HONE_UNSUPPORTED,
+                         "%s is one of %llu parts of a model: merge them first "
+                         "(llama-gguf-split --merge)",
+                         hone_file_path(f), (unsigned long long)parts);
+    for (size_t i = 0; i < hone_file_meta_count(f); i++)
+        if (!is_replaced(hone_file_meta_key(f, i)))
+            HONE_TRY(hone_gguf_writer_copy(w, f, i));
+    return HONE_OK;
+}
+
+static hone_status plan(quantize_job *j)
+{
+    if (hone_file_kind(j->f) == HONE_FILE_HF) {
+        HONE_TRY(hone_convert_plan(j->f, &j->tensors, &j->count));
+    } else {
+        j->count = hone_file_tensor_count(j->f);
+        j->tensors = hone_calloc(j->count + 1, sizeof *j->tensors);
+        if (!j->tensors)
+            return hone_fail_memory(j->count * sizeof *j->tensors, "a list of tensors");
+        for (size_t i = 0; i < j->count; i++) {
+            j->tensors[i].source = hone_file_tensor_at(j->f, i);
+            snprintf(j->tensors[i].name, HONE_CONVERT_NAME_MAX, "%s", j->tensors[i].source->name);
+        }
+    }
+    j->tied = true;
+    for (size_t i = 0; i < j->count; i++)
+        if (strcmp(j->tensors[i].name, "output.weight") == 0)
+            j->tied = false;
+    return HONE_OK;
+}
+
+static hone_status check_options(const hone_file *f, const hone_quantize_options *o)
+{
+    if (hone_file_kind(f) == HONE_FILE_SAFETENSORS)
+        return hone_fail(HONE_UNSUPPORTED,
+                         "%s has no description of its model: give the folder that holds "
+                         "config.json",
+                         hone_file_path(f));
+    if (!hone_dtype_can_encode(o->type))
+        return hone_fail(HONE_USAGE, "hone cannot write %s", hone_dtype_name(o->type));
+    for (int k = 0; k < HONE_QUANTIZE_KINDS; k++)
+        if (o->kind[k] != HONE_QUANTIZE_DEFAULT && !hone_dtype_can_encode((hone_dtype)o->kind[k]))
+            return hone_fail(HONE_USAGE, "hone cannot write %s",
+                             hone_dtype_name((hone_dtype)o->kind[k]));
+    return HONE_OK;
+}
+
+hone_status hone_quantize(const hone_file *f, const hone_quantize_options *o, const char *path,
+                          hone_pool *pool, const hone_quantize_events *events,
+                          hone_quantize_result *out)
+{
+    quantize_job j = {.f = f, .o = o, .events = events, .result = out};
+    hone_gguf_writer *w = NULL;
+    hone_status s;
+    *out = (hone_quantize_result){0};
+    HONE_TRY(check_options(f, o));
+    HONE_GOTO(s, end, plan(&j));
+    HONE_GOTO(s, end, hone_gguf_writer_open(path, &w));
+    if (hone_file_kind(f) == HONE_FILE_GGUF)
+        HONE_GOTO(s, end, copy_metadata(f, w));
+    else
+        HONE_GOTO(s, end, hone_convert_metadata(f, w, events));
+    HONE_GOTO(s, end, hone_gguf_writer_u32(w, "general.file_type", hone_gguf_file_type(o->type)));
+    HONE_GOTO(s, end, hone_gguf_writer_u32(w, "general.quantization_version", 2));
+    HONE_GOTO(s, end, declare(&j, w));
+    HONE_GOTO(s, end, write_tensors(&j, w, pool));
+    s = hone_gguf_writer_commit(w);
+    w = NULL;
+end:
+    hone_gguf_writer_abort(w);
+    hone_free(j.tensors);
+    return s;
+}
