@@ -1,0 +1,155 @@
+// links: engine
+/* The engine as a whole: nothing allocated per token, every failed allocation survived. */
+#include "base/mem.h"
+#include "engine/engine.h"
+#include "kernel/kernel.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define LLAMA   HONE_SOURCE_DIR "/tests/golden/data/models/llama"
+#define STORIES HONE_SOURCE_DIR "/tests/golden/data/stories260k/stories260k.gguf"
+
+enum { BATCH = 8, FAILURES_MAX = 20000 };
+
+static hone_config config_of(int threads)
+{
+    hone_config c = hone_config_default();
+    c.threads = threads;
+    c.context_tokens = 256;
+    return c;
+}
+
+static void nothing_is_allocated_per_token_after_warm_up(void **state)
+{
+    (void)state;
+    for (int compute = 0; compute < 2; compute++) {
+        hone_config c = config_of(2);
+        c.compute = (hone_compute)compute;
+        hone_engine *e;
+        assert_int_equal(hone_engine_open(LLAMA, &c, NULL, NULL, &e), HONE_OK);
+        uint32_t vocab = hone_engine_facts(e)->vocab;
+        float *logits = hone_malloc((size_t)BATCH * vocab * sizeof *logits);
+        hone_session *s[BATCH];
+        hone_row rows[BATCH];
+        int32_t token[BATCH];
+        for (int i = 0; i < BATCH; i++) {
+            assert_int_equal(hone_session_open(e, &s[i]), HONE_OK);
+            token[i] = i + 1;
+            rows[i] = (hone_row){s[i], &token[i], 1, HONE_WANT_LAST};
+        }
+        assert_int_equal(hone_engine_step(e, rows, BATCH, logits), HONE_OK);
+        uint64_t before = hone_mem_count();
+        for (int k = 0; k < 200; k++) /* over several pages */
+            assert_int_equal(hone_engine_step(e, rows, BATCH, logits), HONE_OK);
+        int32_t prompt[40] = {0};
+        hone_session_truncate(s[0], 0);
+        assert_int_equal(hone_session_feed(s[0], prompt, 40, HONE_WANT_LAST, logits), HONE_OK);
+        assert_true(hone_mem_count() == before);
+        for (int i = 0; i < BATCH; i++)
+            hone_session_close(s[i]);
+        hone_free(logits);
+        hone_engine_close(e);
+    }
+}
+
+/* Opens an engine and a session and runs a step while the n-th allocation and all later ones fail.
+ */
+static hone_status try_with_failure(const char *path, int64_t n, float *logits)
+{
+    hone_config c = config_of(2);
+    hone_engine *e = NULL;
+    hone_session *s = NULL;
+    int32_t ids[70];
+    for (int i = 0; i < 70; i++)
+        ids[i] = i;
+    hone_mem_fail_after(n);
+    hone_status st = hone_engine_open(path, &c, NULL, NULL, &e);
+    if (st == HONE_OK)
+        st = hone_session_open(e, &s);
+    if (st == HONE_OK)
+        st = hone_session_feed(s, ids, 70, HONE_WANT_LAST, logits);
+    hone_mem_fail_after(-1);
+    if (s)
+        hone_session_close(s);
+    hone_engine_close(e);
+    return st;
+}
+
+static void survive_every_failure(const char *path)
+{
+    static float want[4096], got[4096];
+    assert_int_equal(try_with_failure(path, -1, want), HONE_OK);
+    int64_t n = 0;
+    hone_status st;
+    while ((st = try_with_failure(path, n, got)) != HONE_OK) {
+        if (st != HONE_MEMORY)
+            fail_msg("%s, allocation %lld: %s: %s", path, (long long)n, hone_status_name(st),
+                     hone_error());
+        n++;
+        assert_true(n < FAILURES_MAX);
+    }
+    assert_true(n > 20);
+    assert_memory_equal(want, got, 512 * sizeof *want);
+    print_message("%s: %lld allocations failed one by one\n", path, (long long)n);
+}
+
+static void every_allocation_failure_of_load_and_step_is_survived(void **state)
+{
+    (void)state;
+    survive_every_failure(LLAMA);
+    survive_every_failure(STORIES);
+}
+
+static void a_full_cache_is_an_error_that_leaves_sessions_as_they_were(void **state)
+{
+    (void)state;
+    hone_config c = config_of(1);
+    hone_engine *e;
+    assert_int_equal(hone_engine_open(LLAMA, &c, NULL, NULL, &e), HONE_OK);
+    uint64_t page = hone_engine_facts(e)->kv_bytes_per_token * HONE_KV_PAGE;
+    hone_engine_close(e);
+    c.kv_bytes_max = 3 * page;
+    c.prefix_reuse = false;
+    assert_int_equal(hone_engine_open(LLAMA, &c, NULL, NULL, &e), HONE_OK);
+    uint32_t vocab = hone_engine_facts(e)->vocab;
+    float *a = hone_malloc(vocab * sizeof *a), *b = hone_malloc(vocab * sizeof *b);
+    hone_session *s, *other;
+    int32_t ids[250];
+    for (int i = 0; i < 250; i++)
+        ids[i] = i * 2;
+    assert_int_equal(hone_session_open(e, &s), HONE_OK);
+    assert_int_equal(hone_session_open(e, &other), HONE_OK);
+    assert_int_equal(hone_session_feed(s, ids, 100, HONE_WANT_LAST, a), HONE_OK);
+    assert_int_equal(hone_session_feed(other, ids, 100, HONE_WANT_LAST, b), HONE_MEMORY);
+    assert_int_equal(hone_session_length(other), 0);
+    assert_int_equal(hone_session_feed(s, ids + 100, 150, HONE_WANT_LAST, b), HONE_MEMORY);
+    assert_int_equal(hone_session_length(s), 100);
+    uint64_t used, most;
+    hone_engine_kv_usage(e, &used, &most);
+    assert_true(used == 2 * page && most == 3 * page);
+    /* The timeline is intact: the next token gives what it would have given. */
+    assert_int_equal(hone_session_feed(s, ids + 100, 1, HONE_WANT_LAST, a), HONE_OK);
+    hone_session_truncate(s, 0);
+    assert_int_equal(hone_session_feed(s, ids, 101, HONE_WANT_LAST, b), HONE_OK);
+    assert_memory_equal(a, b, vocab * sizeof *a);
+    hone_session_close(s);
+    hone_session_close(other);
+    hone_free(a);
+    hone_free(b);
+    hone_engine_close(e);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_allocated_per_token_after_warm_up),
+        cmocka_unit_test(every_allocation_failure_of_load_and_step_is_survived),
+        cmocka_unit_test(a_full_cache_is_an_error_that_leaves_sessions_as_they_were),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
