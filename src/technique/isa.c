@@ -25,7 +25,7 @@ const hone_technique hone_technique_isa = {
     .name = "isa",
     .title = "Instruction set",
     .addresses = HONE_BOTTLENECK_ARITHMETIC,
-    .slot = HONE_KNOB_ISA,
+    .knob = HONE_KNOB_ISA,
     .lossy = false,
     .why =
         "The widest instructions are not always the fastest: they may lower the clock, and one row "

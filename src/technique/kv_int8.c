@@ -20,7 +20,7 @@ const hone_technique hone_technique_kv_int8 = {
     .name = "kv-int8",
     .title = "Keys and values in 8 bits",
     .addresses = HONE_BOTTLENECK_KV_READ,
-    .slot = HONE_KNOB_KV,
+    .knob = HONE_KNOB_KV,
     .lossy = true,
     .why =
         "With a long context a step reads more keys and values than weights. One scale per token "

@@ -80,7 +80,7 @@ typedef struct hone_technique_value {
 typedef struct hone_technique {
     const char *name, *title;
     hone_bottleneck addresses;
-    hone_knob slot;
+    hone_knob knob;
     bool lossy; /* changes the logits: must pass the quality gate */
     const char *why, *when_not, *source;
     const hone_technique_value *values;

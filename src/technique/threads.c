@@ -21,7 +21,7 @@ const hone_technique hone_technique_threads = {
     .name = "threads",
     .title = "Number of threads",
     .addresses = HONE_BOTTLENECK_OVERHEAD,
-    .slot = HONE_KNOB_THREADS,
+    .knob = HONE_KNOB_THREADS,
     .lossy = false,
     .why =
         "Threads share bandwidth and arithmetic but have to meet after every product. Small models "

@@ -42,7 +42,7 @@ const hone_technique hone_technique_weight_int8 = {
     .name = "weight-int8",
     .title = "Weights in 8 bits",
     .addresses = HONE_BOTTLENECK_WEIGHT_READ,
-    .slot = HONE_KNOB_WEIGHTS,
+    .knob = HONE_KNOB_WEIGHTS,
     .lossy = true,
     .why = "A decode step reads every weight once; 8.5 bits instead of 16 let it read almost half. "
            "Rounding to nearest within groups of 32 costs very little.",
@@ -68,7 +68,7 @@ const hone_technique hone_technique_weight_int4 = {
     .name = "weight-int4",
     .title = "Weights in 4 bits",
     .addresses = HONE_BOTTLENECK_WEIGHT_READ,
-    .slot = HONE_KNOB_WEIGHTS,
+    .knob = HONE_KNOB_WEIGHTS,
     .lossy = true,
     .why = "4.5 bits a weight (5 with a minimum per group): a decode step reads less than a third "
            "of bf16. Rounding to nearest; mixes keep the sensitive kinds of layers in 8 bits.",

@@ -1,0 +1,477 @@
+#include "pipeline/trial.h"
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "kernel/kernel.h"
+#include "store/digest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TRIALS_MAX = 64 };
+
+/* ---- profile ----------------------------------------------------------------------------------
+ */
+
+static json_t *profile_json(const hone_pipeline_profile *f, const hone_roofline *r,
+                            hone_bottleneck b)
+{
+    json_t *parts = json_array();
+    for (size_t i = 0; i < f->n_parts; i++)
+        json_array_append_new(parts,
+                              json_pack("{s:s, s:s, s:f, s:f, s:f, s:f}", "name", f->parts[i].name,
+                                        "text", f->parts[i].text, "seconds", f->parts[i].seconds,
+                                        "bytes", f->parts[i].bytes, "ops", f->parts[i].ops,
+                                        "limit_share", f->parts[i].limit_share));
+    return json_pack("{s:o, s:f, s:f, s:f, s:s, s:s}", "parts", parts, "seconds", f->seconds,
+                     "cost", f->cost, "limit_cost", r->cost, "bottleneck", hone_bottleneck_name(b),
+                     "bottleneck_text", hone_bottleneck_text(b));
+}
+
+/* What the roofline says, unless most of the time is spent on neither memory nor arithmetic. */
+static hone_bottleneck find_bottleneck(hone_goal g, const hone_roofline *r, double cost)
+{
+    bool explained = g == HONE_GOAL_MEMORY || (r->cost > 0 && cost < 3 * r->cost);
+    return explained ? r->bound : HONE_BOTTLENECK_OVERHEAD;
+}
+
+static hone_status profile(pipeline *p)
+{
+    HONE_TRY(pipeline_need_base(p));
+    HONE_TRY(p->b->facts(p->b->self, p->base_variant, &p->facts));
+    hone_roofline r = hone_technique_roofline(&p->facts, &p->base, p->q->goal);
+    hone_experiment_record e = {
+        .run = p->run, .key = "profile", .label = "profile", .config = p->base_json};
+    int64_t id;
+    bool failed;
+    char *metrics;
+    HONE_TRY(hone_registry_start_experiment(p->r, &e, &id, &failed, &metrics));
+    if (!metrics) {
+        hone_pipeline_profile *f = hone_calloc(1, sizeof *f);
+        if (!f)
+            return hone_fail_memory(sizeof *f, "the profile");
+        hone_status s = p->b->profile(p->b->self, p->base_variant, p->q->goal, f);
+        if (s == HONE_OK)
+            s = pipeline_text_of(profile_json(f, &r, find_bottleneck(p->q->goal, &r, f->cost)),
+                                 &metrics);
+        if (s == HONE_OK)
+            s = hone_registry_finish_experiment(p->r, id, false, metrics, NULL, NULL, 0);
+        hone_free(f);
+        if (s != HONE_OK) {
+            hone_free(metrics);
+            return s;
+        }
+    }
+    json_t *m;
+    hone_status s = hone_json_parse(metrics, strlen(metrics), 8, 10000, "the profile", &m);
+    hone_free(metrics);
+    HONE_TRY(s);
+    p->bottleneck = find_bottleneck(p->q->goal, &r, json_number_value(json_object_get(m, "cost")));
+    json_decref(m);
+    pipeline_note(p, "bottleneck: %s (%s)", hone_bottleneck_name(p->bottleneck),
+                  hone_bottleneck_text(p->bottleneck));
+    return HONE_OK;
+}
+
+/* ---- the baseline -------------------------------------------------------------------------------
+ */
+
+static hone_status set_base(pipeline *p, hone_config c)
+{
+    hone_free(p->base_json);
+    p->base_json = NULL;
+    pipeline_drop_base(p);
+    p->base = c;
+    return hone_config_to_json(&c, &p->base_json);
+}
+
+/* The default arithmetic must pass the gate itself; if it does not, float32 is the baseline. */
+static hone_status choose_base(pipeline *p, pipeline_trial *t)
+{
+    HONE_TRY(set_base(p, hone_config_default()));
+    *t = (pipeline_trial){.key = "base:bf16",
+                          .label = "baseline bf16",
+                          .config = p->base,
+                          .lossy = true,
+                          .judge_only = true};
+    HONE_TRY(pipeline_do_trial(p, t));
+    if (t->failed)
+        return hone_fail(HONE_UNSUPPORTED, "the baseline cannot be evaluated: %s", t->error);
+    p->base_quality = t->quality;
+    if (pipeline_passes(p, t))
+        return HONE_OK;
+    pipeline_note(p, "bf16 arithmetic loses up to %.5f %%: the baseline is float32",
+                  100 * t->quality.loss_upper);
+    hone_config f32 = p->base;
+    f32.compute = HONE_COMPUTE_F32;
+    f32.kv_format = HONE_KV_F32;
+    p->base_quality = (pipeline_quality){.perplexity_ref = t->quality.perplexity_ref,
+                                         .perplexity = t->quality.perplexity_ref,
+                                         .top1_agreement = 1,
+                                         .scored = t->quality.scored};
+    return set_base(p, f32);
+}
+
+/* ---- candidates ---------------------------------------------------------------------------------
+ */
+
+typedef struct candidates {
+    pipeline_trial list[TRIALS_MAX];
+    size_t count, screened;
+} candidates;
+
+static int by_promise(const void *a, const void *b)
+{
+    const pipeline_trial *x = a, *y = b;
+    if (x->addressed != y->addressed)
+        return x->addressed ? -1 : 1;
+    return (x->predicted < y->predicted) - (x->predicted > y->predicted);
+}
+
+/* What changes logits and is predicted to gain nothing is not worth its evaluation, as long as the
+ * roofline explains the time. What is lossless is decided by measurement alone. */
+static bool worth_trying(const pipeline *p, const hone_technique *t, double predicted)
+{
+    if (p->q->goal == HONE_GOAL_MEMORY)
+        return predicted > 1;
+    return !t->lossy || predicted == 0 || predicted > 1.02 ||
+           p->bottleneck == HONE_BOTTLENECK_OVERHEAD;
+}
+
+static void list_candidates(pipeline *p, candidates *c)
+{
+    size_t rows;
+    const hone_technique *const *table = hone_techniques(&rows);
+    for (size_t i = 0; i < rows; i++) {
+        const hone_technique *t = table[i];
+        for (size_t v = 0; v < t->n_values && c->count < TRIALS_MAX / 2; v++) {
+            if (!t->applies(&p->facts, &p->base, t->values[v].knob))
+                continue;
+            pipeline_trial trial = {.config = p->base,
+                                    .against = p->base,
+                                    .knob = t->knob,
+                                    .lossy = t->lossy,
+                                    .addressed = t->addresses == p->bottleneck};
+            t->apply(t->values[v].knob, &trial.config);
+            trial.predicted =
+                hone_technique_predict(&p->facts, &p->base, &trial.config, p->q->goal);
+            if (!worth_trying(p, t, trial.predicted))
+                continue;
+            snprintf(trial.label, sizeof trial.label, "%s", t->values[v].label);
+            snprintf(trial.key, sizeof trial.key, "try:%s", trial.label);
+            c->list[c->count++] = trial;
+        }
+    }
+    qsort(c->list, c->count, sizeof *c->list, by_promise);
+    for (size_t i = 0; i < c->count; i++)
+        c->list[i].level = 1 - 0.05 / (double)c->count;
+    c->screened = c->count;
+}
+
+static void note_trial(const pipeline *p, const pipeline_trial *t)
+{
+    if (t->failed)
+        pipeline_note(p, "%-28s cannot run: %s", t->label, t->error);
+    else if (!t->has_quality)
+        pipeline_note(p, "%-28s %.3fx [%.3f, %.3f] (predicted %.2fx): no gain that can be claimed",
+                      t->label, t->gain.point, t->gain.lo, t->gain.hi, t->predicted);
+    else
+        pipeline_note(
+            p, "%-28s %.3fx [%.3f, %.3f] (predicted %.2fx), loss %.4f %% (at most %.4f %%): %s",
+            t->label, t->gain.point, t->gain.lo, t->gain.hi, t->predicted, 100 * t->quality.loss,
+            100 * t->quality.loss_upper, pipeline_passes(p, t) ? "passes" : "loses too much");
+}
+
+static hone_status try_one(pipeline *p, pipeline_trial *t)
+{
+    HONE_TRY(pipeline_do_trial(p, t));
+    note_trial(p, t);
+    return HONE_OK;
+}
+
+/* ---- choice -------------------------------------------------------------------------------------
+ */
+
+static bool is_accepted(const pipeline *p, const pipeline_trial *t)
+{
+    return pipeline_is_faster(t) && pipeline_passes(p, t);
+}
+
+/* Index of the best accepted screened candidate among the knobs not yet used, or count. */
+static size_t best_of(const pipeline *p, const candidates *c, const bool *used)
+{
+    size_t best = c->count;
+    for (size_t i = 0; i < c->screened; i++)
+        if (!used[c->list[i].knob] && is_accepted(p, &c->list[i]) &&
+            (best == c->count || c->list[i].gain.point > c->list[best].gain.point))
+            best = i;
+    return best;
+}
+
+/* `value` put on top of `current`, measured against `current`. */
+static pipeline_trial combine(const pipeline *p, const pipeline_trial *current,
+                              const pipeline_trial *value)
+{
+    pipeline_trial t = {.against = current->config,
+                        .config = current->config,
+                        .knob = value->knob,
+                        .lossy = current->lossy || value->lossy,
+                        .level = 0.95};
+    const hone_technique *technique;
+    const hone_technique_value *v;
+    if (hone_technique_find(value->label, &technique, &v))
+        technique->apply(v->knob, &t.config);
+    t.predicted = hone_technique_predict(&p->facts, &t.against, &t.config, p->q->goal);
+    char label[PIPELINE_LABEL];
+    snprintf(label, sizeof label, "%.90s + %.30s", current->label, value->label);
+    snprintf(t.key, sizeof t.key, "add:%s", label);
+    memcpy(t.label, label, sizeof label);
+    return t;
+}
+
+/* Adds the winners of the other knobs to the best one, each kept only if it gains on top and the
+ * combination passes. *chosen: index, or count if there is no winner. */
+static hone_status combine_winners(pipeline *p, candidates *c, size_t *chosen)
+{
+    bool used[HONE_KNOBS] = {false};
+    size_t current = best_of(p, c, used);
+    *chosen = current;
+    if (current == c->count)
+        return HONE_OK;
+    used[c->list[current].knob] = true;
+    for (;;) {
+        size_t next = best_of(p, c, used);
+        if (next == c->count || c->count == TRIALS_MAX - 1)
+            break;
+        used[c->list[next].knob] = true;
+        c->list[c->count] = combine(p, &c->list[current], &c->list[next]);
+        HONE_TRY(try_one(p, &c->list[c->count]));
+        if (is_accepted(p, &c->list[c->count]))
+            current = c->count;
+        c->count++;
+    }
+    *chosen = current;
+    return HONE_OK;
+}
+
+/* Fresh samples of the choice against the baseline: the best of many looks better than it is. */
+static hone_status confirm(pipeline *p, candidates *c, size_t chosen, bool *won)
+{
+    const pipeline_trial *choice = &c->list[chosen];
+    char label[PIPELINE_LABEL];
+    pipeline_trial *t = &c->list[c->count];
+    *t = (pipeline_trial){.config = choice->config,
+                          .against = p->base,
+                          .knob = choice->knob,
+                          .lossy = choice->lossy,
+                          .level = 0.95};
+    t->predicted = hone_technique_predict(&p->facts, &p->base, &t->config, p->q->goal);
+    memcpy(label, choice->label, sizeof label);
+    memcpy(t->label, label, sizeof label);
+    snprintf(t->key, sizeof t->key, "confirm:%s", label);
+    HONE_TRY(try_one(p, t));
+    c->count++;
+    *won = is_accepted(p, t);
+    return HONE_OK;
+}
+
+/* ---- what is written down
+ * ------------------------------------------------------------------------ */
+
+static hone_status decide(pipeline *p, const pipeline_trial *t, bool chosen)
+{
+    char why[1024];
+    double loss = 100 * t->quality.loss_upper, bound = 100 * p->q->max_loss;
+    if (t->failed)
+        snprintf(why, sizeof why, "cannot run: %s", t->error);
+    else if (!t->judge_only && !pipeline_is_faster(t))
+        snprintf(why, sizeof why, "%.3fx [%.3f, %.3f]: no gain that can be claimed", t->gain.point,
+                 t->gain.lo, t->gain.hi);
+    else if (!pipeline_passes(p, t))
+        snprintf(why, sizeof why, "loss of perplexity up to %.5f %%, allowed are %.5f %%", loss,
+                 bound);
+    else if (t->judge_only)
+        snprintf(why, sizeof why, "the baseline: loss up to %.5f %% of %.5f %%", loss, bound);
+    else
+        snprintf(why, sizeof why, "%.3fx [%.3f, %.3f], loss up to %.5f %% of %.5f %%",
+                 t->gain.point, t->gain.lo, t->gain.hi, loss, bound);
+    bool good = pipeline_passes(p, t) && (t->judge_only || pipeline_is_faster(t));
+    hone_decision_record d = {.run = p->run,
+                              .experiment = t->id,
+                              .verdict = chosen ? "chosen"
+                                         : good ? "accepted"
+                                                : "rejected",
+                              .why = why};
+    return hone_registry_put_decision(p->r, &d);
+}
+
+static hone_status write_result(pipeline *p, const hone_pipeline_result *out, const char *config)
+{
+    json_t *parsed;
+    HONE_TRY(hone_json_parse(config, strlen(config), 8, 1000, "a configuration", &parsed));
+    char *text;
+    HONE_TRY(pipeline_text_of(json_pack("{s:o, s:s, s:b, s:s}", "config", parsed, "label",
+                                        out->label, "won", (int)out->won, "bottleneck",
+                                        hone_bottleneck_name(p->bottleneck)),
+                              &text));
+    hone_status s = hone_registry_finish_run(p->r, p->run, text);
+    hone_free(text);
+    return s;
+}
+
+/* Decisions, the run's end and the promotion: one transaction. */
+static hone_status conclude(pipeline *p, const pipeline_trial *base, const candidates *c,
+                            hone_pipeline_result *out)
+{
+    char *config;
+    HONE_TRY(hone_config_to_json(&out->chosen, &config));
+    hone_status s = hone_registry_begin(p->r);
+    if (s == HONE_OK) {
+        s = decide(p, base, false);
+        for (size_t i = 0; s == HONE_OK && i < c->count; i++)
+            s = decide(p, &c->list[i], out->won && i + 1 == c->count);
+        if (s == HONE_OK)
+            s = write_result(p, out, config);
+        if (s == HONE_OK && out->won && p->q->promote)
+            s = hone_registry_promote(p->r, p->model, config, p->run);
+        if (s == HONE_OK)
+            s = hone_registry_commit(p->r);
+        else
+            hone_registry_abort(p->r);
+    }
+    hone_free(config);
+    out->promoted = s == HONE_OK && out->won && p->q->promote;
+    return s;
+}
+
+static hone_status work(pipeline *p, candidates *c, hone_pipeline_result *out)
+{
+    pipeline_trial base;
+    HONE_TRY(choose_base(p, &base));
+    HONE_TRY(profile(p));
+    list_candidates(p, c);
+    for (size_t i = 0; i < c->screened; i++)
+        HONE_TRY(try_one(p, &c->list[i]));
+    size_t chosen;
+    HONE_TRY(combine_winners(p, c, &chosen));
+    out->chosen = p->base;
+    snprintf(out->label, sizeof out->label, "baseline");
+    if (chosen < c->count) {
+        HONE_TRY(confirm(p, c, chosen, &out->won));
+        if (out->won) {
+            out->chosen = c->list[chosen].config;
+            memcpy(out->label, c->list[chosen].label, sizeof out->label);
+        }
+    }
+    return conclude(p, &base, c, out);
+}
+
+/* ---- a run and its resumption
+ * -------------------------------------------------------------------- */
+
+static hone_status run_key(const hone_pipeline_request *q, char key[HONE_DIGEST_BYTES])
+{
+    char *text;
+    HONE_TRY(pipeline_text_of(
+        json_pack("{s:s, s:s, s:s, s:f, s:I, s:i, s:s, s:s, s:i}", "model", q->model.sha256, "data",
+                  q->data_hash, "goal", hone_goal_name(q->goal), "max_loss", q->max_loss, "seed",
+                  (json_int_t)q->seed, "pairs", q->pairs, "settings", q->settings, "environment",
+                  q->environment_key, "numerics", (int)HONE_NUMERICS_VERSION),
+        &text));
+    hone_digest_bytes(text, strlen(text), key);
+    hone_free(text);
+    return HONE_OK;
+}
+
+typedef struct wanted_run {
+    int64_t id;
+    char *result;
+} wanted_run;
+
+static hone_status find_result(void *arg, const hone_run_record *run)
+{
+    wanted_run *w = arg;
+    if (run->id != w->id || !run->result)
+        return HONE_OK;
+    w->result = hone_strdup(run->result);
+    return w->result ? HONE_OK : hone_fail_memory(strlen(run->result), "a result");
+}
+
+/* The outcome of a run that was finished before; puts its winner in force if that is asked for. */
+static hone_status read_result(pipeline *p, hone_pipeline_result *out)
+{
+    wanted_run w = {.id = p->run};
+    HONE_TRY(hone_registry_each_run(p->r, p->model, find_result, &w));
+    if (!w.result)
+        return hone_fail(HONE_FORMAT, "run %lld has no result", (long long)p->run);
+    json_t *m;
+    hone_status s = hone_json_parse(w.result, strlen(w.result), 8, 1000, "a run's result", &m);
+    hone_free(w.result);
+    HONE_TRY(s);
+    const char *label = json_string_value(json_object_get(m, "label"));
+    snprintf(out->label, sizeof out->label, "%s", label ? label : "?");
+    out->won = json_is_true(json_object_get(m, "won"));
+    out->was_done = true;
+    char *config;
+    s = pipeline_text_of(json_incref(json_object_get(m, "config")), &config);
+    if (s == HONE_OK) {
+        s = hone_config_from_json(config, &out->chosen);
+        hone_free(config);
+    }
+    if (s == HONE_OK && out->won && p->q->promote) {
+        s = hone_config_to_json(&out->chosen, &config);
+        if (s == HONE_OK) {
+            s = hone_registry_promote(p->r, p->model, config, p->run);
+            hone_free(config);
+        }
+        out->promoted = s == HONE_OK;
+    }
+    json_decref(m);
+    return s;
+}
+
+static hone_status start_run(pipeline *p, bool *done)
+{
+    const hone_pipeline_request *q = p->q;
+    char key[HONE_DIGEST_BYTES];
+    int64_t environment;
+    HONE_TRY(run_key(q, key));
+    HONE_TRY(hone_registry_put_model(p->r, &q->model, &p->model));
+    HONE_TRY(hone_registry_put_environment(p->r, q->environment_key, q->environment, &environment));
+    hone_run_record run = {.key = key,
+                           .model = p->model,
+                           .environment = environment,
+                           .goal = hone_goal_name(q->goal),
+                           .max_loss = q->max_loss,
+                           .data_hash = q->data_hash,
+                           .seed = q->seed,
+                           .settings = q->settings};
+    HONE_TRY(hone_registry_start_run(p->r, &run, &p->run, done));
+    if (!q->fresh)
+        return HONE_OK;
+    *done = false;
+    return hone_registry_restart_run(p->r, p->run);
+}
+
+hone_status hone_pipeline_optimize(const hone_pipeline_request *q, const hone_pipeline_backend *b,
+                                   hone_registry *r, hone_pipeline_result *out)
+{
+    memset(out, 0, sizeof *out);
+    if (q->pairs < 3 || !(q->max_loss >= 0))
+        return hone_fail(HONE_USAGE, "at least 3 pairs of samples and a loss of at least 0");
+    hone_json_use_memory();
+    pipeline p = {.q = q, .b = b, .r = r};
+    bool done;
+    HONE_TRY(start_run(&p, &done));
+    out->run = p.run;
+    out->model = p.model;
+    if (done)
+        return read_result(&p, out);
+    candidates *c = hone_calloc(1, sizeof *c);
+    hone_status s = c ? work(&p, c, out) : hone_fail_memory(sizeof *c, "the candidates");
+    pipeline_drop_base(&p);
+    hone_free(p.base_json);
+    hone_free(c);
+    return s;
+}
