@@ -15,10 +15,15 @@ for target in $targets; do
     name=${target#fuzz_}
     mkdir -p "build/fuzz/found/$name"
     echo "fuzz: $target, $seconds s"
-    # shellcheck disable=SC2046 # a list of paths
+    # libFuzzer takes folders only: lone seeds are copied to where it keeps what it finds.
+    folders=
+    for path in $(tr ';' ' ' <"build/fuzz/fuzz/$name.corpus"); do
+        if [ -d "$path" ]; then folders="$folders $path"; else cp "$path" "build/fuzz/found/$name/"; fi
+    done
+    # shellcheck disable=SC2086 # a list of folders
     (cd build/fuzz && find . -maxdepth 2 -name "$target" -type f -perm -u+x | head -n 1 >"$name.program" &&
         "$(cat "$name.program")" -max_total_time="$seconds" -rss_limit_mb=4096 -timeout=20 -print_final_stats=1 \
-            -artifact_prefix="$root/build/fuzz/$name-" "found/$name" $(tr ';' ' ' <"fuzz/$name.corpus") >"$name.log" 2>&1) || {
+            -artifact_prefix="$root/build/fuzz/$name-" "found/$name" $folders >"$name.log" 2>&1) || {
         failed="$failed $name"
         tail -n 30 "build/fuzz/$name.log"
     }
