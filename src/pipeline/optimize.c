@@ -19,11 +19,11 @@ static json_t *profile_json(const hone_pipeline_profile *f, const hone_roofline 
 {
     json_t *parts = json_array();
     for (size_t i = 0; i < f->n_parts; i++)
-        json_array_append_new(parts,
-                              json_pack("{s:s, s:s, s:f, s:f, s:f, s:f}", "name", f->parts[i].name,
-                                        "text", f->parts[i].text, "seconds", f->parts[i].seconds,
-                                        "bytes", f->parts[i].bytes, "ops", f->parts[i].ops,
-                                        "limit_share", f->parts[i].limit_share));
+        json_array_append_new(
+            parts, json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:b}", "name", f->parts[i].name,
+                             "text", f->parts[i].text, "seconds", f->parts[i].seconds, "bytes",
+                             f->parts[i].bytes, "ops", f->parts[i].ops, "limit_share",
+                             f->parts[i].limit_share, "once", (int)f->parts[i].once));
     return json_pack("{s:o, s:f, s:f, s:f, s:s, s:s}", "parts", parts, "seconds", f->seconds,
                      "cost", f->cost, "limit_cost", r->cost, "bottleneck", hone_bottleneck_name(b),
                      "bottleneck_text", hone_bottleneck_text(b));

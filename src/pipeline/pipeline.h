@@ -38,6 +38,7 @@ typedef struct hone_pipeline_part {
     double seconds;
     double bytes, ops;  /* that it needed at least */
     double limit_share; /* of the machine's limit; 0 = unknown */
+    bool once;          /* before the work (load, tokenise): not part of its time */
 } hone_pipeline_part;
 
 enum { HONE_PIPELINE_PARTS = 32 };

@@ -1,0 +1,401 @@
+#include "pipeline/backend_engine.h"
+
+#include "base/clock.h"
+#include "base/interrupt.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/threads.h"
+#include "engine/sampler.h"
+#include "eval/eval.h"
+#include "text/tokenizer.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { DECODE_TOKENS = 16, SESSIONS_MAX = 256, SPANS_MAX = 1 << 16, PROFILE_STEPS = 8 };
+
+struct hone_backend_engine {
+    char *model;
+    hone_backend_options o; /* as resolved */
+    int32_t *tokens;        /* of the whole text */
+    size_t n_tokens;
+    size_t n_work; /* tokens [0, n_work) are measured with, the rest is held out */
+    size_t n_held;
+    double tokenize_s;
+    hone_eval_protocol protocol;
+    hone_limits limits;
+    hone_engine *original;
+};
+
+typedef struct loaded {
+    hone_engine *engine;
+    hone_session *sessions[SESSIONS_MAX];
+    hone_row rows[SESSIONS_MAX];
+    uint32_t n_sessions, length; /* sessions that are open, and tokens in each */
+    float *logits;
+    double load_s;
+} loaded;
+
+/* ---- opening ------------------------------------------------------------------------------------
+ */
+
+static hone_status read_model_facts(hone_backend_engine *b, hone_model_facts *facts)
+{
+    hone_config c = hone_config_default();
+    hone_engine *e;
+    HONE_TRY(hone_engine_open(b->model, &c, b->o.progress, b->o.arg, &e));
+    *facts = *hone_engine_facts(e);
+    hone_engine_close(e);
+    return HONE_OK;
+}
+
+static hone_status split(hone_backend_engine *b, uint32_t context)
+{
+    uint32_t room = context > 2 * DECODE_TOKENS ? context - DECODE_TOKENS : context / 2;
+    if (!b->o.prompt_tokens)
+        b->o.prompt_tokens = context / 2 < 512 ? context / 2 : 512;
+    if (b->o.prompt_tokens > room)
+        return hone_fail(HONE_LIMIT, "a prompt of %u tokens does not fit a context of %u",
+                         b->o.prompt_tokens, context);
+    size_t work = (size_t)b->o.prompt_tokens + DECODE_TOKENS, held = b->protocol.context;
+    if (held < 128)
+        held = 128; /* fewer scores allow no bound */
+    if (b->n_tokens < work + held)
+        return hone_fail(
+            HONE_DATA,
+            "the text has %zu tokens, at least %zu are needed: %zu to measure with and "
+            "%zu held out to judge quality; give a longer text",
+            b->n_tokens, work + held, work, held);
+    b->n_work = b->n_tokens / 5 > work ? b->n_tokens / 5 : work;
+    if (b->n_tokens - b->n_work < held)
+        b->n_work = b->n_tokens - held;
+    b->n_held = b->n_tokens - b->n_work;
+    if (b->n_held > b->o.eval_tokens)
+        b->n_held = b->o.eval_tokens > held ? b->o.eval_tokens : held;
+    return HONE_OK;
+}
+
+static hone_status prepare(hone_backend_engine *b, const char *text, size_t bytes)
+{
+    hone_tokenizer *t;
+    HONE_TRY(hone_tokenizer_open(b->model, &t));
+    double begin = hone_clock_s();
+    hone_status s = hone_tokenizer_encode(t, text, bytes, 0, &b->tokens, &b->n_tokens);
+    b->tokenize_s = hone_clock_s() - begin;
+    int32_t bos = hone_tokenizer_adds_bos(t) ? hone_tokenizer_bos(t) : -1;
+    hone_tokenizer_close(t);
+    HONE_TRY(s);
+    hone_model_facts facts;
+    HONE_TRY(read_model_facts(b, &facts));
+    b->protocol = hone_eval_protocol_default(facts.context_tokens, bos);
+    HONE_TRY(split(b, facts.context_tokens));
+    if (b->o.progress)
+        b->o.progress(b->o.arg, "measuring this machine's limits", 0, 1);
+    return hone_limits_measure(0, &b->limits);
+}
+
+hone_status hone_backend_engine_open(const char *model, const char *text, size_t bytes,
+                                     const hone_backend_options *o, hone_backend_engine **out)
+{
+    *out = NULL;
+    hone_backend_engine *b = hone_calloc(1, sizeof *b);
+    if (!b)
+        return hone_fail_memory(sizeof *b, "the optimiser");
+    b->o = *o;
+    if (!b->o.sessions)
+        b->o.sessions = 8;
+    if (b->o.sessions > SESSIONS_MAX)
+        b->o.sessions = SESSIONS_MAX;
+    if (!b->o.eval_tokens)
+        b->o.eval_tokens = 16384;
+    if (!(b->o.sample_seconds > 0))
+        b->o.sample_seconds = 0.02;
+    b->model = hone_strdup(model);
+    hone_status s = b->model ? prepare(b, text, bytes) : hone_fail_memory(strlen(model), "a path");
+    if (s != HONE_OK) {
+        hone_backend_engine_close(b);
+        return s;
+    }
+    *out = b;
+    return HONE_OK;
+}
+
+void hone_backend_engine_close(hone_backend_engine *b)
+{
+    if (!b)
+        return;
+    hone_engine_close(b->original);
+    hone_free(b->tokens);
+    hone_free(b->model);
+    hone_free(b);
+}
+
+hone_status hone_backend_engine_settings(const hone_backend_engine *b, char **json)
+{
+    hone_json_use_memory();
+    char protocol[256];
+    hone_eval_protocol_describe(&b->protocol, protocol, sizeof protocol);
+    json_t *o = json_pack("{s:i, s:i, s:I, s:I, s:I, s:s}", "prompt_tokens",
+                          (int)b->o.prompt_tokens, "sessions", (int)b->o.sessions, "text_tokens",
+                          (json_int_t)b->n_tokens, "work_tokens", (json_int_t)b->n_work,
+                          "held_out_tokens", (json_int_t)b->n_held, "protocol", protocol);
+    *json = o ? json_dumps(o, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
+    json_decref(o);
+    return *json ? HONE_OK : hone_fail_memory(512, "the settings");
+}
+
+/* ---- variants -----------------------------------------------------------------------------------
+ */
+
+static void unload(void *self, void *variant)
+{
+    (void)self;
+    loaded *v = variant;
+    for (uint32_t i = 0; i < v->n_sessions; i++)
+        hone_session_close(v->sessions[i]);
+    hone_engine_close(v->engine);
+    hone_free(v->logits);
+    hone_free(v);
+}
+
+static hone_status load(void *self, const hone_config *c, void **variant)
+{
+    hone_backend_engine *b = self;
+    loaded *v = hone_calloc(1, sizeof *v);
+    if (!v)
+        return hone_fail_memory(sizeof *v, "a variant");
+    double begin = hone_clock_s();
+    hone_status s = hone_engine_open(b->model, c, b->o.progress, b->o.arg, &v->engine);
+    v->load_s = hone_clock_s() - begin;
+    if (s == HONE_OK) {
+        size_t n = (size_t)hone_engine_facts(v->engine)->vocab * b->o.sessions;
+        v->logits = hone_malloc(n * sizeof *v->logits);
+        if (!v->logits)
+            s = hone_fail_memory(n * sizeof *v->logits, "logits");
+    }
+    if (s != HONE_OK)
+        unload(b, v);
+    else
+        *variant = v;
+    return s;
+}
+
+static hone_status facts(void *self, void *variant, hone_technique_facts *out)
+{
+    hone_backend_engine *b = self;
+    *out = (hone_technique_facts){
+        .model = *hone_engine_facts(((loaded *)variant)->engine),
+        .machine = b->limits,
+        .cpus = hone_cpus_allowed(),
+        .prompt_tokens = b->o.prompt_tokens,
+        .depth_tokens = b->o.prompt_tokens,
+        .sessions = b->o.sessions,
+    };
+    return HONE_OK;
+}
+
+/* n sessions, each with the prompt in its cache. */
+static hone_status need_sessions(hone_backend_engine *b, loaded *v, uint32_t n)
+{
+    while (v->n_sessions < n) {
+        hone_session *s;
+        HONE_TRY(hone_session_open(v->engine, &s));
+        v->sessions[v->n_sessions++] = s;
+        HONE_TRY(hone_session_feed(s, b->tokens, b->o.prompt_tokens, HONE_WANT_LAST, v->logits));
+    }
+    return HONE_OK;
+}
+
+/* Decodes DECODE_TOKENS tokens of the text, the same ones under every configuration, in n sessions
+ * at once, and takes them back. */
+static hone_status decode(hone_backend_engine *b, loaded *v, uint32_t n)
+{
+    hone_status s = HONE_OK;
+    for (uint32_t t = 0; s == HONE_OK && t < DECODE_TOKENS; t++) {
+        for (uint32_t i = 0; i < n; i++)
+            v->rows[i] =
+                (hone_row){v->sessions[i], b->tokens + b->o.prompt_tokens + t, 1, HONE_WANT_LAST};
+        s = hone_engine_step(v->engine, v->rows, n, v->logits);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        hone_session_truncate(v->sessions[i], b->o.prompt_tokens);
+    return s;
+}
+
+static hone_status first_token(hone_backend_engine *b, loaded *v)
+{
+    hone_session_truncate(v->sessions[0], 0);
+    return hone_session_feed(v->sessions[0], b->tokens, b->o.prompt_tokens, HONE_WANT_LAST,
+                             v->logits);
+}
+
+static hone_status work_once(hone_backend_engine *b, loaded *v, hone_goal g)
+{
+    return g == HONE_GOAL_TTFT ? first_token(b, v) : decode(b, v, v->n_sessions);
+}
+
+/* Work items (tokens, prompts) of one work_once. */
+static double items_of(const loaded *v, hone_goal g)
+{
+    return g == HONE_GOAL_TTFT ? 1 : (double)DECODE_TOKENS * v->n_sessions;
+}
+
+static hone_status measure(void *self, void *variant, hone_goal g, double *cost)
+{
+    hone_backend_engine *b = self;
+    loaded *v = variant;
+    if (g == HONE_GOAL_MEMORY) {
+        const hone_model_facts *m = hone_engine_facts(v->engine);
+        *cost = (double)m->packed_bytes +
+                (double)m->kv_bytes_per_token * hone_engine_config(v->engine)->context_tokens;
+        return HONE_OK;
+    }
+    HONE_TRY(need_sessions(b, v, g == HONE_GOAL_THROUGHPUT ? b->o.sessions : 1));
+    double begin = hone_clock_s(), now, done = 0;
+    do {
+        HONE_TRY(work_once(b, v, g));
+        done += items_of(v, g);
+        now = hone_clock_s();
+    } while (now - begin < b->o.sample_seconds);
+    *cost = (now - begin) / done;
+    return HONE_OK;
+}
+
+/* ---- quality ------------------------------------------------------------------------------------
+ */
+
+static hone_status compare(void *self, void *variant, hone_pipeline_comparison *out)
+{
+    hone_backend_engine *b = self;
+    loaded *v = variant;
+    if (!b->original) {
+        hone_config c = hone_config_default();
+        c.compute = HONE_COMPUTE_F32;
+        c.kv_format = HONE_KV_F32;
+        HONE_TRY(hone_engine_open(b->model, &c, b->o.progress, b->o.arg, &b->original));
+    }
+    hone_eval_comparison c;
+    HONE_TRY(hone_eval_compare(b->original, v->engine, b->tokens + b->n_work, b->n_held,
+                               &b->protocol, b->o.progress, b->o.arg, &c));
+    *out = (hone_pipeline_comparison){.nll_ref = c.ref.nll,
+                                      .nll = c.test.nll,
+                                      .scored = c.ref.scored,
+                                      .kl_mean = c.kl_mean,
+                                      .kl_p99 = c.kl_p99,
+                                      .top1_agreement = c.top1_agreement};
+    c.ref.nll = c.test.nll = NULL; /* they are the caller's now */
+    hone_eval_comparison_close(&c);
+    return HONE_OK;
+}
+
+/* ---- profile ------------------------------------------------------------------------------------
+ */
+
+static void add_part(hone_pipeline_profile *out, const hone_limits *limits, hone_span_kind kind,
+                     double seconds, double bytes, double ops)
+{
+    double peak = 0;
+    for (int i = 0; i < HONE_ISA_COUNT; i++)
+        if (i == HONE_ISA_AVX2 || i == HONE_ISA_AVX512 || i == HONE_ISA_AMX_BF16)
+            peak = fmax(peak, limits->ops_s[i]);
+    double least = limits->read_bytes_s > 0 ? bytes / limits->read_bytes_s : 0;
+    if (peak > 0)
+        least = fmax(least, ops / peak);
+    out->parts[out->n_parts++] =
+        (hone_pipeline_part){.name = hone_span_name(kind),
+                             .text = hone_span_text(kind),
+                             .seconds = seconds,
+                             .bytes = bytes,
+                             .ops = ops,
+                             .limit_share = seconds > 0 ? least / seconds : 0};
+    out->seconds += seconds;
+}
+
+static void sum_spans(const hone_backend_engine *b, const hone_spans *spans,
+                      hone_pipeline_profile *out)
+{
+    double seconds[HONE_SPAN_KINDS] = {0}, bytes[HONE_SPAN_KINDS] = {0};
+    double ops[HONE_SPAN_KINDS] = {0};
+    for (size_t i = 0; i < spans->count; i++) {
+        const hone_span *s = &spans->list[i];
+        seconds[s->kind] += 1e-9 * (double)(s->end_ns - s->begin_ns);
+        bytes[s->kind] += s->bytes;
+        ops[s->kind] += s->flops;
+    }
+    for (int k = 0; k < HONE_SPAN_KINDS; k++)
+        if (k != HONE_SPAN_STEP && seconds[k] > 0)
+            add_part(out, &b->limits, (hone_span_kind)k, seconds[k], bytes[k], ops[k]);
+}
+
+/* The tokens that the work of one round would choose. */
+static hone_status sample_tokens(const hone_backend_engine *b, const loaded *v, double picks,
+                                 hone_spans *spans)
+{
+    uint32_t vocab = hone_engine_facts(v->engine)->vocab;
+    hone_sampling greedy = hone_sampling_default();
+    hone_sampler *sampler;
+    HONE_TRY(hone_sampler_open(&greedy, vocab, &sampler));
+    hone_status s = HONE_OK;
+    for (double i = 0; s == HONE_OK && i < picks; i++) {
+        int32_t token;
+        uint64_t begin = hone_span_begin(spans);
+        s = hone_sampler_pick(sampler, v->logits, b->tokens, b->o.prompt_tokens, b->o.prompt_tokens,
+                              &token);
+        hone_span_end(spans, HONE_SPAN_SAMPLE, -1, begin, vocab, 4.0 * vocab);
+    }
+    hone_sampler_close(sampler);
+    return s;
+}
+
+static hone_status record_work(hone_backend_engine *b, loaded *v, hone_goal g, hone_spans *spans,
+                               double *cost)
+{
+    double seconds = 0, items = 0;
+    for (int i = 0; i < PROFILE_STEPS && spans->dropped == 0; i++) {
+        HONE_TRY(hone_interrupt_check());
+        double begin = hone_clock_s();
+        HONE_TRY(work_once(b, v, g));
+        seconds += hone_clock_s() - begin;
+        items += items_of(v, g);
+        HONE_TRY(sample_tokens(b, v, items_of(v, g), spans));
+    }
+    *cost = seconds / items;
+    return HONE_OK;
+}
+
+static void add_once(hone_pipeline_profile *out, hone_span_kind kind, double seconds)
+{
+    out->parts[out->n_parts++] = (hone_pipeline_part){.name = hone_span_name(kind),
+                                                      .text = hone_span_text(kind),
+                                                      .seconds = seconds,
+                                                      .once = true};
+}
+
+static hone_status profile(void *self, void *variant, hone_goal g, hone_pipeline_profile *out)
+{
+    hone_backend_engine *b = self;
+    loaded *v = variant;
+    memset(out, 0, sizeof *out);
+    hone_goal work = g == HONE_GOAL_MEMORY ? HONE_GOAL_DECODE_LATENCY : g;
+    double warm;
+    HONE_TRY(measure(b, v, work, &warm));
+    hone_spans spans;
+    HONE_TRY(hone_spans_open(SPANS_MAX, &spans));
+    hone_engine_record(v->engine, &spans);
+    hone_status s = record_work(b, v, work, &spans, &out->cost);
+    hone_engine_record(v->engine, NULL);
+    if (s == HONE_OK) {
+        sum_spans(b, &spans, out);
+        add_once(out, HONE_SPAN_LOAD, v->load_s);
+        add_once(out, HONE_SPAN_TOKENIZE, b->tokenize_s);
+        if (g == HONE_GOAL_MEMORY)
+            s = measure(b, v, g, &out->cost);
+    }
+    hone_spans_close(&spans);
+    return s;
+}
+
+hone_pipeline_backend hone_backend_engine_callbacks(hone_backend_engine *b)
+{
+    return (hone_pipeline_backend){b, load, unload, facts, profile, measure, compare};
+}
