@@ -330,7 +330,7 @@ static void a_full_disk_is_told_and_loses_nothing(void **state)
         char text[3000];
         for (int i = 0; s == HONE_OK && i < 1000; i++) {
             memset(text, 'a' + i % 26, sizeof text);
-            snprintf(text + sizeof text - 8, 8, "%d", i);
+            snprintf(text + sizeof text - 16, 16, "%d", i);
             s = hone_registry_promote(r, model, text, 0);
         }
         _exit((int)s);
