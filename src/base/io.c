@@ -1,5 +1,6 @@
 #include "base/io.h"
 
+#include "base/interrupt.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -78,11 +79,12 @@ static hone_status read_all(int fd, const char *path, size_t max_bytes, char **t
             cap = cap * 2 + 1;
         }
         ssize_t got = read(fd, buf + n, cap - n);
-        if (got < 0 && errno == EINTR)
+        if (got < 0 && errno == EINTR && !hone_interrupted())
             continue;
         if (got < 0) {
             int err = errno;
             hone_free(buf);
+            HONE_TRY(hone_interrupt_check());
             return hone_fail_errno(err, "cannot read %s", path);
         }
         if (got == 0)

@@ -194,6 +194,20 @@ static hone_status measure_all(bench *b)
 
 /* ---- the roofline --------------------------------------------------------------------------- */
 
+/* Before the tests and after them, the better of both: a machine that was busy at one moment is not
+ * slower for that. */
+static hone_status measure_limits(bench *b)
+{
+    hone_limits now;
+    cli_progress(-1, "measuring the machine's limits");
+    HONE_TRY(hone_limits_measure(hone_engine_config(b->engine)->threads, &now));
+    b->limits.threads = now.threads;
+    b->limits.read_bytes_s = fmax(b->limits.read_bytes_s, now.read_bytes_s);
+    for (int i = 0; i < HONE_ISA_COUNT; i++)
+        b->limits.ops_s[i] = fmax(b->limits.ops_s[i], now.ops_s[i]);
+    return HONE_OK;
+}
+
 /* The measured peak of the arithmetic that products of this configuration use. */
 static void choose_peak(bench *b)
 {
@@ -302,9 +316,9 @@ static hone_status run_bench(bench *b)
     HONE_TRY(bench_config(b, &config));
     HONE_TRY(cli_open_engine(cli_operand(b->c, 0), &config, &b->engine));
     HONE_TRY(open_buffers(b));
-    cli_progress(-1, "measuring the machine's limits");
-    HONE_TRY(hone_limits_measure(hone_engine_config(b->engine)->threads, &b->limits));
+    HONE_TRY(measure_limits(b));
     HONE_TRY(measure_all(b));
+    HONE_TRY(measure_limits(b));
     cli_progress_end();
     HONE_TRY(summarise(b));
     return cli_json(b->c) ? print_json(b) : print_text(b);
@@ -374,12 +388,10 @@ const cli_command cli_cmd_bench = {
         "Tokens are random. A prefill is timed to its last token's logits; a decode step to those "
         "of "
         "every sequence.\n\n"
-        "The limit is the roofline of what a step must do at least: its bytes (weights and KV) at "
-        "the "
-        "read bandwidth and its operations at the peak of the instruction set, whichever takes "
-        "longer, both measured here, now, with the same number of threads all at once. A model "
-        "that fits the processor's "
-        "caches can exceed it.",
+        "The limit is the roofline of what a step must do at least: its bytes (weights and KV) "
+        "at the read bandwidth and its operations at the peak of the instruction set, whichever "
+        "takes longer. Both are measured before and after the tests with the same number of "
+        "threads all at once. A model that fits the caches of the processor can exceed it.",
     .operands = "MODEL",
     .operands_min = 1,
     .operands_max = 1,
