@@ -21,8 +21,8 @@ typedef struct hone_map {
  * MEMORY. */
 HONE_CHECKED hone_status hone_map_open(const char *path, hone_map *out);
 void hone_map_close(hone_map *m);
-/* [data, data + bytes) of a map is not needed soon: its pages leave the resident set (they come back from
- * the file when touched). */
+/* [data, data + bytes) of a map is not needed soon: its pages leave the resident set (they come
+ * back from the file when touched). */
 void hone_map_forget(const void *data, size_t bytes);
 
 /* Reads a whole file into *text (owned by the caller, hone_free; a 0 byte follows the content).

@@ -38,8 +38,8 @@ hone_status hone_fail_memory_(size_t bytes, const char *what);
 void hone_mem_fail_after(int64_t n);
 /* Number of allocations made by the process so far. */
 uint64_t hone_mem_count(void);
-/* Number of allocations that failed in the calling thread: a library that hides why it failed (jansson)
- * failed for memory if this grew. */
+/* Number of allocations that failed in the calling thread: a library that hides why it failed
+ * (jansson) failed for memory if this grew. */
 uint64_t hone_mem_failures(void);
 
 /* True if a*b (or a+b) overflows size_t; else *out holds it. For sizes that come from a file. */

@@ -50,7 +50,8 @@ int hone_status_exit_code(hone_status s);
  */
 const char *hone_error(void);
 
-/* Tells the compiler (which warns of variables that a failed call left unset) that a failure is one. */
+/* Tells the compiler (which warns of variables that a failed call left unset) that a failure is
+ * one. */
 static inline hone_status hone_failed_(hone_status s)
 {
     return s == HONE_OK ? HONE_INTERNAL : s;
@@ -59,16 +60,16 @@ hone_status hone_fail_(hone_status s, const char *fmt, ...) HONE_PRINTF(2, 3);
 hone_status hone_fail_errno_(int err, const char *fmt, ...) HONE_PRINTF(2, 3);
 hone_status hone_fail_in_(hone_status s, const char *fmt, ...) HONE_PRINTF(2, 3);
 
-/* hone_fail(status, format, ...): sets the message and returns the status, so that `return hone_fail(...)`
- * reads well. At most 1023 bytes. */
+/* hone_fail(status, format, ...): sets the message and returns the status, so that `return
+ * hone_fail(...)` reads well. At most 1023 bytes. */
 #define hone_fail(...) hone_failed_(hone_fail_(__VA_ARGS__))
 
 /* hone_fail_errno(errno, format, ...): appends strerror and picks the status that fits (NOT_FOUND,
  * PERMISSION, MEMORY, DISK, IO). */
 #define hone_fail_errno(...) hone_failed_(hone_fail_errno_(__VA_ARGS__))
 
-/* hone_fail_in(status, format, ...): puts "<context>: " before the current message, e.g. the file's name.
- * Returns the status. */
+/* hone_fail_in(status, format, ...): puts "<context>: " before the current message, e.g. the file's
+ * name. Returns the status. */
 #define hone_fail_in(...) hone_failed_(hone_fail_in_(__VA_ARGS__))
 
 /* Forwards a failure to the caller. */

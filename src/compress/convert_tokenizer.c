@@ -3,18 +3,19 @@
  * merges and the name of its pre-tokenizer, or "llama" (SentencePiece BPE) with scores.
  */
 #include "base/io.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "compress/convert.h"
 #include "text/tokenizer.h"
 
-#include <jansson.h>
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #define KEY(name)           "tokenizer.ggml." name
 #define TOKENIZER_BYTES_MAX ((size_t)1 << 28)
 
-enum { MERGES_MAX = 1 << 23, PAD_PIECE_MAX = 20 };
+enum { MERGES_MAX = 1 << 23, PAD_PIECE_MAX = 20, JSON_DEPTH = 64, JSON_VALUES_MAX = 1 << 25 };
 
 /* Pre-tokenizer expressions that have a name in GGUF. */
 static const struct {
@@ -186,8 +187,9 @@ static hone_status fill_scores(const vocab_writer *v, float *scores)
     for (uint32_t i = 0; i < v->vocab; i++)
         scores[i] = hone_tokenizer_type(v->t, (int32_t)i) == HONE_TOKEN_NORMAL ? -1e6f : 0;
     for (size_t rank = json_array_size(list); rank-- > 0;) {
-        char *text;
+        char *text = NULL;
         HONE_TRY(merge_text(json_array_get(list, rank), &text));
+        assert(text);
         char *blank = strchr(text, ' ');
         if (blank) {
             memmove(blank, blank + 1, strlen(blank));
@@ -231,24 +233,33 @@ static hone_status write_special(const vocab_writer *v)
     return hone_gguf_writer_bool(v->w, KEY("add_bos_token"), hone_tokenizer_adds_bos(v->t));
 }
 
+/* The JSON file `name` of the folder, or NULL without one. hone_tokenizer_from_file has read it
+ * before: its size is bounded and its structure sound. */
+static hone_status read_json(const hone_file *f, const char *name, json_t **out)
+{
+    char *path = hone_path_join(hone_file_path(f), name), *text = NULL;
+    size_t bytes;
+    *out = NULL;
+    if (!path)
+        return hone_fail_memory(strlen(name), "a path");
+    hone_status s =
+        hone_is_file(path) ? hone_read_file(path, TOKENIZER_BYTES_MAX, &text, &bytes) : HONE_OK;
+    if (s == HONE_OK && text) {
+        s = hone_json_parse(text, bytes, JSON_DEPTH, JSON_VALUES_MAX, path, out);
+    }
+    hone_free(text);
+    hone_free(path);
+    return s;
+}
+
 /* The chat template of tokenizer_config.json, if it is one text. */
 static hone_status write_template(const vocab_writer *v)
 {
-    char *path = hone_path_join(hone_file_path(v->f), "tokenizer_config.json"), *text = NULL;
-    size_t bytes;
-    if (!path)
-        return hone_fail_memory(0, "a path");
-    hone_status s =
-        hone_is_file(path) ? hone_read_file(path, TOKENIZER_BYTES_MAX, &text, &bytes) : HONE_OK;
-    hone_free(path);
-    if (s != HONE_OK || !text)
-        return s;
-    json_t *config = json_loadb(text, bytes, 0, NULL);
+    json_t *config;
+    HONE_TRY(read_json(v->f, "tokenizer_config.json", &config));
     const char *chat = json_string_value(json_object_get(config, "chat_template"));
-    if (chat)
-        s = hone_gguf_writer_str(v->w, "tokenizer.chat_template", chat);
+    hone_status s = chat ? hone_gguf_writer_str(v->w, "tokenizer.chat_template", chat) : HONE_OK;
     json_decref(config);
-    hone_free(text);
     return s;
 }
 
@@ -276,26 +287,6 @@ static hone_status write_vocabulary(const vocab_writer *v)
     return write_template(v);
 }
 
-/* tokenizer.json, or NULL without one. hone_tokenizer_from_file has read it before: its sizes are
- * bounded and its structure is known to be sound. */
-static hone_status read_json(const hone_file *f, json_t **out)
-{
-    char *path = hone_path_join(hone_file_path(f), "tokenizer.json"), *text = NULL;
-    size_t bytes;
-    *out = NULL;
-    if (!path)
-        return hone_fail_memory(0, "a path");
-    hone_status s =
-        hone_is_file(path) ? hone_read_file(path, TOKENIZER_BYTES_MAX, &text, &bytes) : HONE_OK;
-    hone_free(path);
-    if (s != HONE_OK || !text)
-        return s;
-    *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, NULL);
-    hone_free(text);
-    return *out ? HONE_OK
-                : hone_fail(HONE_FORMAT, "%s: tokenizer.json is no sound JSON", hone_file_path(f));
-}
-
 hone_status hone_convert_tokenizer(const hone_file *f, uint32_t vocab, hone_gguf_writer *w,
                                    const hone_quantize_events *e)
 {
@@ -309,7 +300,7 @@ hone_status hone_convert_tokenizer(const hone_file *f, uint32_t vocab, hone_gguf
     }
     HONE_TRY(s);
     v.t = t;
-    s = read_json(f, &v.json);
+    s = read_json(f, "tokenizer.json", &v.json);
     if (s == HONE_OK && !v.json) {
         char *path = hone_path_join(hone_file_path(f), "tokenizer.model");
         if (!path || !hone_is_file(path))

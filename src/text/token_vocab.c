@@ -2,6 +2,7 @@
 #include "text/tokenizer_internal.h"
 #include "text/utf8.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
@@ -210,6 +211,7 @@ hone_status hone_str_index_put(hone_str_index *x, const hone_tokenizer *t, const
         return HONE_OK;
     if (!x->slots || x->n + 1 > x->mask / 2)
         HONE_TRY(index_grow(x, t, table));
+    assert(x->slots); /* grown above */
     uint32_t at = hash_of(hone_pool_str(t, e), e.n) & x->mask;
     while (x->slots[at])
         at = (at + 1) & x->mask;

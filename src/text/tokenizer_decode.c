@@ -5,6 +5,7 @@
 #include "text/tokenizer_internal.h"
 #include "text/utf8.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Invariant: between calls held[0..n_held) is an incomplete but so far well-formed code point. */
@@ -146,6 +147,7 @@ hone_status hone_tokenizer_decode(const hone_tokenizer *t, const int32_t *ids, s
         hone_free(d.text);
         return s;
     }
+    assert(d.text); /* room() made it, also for no token at all */
     d.text[d.n] = 0;
     *text = d.text;
     if (bytes)

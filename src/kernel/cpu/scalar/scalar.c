@@ -5,6 +5,8 @@
 #include "kernel/layout.h"
 #include "kernel/table.h"
 
+#include <assert.h>
+
 static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
 {
     for (size_t r = row0; r < row1; r++) {
@@ -50,8 +52,10 @@ static float product_one(const hone_packed *w, const uint8_t *panel, const float
         float d = 0.0f, ones = 0.0f;
         for (size_t end = b + group; b < end && b < blocks; b++) {
             d += block_sum(w, panel, a, b, c);
-            if (w->has_min)
+            if (w->has_min) {
+                assert(sums); /* the activation was packed with HONE_ACT_SUMS */
                 ones += sums[b];
+            }
         }
         sum = __builtin_fmaf(hone_packed_scale(w, panel, g, c), d, sum);
         if (w->has_min)
