@@ -1,6 +1,7 @@
 #include "compress/synth.h"
 
 #include "base/mem.h"
+#include "compress/convert.h"
 #include "compress/ftype.h"
 #include "compress/rowstream.h"
 #include "compress/synth_parts.h"
@@ -133,20 +134,23 @@ static bool fill_norm(void *arg, uint64_t row, uint64_t k, float *dst)
     return true;
 }
 
-/* What each rotary frequency is divided by, in Llama 3.1 and later: 1 for short wavelengths, the
- * factor for long ones, smooth between (as llama.cpp's conversion stores it). */
+/* What each rotary frequency is divided by in Llama 3.1 and later. */
 static bool fill_rope(void *arg, uint64_t row, uint64_t k, float *dst)
 {
     const hone_synth_shape *s = ((const synth_job *)arg)->shape;
+    hone_rope_config c = {.scaling = HONE_ROPE_LLAMA3,
+                          .dim = s->head_dim,
+                          .theta = s->rope_theta,
+                          .factor = s->rope_factor,
+                          .low_freq_factor = s->rope_low,
+                          .high_freq_factor = s->rope_high,
+                          .original_context = s->rope_original_context,
+                          .context = s->context_tokens};
+    hone_rope target;
     (void)row;
-    for (uint64_t i = 0; i < k; i++) {
-        double frequency = pow(s->rope_theta, -2.0 * (double)i / s->head_dim);
-        double wavelength = 2 * 3.14159265358979323846 / frequency;
-        double turns = s->rope_original_context / wavelength;
-        double smooth = (turns - s->rope_low) / (s->rope_high - s->rope_low);
-        smooth = smooth < 0 ? 0 : smooth > 1 ? 1 : smooth;
-        dst[i] = (float)(1 / ((1 - smooth) / s->rope_factor + smooth));
-    }
+    (void)k;
+    hone_rope_init(&c, &target);
+    hone_convert_rope_factors(&c, &target, dst);
     return true;
 }
 

@@ -1,0 +1,222 @@
+// links: compress
+/* Synthetic models: the distribution, independence of threads, the file and its vocabulary. */
+#include "base/io.h"
+#include "base/mem.h"
+#include "compress/synth.h"
+#include "file/file.h"
+#include "model/arch.h"
+#include "model/rope.h"
+#include "text/tokenizer.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char dir[] = "/tmp/hone_test_synth_XXXXXX";
+
+static const char *in_dir(const char *name)
+{
+    static char path[256];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
+}
+
+static hone_status synth(hone_synth_options o, int threads, const char *path)
+{
+    hone_pool *pool;
+    hone_synth_result r;
+    hone_status s = hone_pool_open(threads, NULL, &pool);
+    if (s != HONE_OK)
+        return s;
+    s = hone_synth_write(&o, path, pool, NULL, NULL, &r);
+    hone_pool_close(pool);
+    return s;
+}
+
+static hone_synth_options tiny(hone_dtype type, uint64_t seed)
+{
+    return (hone_synth_options){.shape = hone_synth_shape_find("tiny"), .type = type, .seed = seed};
+}
+
+static int entries(void)
+{
+    int n = 0;
+    DIR *d = opendir(dir);
+    assert_non_null(d);
+    for (struct dirent *e = readdir(d); e; e = readdir(d))
+        n += e->d_name[0] != '.';
+    closedir(d);
+    return n;
+}
+
+static void weights_follow_the_normal_distribution(void **state)
+{
+    (void)state;
+    enum { N = 1 << 18 };
+    static float x[N];
+    hone_synth_normal(3, "some.tensor", 0, N, 2.0f, x);
+    static const double at[] = {-6, -4, -2, -1, 0, 0.5, 2, 4, 6};
+    double sum = 0, square = 0;
+    for (int i = 0; i < N; i++) {
+        sum += x[i];
+        square += (double)x[i] * x[i];
+    }
+    /* Five standard errors of each statistic. */
+    assert_true(fabs(sum / N) < 5 * 2 / sqrt(N));
+    assert_true(fabs(square / N - 4) < 5 * 4 * sqrt(2.0 / N));
+    for (size_t k = 0; k < sizeof at / sizeof *at; k++) {
+        double p = 0.5 * erfc(-at[k] / 2 / sqrt(2)), below = 0;
+        for (int i = 0; i < N; i++)
+            below += x[i] < at[k];
+        assert_true(fabs(below / N - p) < 5 * sqrt(p * (1 - p) / N) + 2e-5);
+    }
+}
+
+static void a_number_depends_on_seed_name_and_index_alone(void **state)
+{
+    (void)state;
+    float whole[64], part[16], other[64];
+    hone_synth_normal(7, "a", 0, 64, 1, whole);
+    hone_synth_normal(7, "a", 40, 16, 1, part);
+    assert_memory_equal(part, whole + 40, sizeof part);
+    hone_synth_normal(7, "b", 0, 64, 1, other);
+    assert_memory_not_equal(other, whole, sizeof whole);
+    hone_synth_normal(8, "a", 0, 64, 1, other);
+    assert_memory_not_equal(other, whole, sizeof whole);
+}
+
+static void the_file_does_not_depend_on_the_number_of_threads(void **state)
+{
+    (void)state;
+    char *a, *b, *c, path[256];
+    size_t na, nb, nc;
+    snprintf(path, sizeof path, "%s", in_dir("one.gguf"));
+    assert_int_equal(synth(tiny(HONE_DTYPE_Q4_1, 5), 1, path), HONE_OK);
+    assert_int_equal(hone_read_file(path, 1 << 24, &a, &na), HONE_OK);
+    assert_int_equal(synth(tiny(HONE_DTYPE_Q4_1, 5), 3, path), HONE_OK);
+    assert_int_equal(hone_read_file(path, 1 << 24, &b, &nb), HONE_OK);
+    assert_int_equal(synth(tiny(HONE_DTYPE_Q4_1, 6), 3, path), HONE_OK);
+    assert_int_equal(hone_read_file(path, 1 << 24, &c, &nc), HONE_OK);
+    assert_int_equal(na, nb);
+    assert_memory_equal(a, b, na);
+    assert_int_equal(na, nc);
+    assert_memory_not_equal(a, c, na);
+    hone_free(a);
+    hone_free(b);
+    hone_free(c);
+    unlink(path);
+}
+
+static void the_file_is_a_llama_of_the_shape(void **state)
+{
+    (void)state;
+    const hone_arch *arch;
+    hone_hparams h;
+    hone_file *f;
+    const hone_synth_shape *s = hone_synth_shape_find("tiny");
+    assert_int_equal(synth(tiny(HONE_DTYPE_BF16, 1), 2, in_dir("tiny.gguf")), HONE_OK);
+    assert_int_equal(hone_file_open(in_dir("tiny.gguf"), &f), HONE_OK);
+    assert_int_equal(hone_arch_read(f, &arch, &h), HONE_OK);
+    assert_string_equal(arch->name, "llama");
+    assert_int_equal(h.layers, s->layers);
+    assert_int_equal(h.hidden, s->hidden);
+    assert_int_equal(h.kv_heads, s->kv_heads);
+    assert_int_equal(h.head_dim, s->head_dim);
+    assert_int_equal(h.ffn, s->ffn);
+    assert_int_equal(h.vocab, s->vocab);
+    assert_true(h.tied);
+    hone_rope_config c = {.scaling = HONE_ROPE_LLAMA3,
+                          .dim = s->head_dim,
+                          .theta = s->rope_theta,
+                          .factor = s->rope_factor,
+                          .low_freq_factor = s->rope_low,
+                          .high_freq_factor = s->rope_high,
+                          .original_context = s->rope_original_context};
+    hone_rope want;
+    hone_rope_init(&c, &want);
+    assert_memory_equal(h.rope.inv_freq, want.inv_freq, s->head_dim / 2 * sizeof(float));
+    const hone_tensor *t = hone_file_tensor(f, "blk.3.ffn_down.weight");
+    assert_non_null(t);
+    assert_int_equal(t->dtype, HONE_DTYPE_BF16);
+    assert_int_equal(t->shape[0], s->hidden);
+    assert_int_equal(t->shape[1], s->ffn);
+    hone_file_close(f);
+    unlink(in_dir("tiny.gguf"));
+}
+
+static void its_vocabulary_encodes_any_text_and_decodes_it_again(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "Once upon a time, 3.14 \xc3\xa9\xe2\x82\xac \xf0\x9f\x98\x80\n\tcat";
+    hone_tokenizer *t;
+    int32_t *ids;
+    size_t n, bytes;
+    char *back;
+    assert_int_equal(synth(tiny(HONE_DTYPE_Q8_0, 1), 1, in_dir("v.gguf")), HONE_OK);
+    assert_int_equal(hone_tokenizer_open(in_dir("v.gguf"), &t), HONE_OK);
+    for (int32_t i = 0; i < hone_tokenizer_vocab_size(t); i++) {
+        const char *piece = hone_tokenizer_piece(t, i, &bytes);
+        assert_int_equal(hone_tokenizer_find(t, piece, bytes), i); /* all distinct */
+    }
+    assert_int_equal(
+        hone_tokenizer_encode(t, text, sizeof text - 1, HONE_ENCODE_ADD_SPECIAL, &ids, &n),
+        HONE_OK);
+    assert_int_equal(ids[0], hone_tokenizer_bos(t));
+    assert_true(n < sizeof text); /* merges happen */
+    assert_int_equal(hone_tokenizer_decode(t, ids, n, HONE_DECODE_SKIP_SPECIAL, &back, &bytes),
+                     HONE_OK);
+    assert_string_equal(back, text);
+    hone_free(back);
+    hone_free(ids);
+    hone_tokenizer_close(t);
+    unlink(in_dir("v.gguf"));
+}
+
+static void failures_leave_nothing_behind(void **state)
+{
+    (void)state;
+    hone_synth_options o = tiny(HONE_DTYPE_Q8_0, 1);
+    o.layers = 1;
+    assert_int_not_equal(synth(o, 1, in_dir("missing/x.gguf")), HONE_OK);
+    o.type = HONE_DTYPE_I32;
+    assert_int_equal(synth(o, 1, in_dir("x.gguf")), HONE_USAGE);
+    o.type = HONE_DTYPE_Q8_0;
+    int failures = 0;
+    for (int64_t n = 0; n < 10000; n++) {
+        hone_mem_fail_after(n);
+        hone_status s = synth(o, 1, in_dir("x.gguf"));
+        hone_mem_fail_after(-1);
+        if (s == HONE_OK)
+            break;
+        assert_int_equal(s, HONE_MEMORY);
+        assert_int_equal(entries(), 0);
+        failures++;
+    }
+    assert_true(failures > 10 && failures < 9999);
+    unlink(in_dir("x.gguf"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(weights_follow_the_normal_distribution),
+        cmocka_unit_test(a_number_depends_on_seed_name_and_index_alone),
+        cmocka_unit_test(the_file_does_not_depend_on_the_number_of_threads),
+        cmocka_unit_test(the_file_is_a_llama_of_the_shape),
+        cmocka_unit_test(its_vocabulary_encodes_any_text_and_decodes_it_again),
+        cmocka_unit_test(failures_leave_nothing_behind),
+    };
+    if (!mkdtemp(dir))
+        return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    rmdir(dir);
+    return failed;
+}
