@@ -11,8 +11,15 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { DECODE_TOKENS = 16, SESSIONS_MAX = 256, SPANS_MAX = 1 << 16, PROFILE_STEPS = 8 };
+enum {
+    DECODE_TOKENS = 16,
+    SESSIONS_MAX = 256,
+    SPANS_MAX = 1 << 16,
+    PROFILE_STEPS = 8,
+    ROUNDS_MAX = 256
+};
 
 struct hone_backend_engine {
     char *model;
@@ -180,6 +187,13 @@ static hone_status load(void *self, const hone_config *c, void **variant)
     return s;
 }
 
+/* Of the last level that the system tells of; 0 = it does not. */
+static double cache_bytes(void)
+{
+    long level3 = sysconf(_SC_LEVEL3_CACHE_SIZE), level2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    return level3 > 0 ? (double)level3 : level2 > 0 ? (double)level2 : 0;
+}
+
 static hone_status facts(void *self, void *variant, hone_technique_facts *out)
 {
     hone_backend_engine *b = self;
@@ -187,6 +201,7 @@ static hone_status facts(void *self, void *variant, hone_technique_facts *out)
         .model = *hone_engine_facts(((loaded *)variant)->engine),
         .machine = b->limits,
         .cpus = hone_cpus_allowed(),
+        .cache_bytes = cache_bytes(),
         .prompt_tokens = b->o.prompt_tokens,
         .depth_tokens = b->o.prompt_tokens,
         .sessions = b->o.sessions,
@@ -240,6 +255,8 @@ static double items_of(const loaded *v, hone_goal g)
     return g == HONE_GOAL_TTFT ? 1 : (double)DECODE_TOKENS * v->n_sessions;
 }
 
+/* The median of as many rounds as fit the time of a sample: of a small model a foreign process that
+ * takes the core for a moment spoils a round, not the sample. */
 static hone_status measure(void *self, void *variant, hone_goal g, double *cost)
 {
     hone_backend_engine *b = self;
@@ -251,13 +268,16 @@ static hone_status measure(void *self, void *variant, hone_goal g, double *cost)
         return HONE_OK;
     }
     HONE_TRY(need_sessions(b, v, g == HONE_GOAL_THROUGHPUT ? b->o.sessions : 1));
-    double begin = hone_clock_s(), now, done = 0;
+    double seconds[ROUNDS_MAX], begin = hone_clock_s(), last = begin, median;
+    size_t rounds = 0;
     do {
         HONE_TRY(work_once(b, v, g));
-        done += items_of(v, g);
-        now = hone_clock_s();
-    } while (now - begin < b->o.sample_seconds);
-    *cost = (now - begin) / done;
+        double now = hone_clock_s();
+        seconds[rounds++] = now - last;
+        last = now;
+    } while (last - begin < b->o.sample_seconds && rounds < ROUNDS_MAX);
+    HONE_TRY(hone_stat_median(seconds, rounds, &median));
+    *cost = median / items_of(v, g);
     return HONE_OK;
 }
 

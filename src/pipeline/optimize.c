@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIALS_MAX = 64 };
+enum { TRIALS_MAX = 64, PAIRS_MIN = 11 /* allows intervals for TRIALS_MAX / 2 candidates */ };
 
 /* ---- profile ----------------------------------------------------------------------------------
  */
@@ -29,10 +29,12 @@ static json_t *profile_json(const hone_pipeline_profile *f, const hone_roofline 
                      "bottleneck_text", hone_bottleneck_text(b));
 }
 
-/* What the roofline says, unless most of the time is spent on neither memory nor arithmetic. */
+/* What the roofline says, unless most of the time is spent on neither memory nor arithmetic, or the
+ * model is so small that it stays in the caches. */
 static hone_bottleneck find_bottleneck(hone_goal g, const hone_roofline *r, double cost)
 {
-    bool explained = g == HONE_GOAL_MEMORY || (r->cost > 0 && cost < 3 * r->cost);
+    bool in_cache = r->cached && r->bound != HONE_BOTTLENECK_ARITHMETIC;
+    bool explained = g == HONE_GOAL_MEMORY || (!in_cache && r->cost > 0 && cost < 3 * r->cost);
     return explained ? r->bound : HONE_BOTTLENECK_OVERHEAD;
 }
 
@@ -458,8 +460,9 @@ hone_status hone_pipeline_optimize(const hone_pipeline_request *q, const hone_pi
                                    hone_registry *r, hone_pipeline_result *out)
 {
     memset(out, 0, sizeof *out);
-    if (q->pairs < 3 || !(q->max_loss >= 0))
-        return hone_fail(HONE_USAGE, "at least 3 pairs of samples and a loss of at least 0");
+    if (q->pairs < PAIRS_MIN || !(q->max_loss >= 0))
+        return hone_fail(HONE_USAGE, "at least %d pairs of samples and a loss of at least 0",
+                         PAIRS_MIN);
     hone_json_use_memory();
     pipeline p = {.q = q, .b = b, .r = r};
     bool done;

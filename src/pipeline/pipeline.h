@@ -68,7 +68,7 @@ typedef struct hone_pipeline_request {
     double max_loss; /* 0.01 = 1 % */
     const char *data_hash;
     uint64_t seed;
-    int pairs;            /* samples of each side; at least 3 */
+    int pairs;            /* samples of each side; at least 11 */
     const char *settings; /* JSON: whatever else makes results differ (workload, protocol) */
     const char *environment_key, *environment; /* store/fingerprint.h */
     bool fresh;                                /* measure again what was finished */

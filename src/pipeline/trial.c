@@ -141,7 +141,7 @@ static hone_status add_gain(json_t *m, const double *a, const double *b, size_t 
                             hone_interval *gain)
 {
     double median_a, median_b;
-    HONE_TRY(hone_stat_ratio_t(a, b, n, level, gain));
+    HONE_TRY(hone_stat_ratio_median(a, b, n, level, gain));
     HONE_TRY(hone_stat_median(a, n, &median_a));
     HONE_TRY(hone_stat_median(b, n, &median_b));
     json_object_set_new(m, "gain",
@@ -260,9 +260,7 @@ hone_status pipeline_do_trial(pipeline *p, pipeline_trial *t)
         hone_free(metrics);
         return s;
     }
-    size_t n = t->judge_only                    ? 0
-               : p->q->goal == HONE_GOAL_MEMORY ? 2 /* bytes do not vary */
-                                                : (size_t)p->q->pairs;
+    size_t n = t->judge_only ? 0 : (size_t)p->q->pairs;
     double *costs = hone_calloc(2 * n + 1, sizeof *costs);
     json_t *m = json_object();
     hone_status s = costs && m ? HONE_OK : hone_fail_memory(n * sizeof *costs, "samples");

@@ -54,7 +54,7 @@ static const char style[] =
 static void write_part(FILE *f, const json_t *part, double total, double largest, int y)
 {
     double seconds = report_number(part, "seconds", NULL);
-    double limit = fmin(1, report_number(part, "limit_share", NULL));
+    double limit = report_number(part, "limit_share", NULL);
     double width = largest > 0 ? 420 * seconds / largest : 0;
     fprintf(f, "<text x=\"128\" y=\"%d\" text-anchor=\"end\">", y + 13);
     write_escaped(f, report_text(part, "name", NULL));
@@ -62,8 +62,11 @@ static void write_part(FILE *f, const json_t *part, double total, double largest
             "</text><rect x=\"138\" y=\"%d\" width=\"%.1f\" height=\"17\" rx=\"2\" "
             "fill=\"#c9d5e3\"/><rect x=\"138\" y=\"%d\" width=\"%.1f\" height=\"17\" rx=\"2\" "
             "fill=\"#3b6ea5\"/><text x=\"%.1f\" y=\"%d\">%.1f %%",
-            y, width, y, width * limit, 146 + width, y + 13, total > 0 ? 100 * seconds / total : 0);
-    if (limit > 0)
+            y, width, y, width * fmin(1, limit), 146 + width, y + 13,
+            total > 0 ? 100 * seconds / total : 0);
+    if (limit > 1)
+        fputs(", from the caches", f); /* faster than memory gives */
+    else if (limit > 0)
         fprintf(f, ", at %.0f %% of its limit", 100 * limit);
     fputs("</text>", f);
 }
@@ -223,8 +226,9 @@ static void write_row(FILE *f, const json_t *e)
     const json_t *m = json_object_get(e, "metrics"), *gain = json_object_get(m, "gain");
     const char *verdict = report_text(e, "verdict", NULL);
     char cell[64] = "";
-    fputs("<tr>", f);
-    write_cell(f, "", report_text(e, "label", NULL));
+    fputs("<tr><td>", f);
+    write_escaped(f, report_text(e, "label", NULL));
+    fprintf(f, "%s</td>", report_stage(e));
     if (report_number(e, "predicted", "gain", NULL) > 0)
         snprintf(cell, sizeof cell, "%.2fx", report_number(e, "predicted", "gain", NULL));
     write_cell(f, "n", cell);

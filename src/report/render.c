@@ -32,6 +32,14 @@ double report_number(const json_t *o, ...)
     return value;
 }
 
+const char *report_stage(const json_t *experiment)
+{
+    const char *key = report_text(experiment, "key", NULL);
+    return strncmp(key, "confirm:", 8) == 0 ? " (measured again)"
+           : strncmp(key, "add:", 4) == 0   ? " (on top)"
+                                            : "";
+}
+
 void report_cost(const char *goal, double cost, char *out, size_t n)
 {
     if (strcmp(goal, "memory") == 0)

@@ -12,6 +12,9 @@
 const char *report_text(const json_t *o, ...) __attribute__((sentinel));
 double report_number(const json_t *o, ...) __attribute__((sentinel));
 
+/* " (measured again)", " (on top)" or "": how an experiment of this label came about. */
+const char *report_stage(const json_t *experiment);
+
 /* "1.23 ms", "4.5 GiB" for a cost of the goal. */
 void report_cost(const char *goal, double cost, char *out, size_t n);
 /* "0.0123 %" with as many digits as it takes. */

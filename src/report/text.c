@@ -1,8 +1,6 @@
 /* text - the report for a terminal. */
 #include "report/render.h"
 
-#include <string.h>
-
 static void write_profile(FILE *f, const json_t *document)
 {
     const json_t *profile = json_object_get(document, "profile"), *part;
@@ -23,7 +21,9 @@ static void write_profile(FILE *f, const json_t *document)
         char share[16] = "once", of_limit[16] = "";
         if (!once && total > 0)
             snprintf(share, sizeof share, "%.1f %%", 100 * seconds / total);
-        if (limit > 0)
+        if (limit > 1)
+            snprintf(of_limit, sizeof of_limit, "in cache");
+        else if (limit > 0)
             snprintf(of_limit, sizeof of_limit, "%.0f %%", 100 * limit);
         fprintf(f, "  %-12s %6.2f ms %7s %9s  %s\n", report_text(part, "name", NULL), 1e3 * seconds,
                 share, of_limit, report_text(part, "text", NULL));
@@ -48,13 +48,11 @@ static void write_experiment(FILE *f, const json_t *e)
         snprintf(same, sizeof same, "%.2f %%",
                  100 * report_number(m, "quality", "top1_agreement", NULL));
     }
-    const char *key = report_text(e, "key", NULL), *verdict = report_text(e, "verdict", NULL);
+    const char *verdict = report_text(e, "verdict", NULL);
     fprintf(f, "  %c %-26s %9s %-22s %10s %9s %9s  %s%s\n",
             json_is_true(json_object_get(e, "pareto")) ? '*' : ' ', report_text(e, "label", NULL),
             predicted, interval, loss, kl, same, *verdict ? verdict : report_text(e, "state", NULL),
-            strncmp(key, "confirm:", 8) == 0 ? " (measured again)"
-            : strncmp(key, "add:", 4) == 0   ? " (on top)"
-                                             : "");
+            report_stage(e));
 }
 
 static void write_experiments(FILE *f, const json_t *document)
@@ -71,8 +69,8 @@ static void write_experiments(FILE *f, const json_t *document)
     {
         const char *why = report_text(e, "why", NULL);
         if (*why)
-            fprintf(f, "  %-26s %-9s %s\n", report_text(e, "label", NULL),
-                    report_text(e, "verdict", NULL), why);
+            fprintf(f, "  %-26s %-9s %s%s\n", report_text(e, "label", NULL),
+                    report_text(e, "verdict", NULL), why, report_stage(e));
     }
 }
 

@@ -243,6 +243,36 @@ hone_status hone_stat_ratio_bootstrap(const double *a, const double *b, size_t n
     return HONE_OK;
 }
 
+/* The largest k with P(B < k) <= tail for B ~ Binomial(n, 1/2): the k-th smallest and k-th largest
+ * value bound the median. 0 = n is too small. */
+static size_t median_rank(size_t n, double tail)
+{
+    double term = -(double)n * log(2.0), below = 0; /* log of P(B = 0) */
+    for (size_t k = 0; k < n; k++) {
+        below += exp(term);
+        if (below > tail)
+            return k;
+        term += log((double)(n - k) / (double)(k + 1));
+    }
+    return n;
+}
+
+hone_status hone_stat_ratio_median(const double *a, const double *b, size_t n, double level,
+                                   hone_interval *out)
+{
+    size_t rank = median_rank(n, (1 - level) / 2);
+    if (!rank)
+        return hone_fail(HONE_USAGE, "%zu pairs are too few for an interval at %.4g %%", n,
+                         100 * level);
+    double *logs;
+    HONE_TRY(log_ratios(a, b, n, &logs));
+    hone_stat_sort(logs, n);
+    *out = exp_interval(
+        (hone_interval){hone_stat_quantile_sorted(logs, n, 0.5), logs[rank - 1], logs[n - rank]});
+    hone_free(logs);
+    return HONE_OK;
+}
+
 hone_status hone_stat_mean_upper(const double *x, size_t n, size_t cluster, double level,
                                  double *mean, double *upper)
 {

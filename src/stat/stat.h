@@ -59,6 +59,15 @@ HONE_CHECKED hone_status hone_stat_ratio_bootstrap(const double *a, const double
                                                    hone_interval *out);
 
 /*
+ * The same ratio by the median of the pairs with its distribution-free interval (order statistics
+ * and the binomial distribution: Conover 1999, section 3.2): it covers the true median at least as
+ * often as `level` says, whatever the noise looks like, and a few disturbed samples do not widen
+ * it. Errors: USAGE also if n is too small for the level (6 pairs for 95 %, 9 for 99.6 %).
+ */
+HONE_CHECKED hone_status hone_stat_ratio_median(const double *a, const double *b, size_t n,
+                                                double level, hone_interval *out);
+
+/*
  * Mean of x (paired differences, in the order of the text) with a one-sided upper bound at `level`:
  * the true mean lies below *upper with that confidence. Neighbouring tokens are not independent, so
  * the bound is that of the means of consecutive runs of `cluster` values (t with clusters - 1

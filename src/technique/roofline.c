@@ -19,16 +19,34 @@ double hone_technique_weights(const hone_technique_facts *f, hone_weight_kind ki
     }
 }
 
+/* Share of a kind's weights whose rows a block divides; the engine leaves the others as filed. */
+static double divisible(const hone_model_facts *m, hone_weight_kind kind, uint32_t block)
+{
+    double by_hidden = m->hidden % block == 0, by_ffn = m->ffn % block == 0;
+    double heads = (double)m->heads, all = 2.0 * m->heads + 2.0 * m->kv_heads;
+    bool by_heads = m->heads * m->head_dim % block == 0;
+    switch (kind) {
+    case HONE_WEIGHT_ATTENTION: /* the output projection's rows are the heads' */
+        return all > 0 ? (by_hidden * (all - heads) + by_heads * heads) / all : 0;
+    case HONE_WEIGHT_MLP:
+        return (2 * by_hidden + by_ffn) / 3;
+    default:
+        return by_hidden;
+    }
+}
+
 double hone_technique_weight_bytes(const hone_technique_facts *f, const hone_config *c,
                                    hone_weight_kind kind)
 {
     double weights = hone_technique_weights(f, kind);
     if (c->compute == HONE_COMPUTE_F32)
         return weights * 4;
+    double filed = (double)f->model.packed_kind_bytes[kind];
     if (c->weight_dtype[kind] == HONE_WEIGHT_AS_FILED)
-        return (double)f->model.packed_kind_bytes[kind];
+        return filed;
     const hone_dtype_info *d = hone_dtype_describe((hone_dtype)c->weight_dtype[kind]);
-    return weights * d->block_bytes / d->block_elements;
+    double share = divisible(&f->model, kind, d->block_elements);
+    return weights * share * d->block_bytes / d->block_elements + filed * (1 - share);
 }
 
 /* Bytes of keys and values per token and all layers. */
@@ -90,6 +108,7 @@ hone_roofline hone_technique_roofline(const hone_technique_facts *f, const hone_
         depth = rows / 2; /* on average, over the prompt */
     }
     r.kv_bytes = kv * sessions * depth;
+    r.cached = r.weight_bytes + r.kv_bytes < f->cache_bytes;
     r.ops = rows * (m->flops_per_token + 4.0 * m->layers * m->heads * m->head_dim * depth);
     double share = share_of_threads(f, c), ops = ops_per_second(f, c, rows);
     if (f->machine.read_bytes_s <= 0 || ops <= 0)

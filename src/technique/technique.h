@@ -58,6 +58,7 @@ typedef struct hone_technique_facts {
     hone_model_facts model; /* as loaded under the baseline */
     hone_limits machine;    /* measured; read_bytes_s 0 = unknown: nothing is predicted */
     int cpus;               /* that the process may use */
+    double cache_bytes;     /* of the last level; 0 = unknown */
     uint32_t prompt_tokens; /* of the workload: tokens of a prompt, */
     uint32_t depth_tokens;  /* tokens in the cache when decoding, */
     uint32_t sessions;      /* and sessions at once under the goal throughput */
@@ -104,6 +105,7 @@ typedef struct hone_roofline {
     double ops;                    /* per step */
     double read_s, ops_s;          /* what each alone would take; 0 = unknown */
     double cost;                   /* in the goal's unit; 0 = unknown */
+    bool cached;                   /* all that is read fits the caches: memory is no limit */
     hone_bottleneck bound;
 } hone_roofline;
 hone_roofline hone_technique_roofline(const hone_technique_facts *f, const hone_config *c,

@@ -42,6 +42,8 @@ out = {
     "ratio_bootstrap": [float(numpy.exp(numpy.median(logs))),
                         float(numpy.exp(boot.confidence_interval.low)),
                         float(numpy.exp(boot.confidence_interval.high))],
+    "median_ranks": [[n, level, int(stats.binom.ppf((1 - level) / 2, n, 0.5))]
+                     for n in (10, 12, 20, 25, 50, 200) for level in (0.9, 0.95, 0.99)],
     "upper_independent": upper(diff, 0.95),
     "upper_runs_of_10": float(diff.mean() + stats.t.ppf(0.95, 9) * means.std(ddof=1) / 10 ** 0.5),
 }

@@ -198,7 +198,7 @@ static hone_status optimize(fake *f, double max_loss, bool fresh, hone_pipeline_
         .max_loss = max_loss,
         .data_hash = "dd",
         .seed = 1,
-        .pairs = 10,
+        .pairs = 20,
         .settings = "{}",
         .environment_key = "e",
         .environment = "{}",
@@ -352,8 +352,8 @@ static void an_interrupted_run_goes_on_without_redoing_what_was_finished(void **
     fake whole = plain();
     hone_pipeline_result want, out;
     assert_int_equal(optimize(&whole, 0.01, true, &want), HONE_OK);
-    uint64_t total = whole.measured, per_experiment = 2 + 2 * 10;
-    for (int step = 30; step <= 150; step += 60) {
+    uint64_t total = whole.measured, per_experiment = 2 + 2 * 20;
+    for (int step = 50; step <= 250; step += 100) {
         char *now;
         uint64_t measured = 0;
         int calls = 0;
@@ -380,7 +380,7 @@ static void killed_in_the_middle_the_second_call_finishes_the_rest(void **state)
     pid_t child = fork();
     if (child == 0) {
         fake f = plain();
-        f.stop_after = 100;
+        f.stop_after = 190;
         f.die = true;
         hone_pipeline_result out;
         _exit((int)optimize(&f, 0.01, false, &out));
@@ -393,7 +393,7 @@ static void killed_in_the_middle_the_second_call_finishes_the_rest(void **state)
     assert_int_equal(optimize(&again, 0.01, false, &out), HONE_OK);
     assert_true(out.won && !out.was_done);
     assert_int_equal(optimize(&straight, 0.01, true, &out), HONE_OK);
-    assert_true(again.measured <= straight.measured - 80); /* four whole experiments were kept */
+    assert_true(again.measured <= straight.measured - 160); /* four whole experiments were kept */
     assert_true(again.compared < straight.compared);
 }
 

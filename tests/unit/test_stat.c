@@ -123,6 +123,39 @@ static void intervals_equal_scipy(void **state)
     near(got.hi, want[2], 5e-3);
 }
 
+/* Pairs whose log ratios are 1, 2, 3...: the bounds show the ranks. */
+static double rank_of_bound(size_t n, double level)
+{
+    double a[256], b[256];
+    for (size_t i = 0; i < n; i++) {
+        a[i] = exp((double)((i * 11) % n + 1) / 8);
+        b[i] = 1;
+    }
+    hone_interval r;
+    assert_int_equal(hone_stat_ratio_median(a, b, n, level, &r), HONE_OK);
+    near(8 * (log(r.lo) + log(r.hi)), (double)n + 1, 1e-9);
+    near(8 * log(r.point), ((double)n + 1) / 2, 1e-9);
+    return round(8 * log(r.lo));
+}
+
+static void the_median_is_bounded_by_the_published_ranks(void **state)
+{
+    (void)state;
+    /* Conover 1999, table of sign-test confidence intervals: 95 % */
+    assert_true(rank_of_bound(10, 0.95) == 2);
+    assert_true(rank_of_bound(12, 0.95) == 3);
+    assert_true(rank_of_bound(20, 0.95) == 6);
+    assert_true(rank_of_bound(25, 0.95) == 8);
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(golden, "median_ranks"), i, row)
+        assert_true(rank_of_bound((size_t)at(row, 0), at(row, 1)) == at(row, 2));
+    assert_true(i >= 18);
+    double one[] = {1, 1, 1, 1, 1};
+    hone_interval r;
+    assert_int_equal(hone_stat_ratio_median(one, one, 5, 0.95, &r), HONE_USAGE);
+}
+
 static void a_seed_gives_the_same_bootstrap_again_and_another_seed_does_not(void **state)
 {
     (void)state;
@@ -193,6 +226,7 @@ int main(void)
         cmocka_unit_test(mean_sd_and_quantiles_equal_numpy),
         cmocka_unit_test(the_mean_keeps_small_values_beside_large_ones),
         cmocka_unit_test(intervals_equal_scipy),
+        cmocka_unit_test(the_median_is_bounded_by_the_published_ranks),
         cmocka_unit_test(a_seed_gives_the_same_bootstrap_again_and_another_seed_does_not),
         cmocka_unit_test(intervals_cover_the_truth_as_often_as_they_say),
         cmocka_unit_test(too_few_or_impossible_values_are_refused),

@@ -112,6 +112,15 @@ static void the_roofline_of_a_decode_step_is_bytes_over_bandwidth(void **state)
     hone_config q8 = with(c, "q8_0");
     double want = (weights + 2560) / (weights * 34 / 64 + 2560);
     assert_true(fabs(hone_technique_predict(&f, &c, &q8, HONE_GOAL_DECODE_LATENCY) - want) < 1e-12);
+    /* Rows of the down projection that no group divides stay as filed: a third of the MLP. */
+    hone_technique_facts odd = f;
+    odd.model.ffn = 130;
+    double mlp = 2.0 * 64 * 130 * 3;
+    odd.model.packed_kind_bytes[HONE_WEIGHT_MLP] = (uint64_t)(2 * mlp);
+    hone_config mlp_only = with(c, "q8_0:mlp");
+    hone_roofline third = hone_technique_roofline(&odd, &mlp_only, HONE_GOAL_DECODE_LATENCY);
+    double kept = weights - 2 * 49152;
+    assert_true(fabs(third.weight_bytes - (kept + mlp * 2 / 3 * 34 / 32 + 2 * mlp / 3)) < 1e-6);
     f.depth_tokens = 100000;
     assert_int_equal(hone_technique_roofline(&f, &c, HONE_GOAL_DECODE_LATENCY).bound,
                      HONE_BOTTLENECK_KV_READ);
@@ -161,7 +170,7 @@ static void what_changes_nothing_or_is_not_there_does_not_apply(void **state)
         f.model.packed_kind_bytes[k] = f.model.packed_kind_bytes[k] * 34 / 64;
     assert_false(applies(&f, &c, "q8_0"));
     assert_true(applies(&f, &c, "q4_0"));
-    f.model.ffn = 100; /* no multiple of a group */
+    f.model.hidden = 80; /* no multiple of a group */
     assert_false(applies(&f, &c, "q4_0"));
 }
 
