@@ -116,8 +116,8 @@ static void a_converted_folder_has_the_tokenizer_of_an_independent_conversion(vo
         assert_int_equal(x.type, y.type);
         for (uint64_t i = 0; i < x.count; i++) {
             const char *s, *t;
-            size_t n, m;
-            double u, v;
+            size_t n = 0, m = 0;
+            double u = 0, v = 0;
             if (x.type == HONE_META_STR) {
                 assert_true(hone_array_str(&x, i, &s, &n) && hone_array_str(&y, i, &t, &m));
                 assert_int_equal(n, m);
