@@ -53,7 +53,7 @@ static size_t align64(size_t bytes)
 }
 
 /* A tile at the last rows of the last block reads up to 31 rows of 64 bytes beyond the matrix. */
-enum { TILE_SLACK = 2048 };
+enum { TILE_SLACK = 2048, ROW_PAD = 16 };
 
 int hone_act_flags(const hone_packed *w)
 {
@@ -63,7 +63,8 @@ int hone_act_flags(const hone_packed *w)
 size_t hone_act_bytes(const hone_kernels *kt, size_t rows, size_t k, int flags)
 {
     size_t k_pad = (k + 31) / 32 * 32;
-    return align64(rows * k_pad * 4) + (kt->act_bf16 ? rows * k_pad * 2 + TILE_SLACK : 0) +
+    return align64(rows * (k_pad + ROW_PAD) * 4) +
+           (kt->act_bf16 ? rows * k_pad * 2 + TILE_SLACK : 0) +
            (flags & HONE_ACT_SUMS ? align64(rows * (k_pad / 32) * 4) : 0);
 }
 
@@ -72,9 +73,9 @@ void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, voi
 {
     size_t k_pad = (k + 31) / 32 * 32;
     uint8_t *at = mem;
-    *act = (hone_act){.rows = rows, .k = k, .k_pad = k_pad, .flags = flags};
+    *act = (hone_act){.rows = rows, .k = k, .k_pad = k_pad, .ld = k_pad + ROW_PAD, .flags = flags};
     act->f32 = (float *)(void *)at;
-    at += align64(rows * k_pad * 4);
+    at += align64(rows * (k_pad + ROW_PAD) * 4);
     if (kt->act_bf16) {
         act->bf16 = (uint16_t *)(void *)at;
         at += rows * k_pad * 2 + TILE_SLACK;
@@ -97,7 +98,7 @@ void hone_product(const hone_kernels *kt, const hone_packed *w, const hone_act *
 
 size_t hone_product_scratch_bytes(void)
 {
-    return (size_t)512 << 10;
+    return (size_t)640 << 10;
 }
 
 hone_cost hone_product_cost(const hone_packed *w, size_t rows)

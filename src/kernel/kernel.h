@@ -96,7 +96,9 @@ enum {
 typedef struct hone_act {
     size_t rows, k, k_pad;
     int flags;
-    float *f32;     /* [rows][k_pad], rounded unless HONE_ACT_F32; zero in the tail */
+    size_t ld;      /* floats from row to row of f32: more than k_pad, so that rows a power of two
+                       apart do not compete for the same lines of the cache */
+    float *f32;     /* [rows][ld], rounded unless HONE_ACT_F32; zero in the tail */
     uint16_t *bf16; /* [k_pad/32][rows][32], or NULL if the table does not want it */
     float *sums;    /* [rows][k_pad/32]: E + O of each block with weights 1; NULL without SUMS */
 } hone_act;

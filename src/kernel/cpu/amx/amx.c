@@ -40,7 +40,7 @@ static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, siz
     act->bf16 = bf16;
     for (size_t r = row0; r < row1 && !(act->flags & HONE_ACT_F32); r++)
         for (size_t k = 0; k < act->k_pad; k += 16) {
-            __m512i v = _mm512_loadu_si512((const void *)(act->f32 + r * act->k_pad + k));
+            __m512i v = _mm512_loadu_si512((const void *)(act->f32 + r * act->ld + k));
             __m256i h = _mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16)); /* already rounded */
             uint16_t *to = bf16 + (k / 32 * act->rows + r) * 32 + k % 32;
             _mm256_storeu_si256((__m256i *)(void *)to, h);

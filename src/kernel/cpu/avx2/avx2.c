@@ -1,14 +1,13 @@
 /* avx2 - the generic kernels over two 256-bit registers per sixteen lanes. */
 #include "kernel/cpu/avx2/vec.h"
 
-#define FEW_PANELS_1  2
-#define FEW_PANELS_2  1
-#define FEW_PANELS_3  0
-#define FEW_PANELS_4  0
-#define FEW_PREFETCH  4096
-#define MANY_ROWS     6
-#define MANY_PANELS   1
-#define MANY_TWO_PASS 1
+#define FEW_PANELS_1 2
+#define FEW_PANELS_2 1
+#define FEW_PANELS_3 0
+#define FEW_PANELS_4 0
+#define FEW_PREFETCH 4096
+#define MANY_ROWS    6
+#define MANY_PANELS  1
 
 #include "kernel/cpu/generic/attention.h"
 #include "kernel/cpu/generic/elementwise.h"

@@ -1,14 +1,13 @@
 /* avx512 - the generic kernels over one 512-bit register per sixteen lanes. */
 #include "kernel/cpu/avx512/vec.h"
 
-#define FEW_PANELS_1  4
-#define FEW_PANELS_2  4
-#define FEW_PANELS_3  2
-#define FEW_PANELS_4  2
-#define FEW_PREFETCH  4096
-#define MANY_ROWS     7
-#define MANY_PANELS   2
-#define MANY_TWO_PASS 1
+#define FEW_PANELS_1 4
+#define FEW_PANELS_2 4
+#define FEW_PANELS_3 2
+#define FEW_PANELS_4 2
+#define FEW_PREFETCH 4096
+#define MANY_ROWS    7
+#define MANY_PANELS  2
 
 #include "kernel/cpu/generic/attention.h"
 #include "kernel/cpu/generic/elementwise.h"

@@ -1,12 +1,14 @@
 /*
- * product - products with packed weights over v16 (docs/numerics.md, "Products"). Included by a
- * set's folder after its vec.h, with these choices: FEW_PANELS_1..4  panels in flight for 1, 2, 3,
- * 4 rows read straight from the packed codes (0 = the set expands them instead, as for many rows)
- *   MANY_ROWS, MANY_PANELS  block of the many-row kernel, whose weights are expanded to float first
- *   MANY_TWO_PASS    1: all even k, then all odd (fewer registers); 0: both at once
+ * product - products with packed weights over v16 (docs/numerics.md,
+ * "Products"). Included by a set's folder after its vec.h, with these choices:
+ * FEW_PANELS_1..4  panels in flight for 1, 2, 3, 4 rows read straight from the
+ * packed codes (0 = the set expands them instead, as for many rows) MANY_ROWS,
+ * MANY_PANELS  block of the many-row kernel, whose weights are expanded to
+ * float first
  *
- * One template does all: `core` multiplies R rows with P panels over some blocks of 32, and the
- * compiler makes one function of it for every layout, R and P in use.
+ * One template does all: `core` multiplies R rows with P panels over some
+ * blocks of 32, and the compiler makes one function of it for every layout, R
+ * and P in use.
  */
 #ifndef HONE_KERNEL_GENERIC_PRODUCT_H
 #define HONE_KERNEL_GENERIC_PRODUCT_H
@@ -22,9 +24,10 @@
 /* The layouts as the template knows them. */
 enum { CORE_F32, CORE_BF16, CORE_I8, CORE_U4, CORE_U4_LINEAR };
 
-enum { CORE_P = 4, CORE_R = 8 };
+enum { CORE_P = 4, CORE_R = 4 };
 
-/* What one call of the template works on: `blocks` blocks of 32 along K from some k0. */
+/* What one call of the template works on: `blocks` blocks of 32 along K from
+ * some k0. */
 typedef struct core_job {
     const float *a; /* activations at k0, row r at a + r * lda */
     size_t lda;
@@ -37,7 +40,8 @@ typedef struct core_job {
     size_t ld_sums;
     float *c[CORE_P]; /* results of each panel, row r at c + r * ldc */
     size_t ldc;
-    size_t columns[CORE_P];    /* of each panel that exist (1..16); 0 = do not write it */
+    size_t columns[CORE_P];    /* of each panel that exist (1..16); 0 = do not write
+                                  it */
     bool more;                 /* add to what c holds; otherwise from +0 */
     const float *bias[CORE_P]; /* added at the very end, or NULL */
     const float *table;
@@ -103,44 +107,8 @@ V16_INLINE void core_block(int layout, int R, int P, const core_job *j, size_t b
         v16_add(e[p][r], o[p][r]);
 }
 
-/* One chain (parity 0 = E, 1 = O) of one block, weights already float */
-V16_INLINE void core_chain(int R, int P, const core_job *j, size_t block, size_t parity,
-                           v16 s[CORE_P][CORE_R])
-{
-    v16 e[CORE_P][CORE_R];
-    UNROLL for (int p = 0; p < P; p++) UNROLL for (int r = 0; r < R; r++) e[p][r] = v16_zero();
-    for (size_t k = 32 * block + parity; k < 32 * block + 32; k += 8) {
-        const float *a = j->a + k;
-        UNROLL for (size_t i = 0; i < 8; i += 2)
-        {
-            v16 w[CORE_P];
-            UNROLL for (int p = 0; p < P; p++) w[p] =
-                v16_load((const float *)(const void *)j->b[p] + (k + i) * 16);
-            UNROLL for (int r = 0; r < R; r++)
-            {
-                v16 ar = v16_set1(a[(size_t)r * j->lda + i]);
-                UNROLL for (int p = 0; p < P; p++) e[p][r] = v16_fma(ar, w[p], e[p][r]);
-            }
-        }
-    }
-    UNROLL for (int p = 0; p < P; p++) UNROLL for (int r = 0; r < R; r++) s[p][r] = e[p][r];
-}
-
-V16_INLINE void core_sum(int layout, int R, int P, const core_job *j, size_t block, v16_table t,
-                         v16 s[CORE_P][CORE_R])
-{
-    if (layout != CORE_F32 || !MANY_TWO_PASS) {
-        core_block(layout, R, P, j, block, t, s);
-        return;
-    }
-    v16 o[CORE_P][CORE_R];
-    core_chain(R, P, j, block, 0, s);
-    core_chain(R, P, j, block, 1, o);
-    UNROLL for (int p = 0; p < P; p++) UNROLL for (int r = 0; r < R; r++) s[p][r] =
-        v16_add(s[p][r], o[p][r]);
-}
-
-/* One group: D from its blocks, then C = fma(scale, D, C) and C = fma(min, SA, C) */
+/* One group: D from its blocks, then C = fma(scale, D, C) and C = fma(min, SA,
+ * C) */
 V16_INLINE void core_group(int layout, int R, int P, const core_job *j, size_t g, v16_table t,
                            v16 c[CORE_P][CORE_R])
 {
@@ -150,7 +118,7 @@ V16_INLINE void core_group(int layout, int R, int P, const core_job *j, size_t g
     UNROLL for (int p = 0; p < P; p++) UNROLL for (int r = 0; r < R; r++) d[p][r] = v16_zero();
     UNROLL for (int r = 0; r < R; r++) ones[r] = 0.0f;
     for (size_t block = g * j->group; block < end; block++) {
-        core_sum(layout, R, P, j, block, t, s);
+        core_block(layout, R, P, j, block, t, s);
         UNROLL for (int p = 0; p < P; p++) UNROLL for (int r = 0; r < R; r++) d[p][r] =
             v16_add(d[p][r], s[p][r]);
         if (j->min[0])
@@ -182,7 +150,7 @@ V16_INLINE void core(int layout, int R, int P, const core_job *j)
             core_group(layout, R, P, j, g, t, c);
     } else {
         for (size_t block = 0; block < j->blocks; block++) {
-            core_sum(layout, R, P, j, block, t, s);
+            core_block(layout, R, P, j, block, t, s);
             UNROLL for (int p = 0; p < P; p++) UNROLL for (int r = 0; r < R; r++) c[p][r] =
                 v16_add(c[p][r], s[p][r]);
         }
@@ -208,7 +176,8 @@ V16_INLINE void core(int layout, int R, int P, const core_job *j)
 
 typedef void core_fn(const core_job *j);
 
-/* ---- a few rows: straight from the codes ----------------------------------------------------- */
+/* ---- a few rows: straight from the codes
+ * ----------------------------------------------------- */
 
 #define FEW_FNS(L, layout)                                                                         \
     CORE_FN(few_##L##_1, layout, 1, FEW_PANELS_1)                                                  \
@@ -254,8 +223,8 @@ static int core_layout(const hone_packed *w)
     return w->table[0] >= -15.0f && w->table[0] <= 0.0f ? CORE_U4_LINEAR : CORE_U4;
 }
 
-/* Points slot s of the job at panel p of w from block 0 on; panels past the last repeat it
- * unwritten. */
+/* Points slot s of the job at panel p of w from block 0 on; panels past the
+ * last repeat it unwritten. */
 static void job_panel(core_job *j, int s, const hone_packed *w, size_t p, size_t panel_end,
                       float *y, const float *bias)
 {
@@ -274,8 +243,8 @@ static void few_rows(const hone_packed *w, int layout, const hone_act *a, size_t
                      size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias)
 {
     size_t step = few_panels[rows - 1], blocks = w->k_pad / 32;
-    core_job j = {.a = a->f32 + row * a->k_pad,
-                  .lda = a->k_pad,
+    core_job j = {.a = a->f32 + row * a->ld,
+                  .lda = a->ld,
                   .blocks = blocks,
                   .group = w->scale_bytes ? w->group / 32 : 0,
                   .sums = a->sums ? a->sums + row * blocks : NULL,
@@ -290,25 +259,210 @@ static void few_rows(const hone_packed *w, int layout, const hone_act *a, size_t
     }
 }
 
-/* ---- many rows: a chunk of panels expanded to float, then all rows past it ---------------------
+/* ---- many rows: a chunk of panels expanded to float, then all rows past it
+ * ---------------------
  */
 
-#define MANY_FN(R) CORE_FN(many_##R, CORE_F32, R, MANY_PANELS)
-MANY_FN(1)
-MANY_FN(2)
-MANY_FN(3)
-MANY_FN(4)
-MANY_FN(5)
-MANY_FN(6)
+/* The inner loop is written out with one named variable per sum (compilers keep
+ * those in registers, arrays not always): R rows x MANY_PANELS, first E over
+ * the even k of a block, then O over the odd. */
+#define ROWS_1(M) M(0, p0)
+#define ROWS_2(M) ROWS_1(M) M(1, p0)
+#define ROWS_3(M) ROWS_2(M) M(2, p0)
+#define ROWS_4(M) ROWS_3(M) M(3, p1)
+#define ROWS_5(M) ROWS_4(M) M(4, p1)
+#define ROWS_6(M) ROWS_5(M) M(5, p1)
+#define ROWS_7(M) ROWS_6(M) M(6, p2)
+
+/* Rows go in threes, so that few registers hold pointers: row r is at p(r/3) +
+ * (r % 3) * lda. */
+#define CHAIN_DECL(r, p) v16 x##r = v16_zero(), y##r = v16_zero();
+#define CHAIN_FMA(r, p)                                                                            \
+    {                                                                                              \
+        v16 ar = v16_set1(p[(r) % 3 * lda + i]);                                                   \
+        x##r = v16_fma(ar, w0, x##r);                                                              \
+        if (MANY_PANELS > 1)                                                                       \
+            y##r = v16_fma(ar, w1, y##r);                                                          \
+    }
+#define CHAIN_STEP(R, offset)                                                                      \
+    {                                                                                              \
+        const size_t i = (offset);                                                                 \
+        v16 w0 = v16_load(b0 + i * 16), w1 = MANY_PANELS > 1 ? v16_load(b1 + i * 16) : w0;         \
+        (void)w1;                                                                                  \
+        ROWS_##R(CHAIN_FMA)                                                                        \
+    }
+#define CHAIN_LOOP(R)                                                                              \
+    for (int n = 0; n < 4; n++) {                                                                  \
+        CHAIN_STEP(R, 0)                                                                           \
+        CHAIN_STEP(R, 2)                                                                           \
+        CHAIN_STEP(R, 4)                                                                           \
+        CHAIN_STEP(R, 6)                                                                           \
+        p0 += 8, p1 += 8, p2 += 8, b0 += 128, b1 += 128;                                           \
+    }
+/* the sums of row r: x of the first panel, y of the second */
+#define CHAIN_SAVE(r, p)                                                                           \
+    v16_store(t->e + (r)*16, x##r);                                                                \
+    if (MANY_PANELS > 1)                                                                           \
+        v16_store(t->e + (MANY_ROWS + (r)) * 16, y##r);
+#define CHAIN_SUM(at, o)      v16_add(v16_load(t->e + (at)), o)
+#define CHAIN_ADD1(to, at, o) v16_store(to + (at), v16_add(v16_load(to + (at)), CHAIN_SUM(at, o)));
+#define CHAIN_ADD(r, p)                                                                            \
+    CHAIN_ADD1(to, (r)*16, x##r)                                                                   \
+    if (MANY_PANELS > 1)                                                                           \
+    CHAIN_ADD1(to, (MANY_ROWS + (r)) * 16, y##r)
+#define CHAIN_SCALE1(s, at, o)                                                                     \
+    v16_store(t->c + (at),                                                                         \
+              v16_fma(s, v16_add(v16_zero(), CHAIN_SUM(at, o)), v16_load(t->c + (at))));
+#define CHAIN_SCALE(r, p)                                                                          \
+    CHAIN_SCALE1(s0, (r)*16, x##r)                                                                 \
+    if (MANY_PANELS > 1)                                                                           \
+    CHAIN_SCALE1(s1, (MANY_ROWS + (r)) * 16, y##r)
+
+enum { TILE = MANY_PANELS * MANY_ROWS * 16 };
+
+/* One tile of the result, [panel][MANY_ROWS][16] each: C, D of the group so
+ * far, E of the block */
+typedef struct tile {
+    float c[TILE], d[TILE], e[TILE];
+} __attribute__((aligned(64))) tile;
+
+/* tile_R: `blocks` blocks of R rows x MANY_PANELS. For each, the chains E and
+ * O; then, without scales, C += E + O; in groups of one block (scale0 != NULL),
+ * C = fma(scale, E + O, C); in longer ones D += E + O. */
+typedef void tile_fn(const float *a, size_t lda, const float *b0, const float *b1, size_t blocks,
+                     const uint16_t *scale0, const uint16_t *scale1, float *to, tile *t);
+
+#define TILE_FN(R)                                                                                 \
+    static __attribute__((noinline)) void tile_##R(                                                \
+        const float *a, size_t lda, const float *b0, const float *b1, size_t blocks,               \
+        const uint16_t *scale0, const uint16_t *scale1, float *to, tile *t)                        \
+    {                                                                                              \
+        const float *p0 = a, *p1 = a + 3 * lda, *p2 = a + 6 * lda;                                 \
+        for (size_t b = 0; b < blocks; b++) {                                                      \
+            {ROWS_##R(CHAIN_DECL) CHAIN_LOOP(R) ROWS_##R(CHAIN_SAVE)} p0 -= 31, p1 -= 31,          \
+                p2 -= 31, b0 -= 496, b1 -= 496;                                                    \
+            ROWS_##R(CHAIN_DECL) CHAIN_LOOP(R) if (!scale0)                                        \
+            {                                                                                      \
+                ROWS_##R(CHAIN_ADD)                                                                \
+            }                                                                                      \
+            else                                                                                   \
+            {                                                                                      \
+                v16 s0 = v16_load_f16(scale0 + b * 16), s1 = v16_load_f16(scale1 + b * 16);        \
+                (void)s1;                                                                          \
+                ROWS_##R(CHAIN_SCALE)                                                              \
+            }                                                                                      \
+            p0--, p1--, p2--, b0 -= 16, b1 -= 16;                                                  \
+        }                                                                                          \
+        (void)p1, (void)p2, (void)b1;                                                              \
+    }
+
+TILE_FN(1)
+TILE_FN(2)
+TILE_FN(3)
+TILE_FN(4)
+TILE_FN(5)
+TILE_FN(6)
 #if MANY_ROWS > 6
-MANY_FN(7)
+TILE_FN(7)
 #endif
 
-static core_fn *const many_fns[] = {many_1, many_2, many_3, many_4, many_5, many_6,
+static tile_fn *const tile_fns[] = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6,
 #if MANY_ROWS > 6
-                                    many_7
+                                    tile_7
 #endif
 };
+
+_Static_assert(MANY_ROWS <= 7 && MANY_PANELS <= 2, "tile_R is written for at most 7 x 2");
+
+V16_INLINE const uint16_t *scales_at(const uint8_t *scales, size_t group)
+{
+    return (const uint16_t *)(const void *)(scales + group * 32);
+}
+
+/* C = fma(scale, D, C) unless the scales are in C already; then C = fma(min,
+ * SA, C), SA in ones[R] */
+static void many_group(int R, const core_job *j, size_t g, bool scale, const float *ones, tile *t)
+{
+    for (int p = 0; p < MANY_PANELS; p++) {
+        v16 s = v16_load_f16(scales_at(j->scale[p], g));
+        v16 m = j->min[p] ? v16_load_f16(scales_at(j->min[p], g)) : s;
+        for (int r = 0; r < R; r++) {
+            float *c = t->c + (p * MANY_ROWS + r) * 16;
+            v16 x = v16_load(c);
+            if (scale)
+                x = v16_fma(s, v16_load(t->d + (p * MANY_ROWS + r) * 16), x);
+            if (j->min[p])
+                x = v16_fma(m, v16_set1(ones[r]), x);
+            v16_store(c, x);
+        }
+    }
+}
+
+static void many_load(int R, const core_job *j, tile *t)
+{
+    for (int p = 0; p < MANY_PANELS; p++)
+        for (int r = 0; r < R; r++) {
+            v16 x = v16_zero();
+            if (j->more && j->columns[p] == 16)
+                x = v16_load(j->c[p] + (size_t)r * j->ldc);
+            else if (j->more && j->columns[p])
+                x = v16_load_n(j->c[p] + (size_t)r * j->ldc, j->columns[p]);
+            v16_store(t->c + (p * MANY_ROWS + r) * 16, x);
+        }
+}
+
+static void many_store(int R, const core_job *j, const tile *t)
+{
+    for (int p = 0; p < MANY_PANELS; p++) {
+        size_t n = j->columns[p];
+        v16 bias = n && j->bias[p] ? v16_load_n(j->bias[p], n) : v16_zero();
+        for (int r = 0; n && r < R; r++) {
+            v16 x = v16_load(t->c + (p * MANY_ROWS + r) * 16);
+            if (j->bias[p])
+                x = v16_add(x, bias);
+            if (n == 16)
+                v16_store(j->c[p] + (size_t)r * j->ldc, x);
+            else
+                v16_store_n(j->c[p] + (size_t)r * j->ldc, x, n);
+        }
+    }
+}
+
+/* As `core` for R rows and weights that are float already. (Tiles are functions
+ * of their own: inlined, the compiler would keep C in registers too, and spill
+ * the chains' sums.) */
+static void many(int R, const core_job *j)
+{
+    tile t;
+    tile_fn *fn = tile_fns[R - 1];
+    const float *b0 = (const float *)(const void *)j->b[0],
+                *b1 = (const float *)(const void *)j->b[MANY_PANELS - 1];
+    many_load(R, j, &t);
+    if (!j->group) {
+        fn(j->a, j->lda, b0, b1, j->blocks, NULL, NULL, t.c, &t);
+    } else if (j->group == 1 && !j->min[0]) {
+        fn(j->a, j->lda, b0, b1, j->blocks, scales_at(j->scale[0], 0),
+           scales_at(j->scale[MANY_PANELS - 1], 0), NULL, &t);
+    } else {
+        for (size_t g = 0, b = 0; b < j->blocks; g++) {
+            size_t n = j->blocks - b < j->group ? j->blocks - b : j->group;
+            float ones[MANY_ROWS] = {0};
+            for (int i = 0; n > 1 && i < TILE; i += 16)
+                v16_store(t.d + i, v16_zero());
+            bool one = n == 1;
+            fn(j->a + 32 * b, j->lda, b0 + 512 * b, b1 + 512 * b, n,
+               one ? scales_at(j->scale[0], g) : NULL,
+               one ? scales_at(j->scale[MANY_PANELS - 1], g) : NULL, t.d, &t);
+            for (int r = 0; j->min[0] && r < R; r++)
+                for (size_t i = b; i < b + n; i++)
+                    ones[r] += j->sums[(size_t)r * j->ld_sums + i];
+            if (!one || j->min[0])
+                many_group(R, j, g, !one, ones, &t);
+            b += n;
+        }
+    }
+    many_store(R, j, &t);
+}
 
 V16_INLINE void expand_layout(int layout, const uint8_t *codes, size_t units, v16_table t,
                               float *to)
@@ -338,8 +492,9 @@ static void expand(int layout, const uint8_t *codes, size_t units, const float *
         expand_layout(CORE_U4_LINEAR, codes, units, t, to);
 }
 
-/* A chunk's panels in float stay in L2, the MANY_PANELS of one step (16 KB) in L1. */
-enum { CHUNK_K_MAX = 256, CHUNK_K = CHUNK_K_MAX / MANY_PANELS, CHUNK_PANELS = 8 };
+/* A chunk's panels in float stay in L2, the MANY_PANELS of one step (16 KB) in
+ * L1. */
+enum { CHUNK_K_MAX = 256, CHUNK_K = CHUNK_K_MAX / MANY_PANELS, CHUNK_PANELS = 8, CHUNK_ROWS = 256 };
 
 /* rows cut into the fewest groups of at most MANY_ROWS, as even as can be */
 static void rows_past(core_job *j, size_t rows)
@@ -348,7 +503,7 @@ static void rows_past(core_job *j, size_t rows)
     core_job job = *j;
     for (size_t g = 0, r = 0; g < groups; g++) {
         size_t n = (rows - r) / (groups - g);
-        many_fns[n - 1](&job);
+        many((int)n, &job);
         r += n;
         job.a += n * job.lda;
         if (job.sums)
@@ -362,45 +517,62 @@ typedef struct chunk {
     const hone_packed *w;
     const hone_act *a;
     size_t row0, row1, panel0, panel1, k0, k1;
-    float *y;
-    size_t ldy;
-    const float *bias;
     int layout;
-    float *scratch;
+    float *expanded; /* [CHUNK_PANELS][CHUNK_K_MAX][16] */
 } chunk;
 
-/* The product of one chunk of K and of panels, for all rows */
-static void many_chunk(const chunk *c)
+static void expand_panels(const chunk *c)
+{
+    const hone_packed *w = c->w;
+    for (size_t p = c->panel0; p < c->panel1 && c->layout != CORE_F32; p++)
+        expand(c->layout, w->data + p * w->panel_bytes + c->k0 / 8 * core_unit_bytes(c->layout),
+               (c->k1 - c->k0) / 8, w->table, c->expanded + (p - c->panel0) * CHUNK_K_MAX * 16);
+}
+
+/* The product of one chunk of K, of panels (expanded already) and of rows, into sums
+ * [panel][row][16] */
+static void many_chunk(const chunk *c, float *sums)
 {
     const hone_packed *w = c->w;
     size_t span = c->k1 - c->k0, blocks = w->k_pad / 32;
-    for (size_t p = c->panel0; p < c->panel1 && c->layout != CORE_F32; p++)
-        expand(c->layout, w->data + p * w->panel_bytes + c->k0 / 8 * core_unit_bytes(c->layout),
-               span / 8, w->table, c->scratch + (p - c->panel0) * CHUNK_K_MAX * 16);
-    core_job j = {.lda = c->a->k_pad,
+    core_job j = {.lda = c->a->ld,
                   .blocks = span / 32,
                   .group = w->scale_bytes ? w->group / 32 : 0,
                   .ld_sums = blocks,
-                  .ldc = c->ldy,
+                  .ldc = 16,
                   .more = c->k0 > 0,
                   .table = w->table};
     /* the panels of one step stay in L1 while the rows pass */
     for (size_t p = c->panel0; p < c->panel1; p += MANY_PANELS) {
-        j.a = c->a->f32 + c->row0 * c->a->k_pad + c->k0;
+        j.a = c->a->f32 + c->row0 * c->a->ld + c->k0;
         j.sums = c->a->sums ? c->a->sums + c->row0 * blocks + c->k0 / 32 : NULL;
         for (int s = 0; s < MANY_PANELS; s++) {
             size_t real = p + (size_t)s < c->panel1 ? p + (size_t)s : c->panel1 - 1;
-            job_panel(&j, s, w, p + (size_t)s, c->panel1, c->y + c->row0 * c->ldy,
-                      c->k1 == w->k_pad ? c->bias : NULL);
+            job_panel(&j, s, w, p + (size_t)s, c->panel1, NULL, NULL);
             if (c->layout == CORE_F32)
                 j.b[s] += c->k0 * 64;
             else
-                j.b[s] = (const uint8_t *)(c->scratch + (real - c->panel0) * CHUNK_K_MAX * 16);
+                j.b[s] = (const uint8_t *)(c->expanded + (real - c->panel0) * CHUNK_K_MAX * 16);
             j.scale[s] += w->scale_bytes ? c->k0 / w->group * 32 : 0;
             if (j.min[s])
                 j.min[s] += c->k0 / w->group * 32;
+            j.c[s] = sums + (real - c->panel0) * CHUNK_ROWS * 16;
+            j.columns[s] = p + (size_t)s < c->panel1 ? 16 : 0;
         }
         rows_past(&j, c->row1 - c->row0);
+    }
+}
+
+static void write_sums(const chunk *c, const float *sums, float *y, size_t ldy, const float *bias)
+{
+    for (size_t p = c->panel0; p < c->panel1; p++) {
+        const float *from = sums + (p - c->panel0) * CHUNK_ROWS * 16;
+        size_t n = c->w->n - p * 16;
+        v16 b = bias ? v16_load_n(bias + p * 16, n) : v16_zero();
+        for (size_t r = c->row0; r < c->row1; r++, from += 16) {
+            v16 x = v16_load(from);
+            v16_store_n(y + r * ldy + p * 16, bias ? v16_add(x, b) : x, n);
+        }
     }
 }
 
@@ -408,23 +580,19 @@ static void product_many(const hone_packed *w, const hone_act *a, size_t row0, s
                          size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
                          void *scratch)
 {
-    chunk c = {.w = w,
-               .a = a,
-               .row0 = row0,
-               .row1 = row1,
-               .y = y,
-               .ldy = ldy,
-               .bias = bias,
-               .layout = core_layout(w),
-               .scratch = scratch};
+    chunk c = {.w = w, .a = a, .layout = core_layout(w), .expanded = scratch};
+    float *sums = c.expanded + CHUNK_PANELS * CHUNK_K_MAX * 16;
     size_t step = w->scale_bytes && w->group > CHUNK_K ? CHUNK_K_MAX : CHUNK_K;
-    for (size_t p = panel0; p < panel1; p += CHUNK_PANELS) {
-        c.panel0 = p;
-        c.panel1 = panel1 - p < CHUNK_PANELS ? panel1 : p + CHUNK_PANELS;
-        for (size_t k0 = 0; k0 < w->k_pad; k0 += step) {
-            c.k0 = k0;
-            c.k1 = w->k_pad - k0 < step ? w->k_pad : k0 + step;
-            many_chunk(&c);
+    for (c.row0 = row0; c.row0 < row1; c.row0 = c.row1) {
+        c.row1 = row1 - c.row0 < CHUNK_ROWS ? row1 : c.row0 + CHUNK_ROWS;
+        for (c.panel0 = panel0; c.panel0 < panel1; c.panel0 = c.panel1) {
+            c.panel1 = panel1 - c.panel0 < CHUNK_PANELS ? panel1 : c.panel0 + CHUNK_PANELS;
+            for (c.k0 = 0; c.k0 < w->k_pad; c.k0 = c.k1) {
+                c.k1 = w->k_pad - c.k0 < step ? w->k_pad : c.k0 + step;
+                expand_panels(&c);
+                many_chunk(&c, sums);
+            }
+            write_sums(&c, sums, y, ldy, bias);
         }
     }
 }
@@ -441,10 +609,12 @@ static void product_few(const hone_packed *w, const hone_act *a, size_t row0, si
         few_rows(w, core_layout(w), a, row0, row1 - row0, panel0, panel1, y, ldy, bias);
 }
 
-/* ---- activations ------------------------------------------------------------------------------
+/* ---- activations
+ * ------------------------------------------------------------------------------
  */
 
-/* E + O of 16 blocks of 32 at once would need a transposition: one block's chains are short enough.
+/* E + O of 16 blocks of 32 at once would need a transposition: one block's
+ * chains are short enough.
  */
 static float block_ones(const float *x)
 {
@@ -460,7 +630,7 @@ static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, siz
 {
     bool rounded = !(act->flags & HONE_ACT_F32);
     for (size_t r = row0; r < row1; r++) {
-        float *to = act->f32 + r * act->k_pad;
+        float *to = act->f32 + r * act->ld;
         for (size_t i = 0; i < act->k_pad; i += 16) {
             size_t n = i < act->k ? act->k - i : 0;
             v16 v = v16_load_n(x + r * ldx + (n ? i : 0), n);

@@ -10,7 +10,7 @@
 static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
 {
     for (size_t r = row0; r < row1; r++) {
-        float *to = act->f32 + r * act->k_pad;
+        float *to = act->f32 + r * act->ld;
         for (size_t i = 0; i < act->k_pad; i++) {
             float v = i < act->k ? x[r * ldx + i] : 0.0f;
             to[i] = act->flags & HONE_ACT_F32 ? v : hone_bf16_to_f32(hone_f32_to_bf16(v));
@@ -73,7 +73,7 @@ static void product(const hone_packed *w, const hone_act *a, size_t row0, size_t
         const float *sums = a->sums ? a->sums + r * (a->k_pad / 32) : NULL;
         for (size_t col = panel0 * 16; col < panel1 * 16 && col < w->n; col++) {
             const uint8_t *panel = w->data + col / 16 * w->panel_bytes;
-            float v = product_one(w, panel, a->f32 + r * a->k_pad, sums, col % 16);
+            float v = product_one(w, panel, a->f32 + r * a->ld, sums, col % 16);
             y[r * ldy + col] = bias ? v + bias[col] : v;
         }
     }
