@@ -3,6 +3,7 @@
 #include "base/mem.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -56,6 +57,42 @@ static hone_status bound_json(const char *text, size_t bytes, int depth_max, siz
     return HONE_OK;
 }
 
+/*
+ * A copy in which whole numbers of 19 digits or more, which jansson refuses beyond 2^63, are reals
+ * ("e0" appended). transformers writes 10^30 for "no limit" (model_max_length). *bytes follows.
+ * NULL = no memory.
+ */
+static char *widen_integers(const char *text, size_t *bytes)
+{
+    enum { DIGITS_MAX = 18 };
+    size_t n = *bytes, used = 0;
+    char *copy = hone_malloc(n + n / (DIGITS_MAX + 1) * 2 + 1);
+    for (size_t i = 0; copy && i < n;) {
+        size_t begin = i;
+        if (text[i] == '"') {
+            for (i++; i < n && text[i] != '"'; i++)
+                i += text[i] == '\\';
+            i = i < n ? i + 1 : n;
+        } else {
+            while (i < n &&
+                   ((text[i] >= '0' && text[i] <= '9') || (text[i] && strchr(".eE+-", text[i]))))
+                i++;
+            i += i == begin;
+        }
+        memcpy(copy + used, text + begin, i - begin);
+        used += i - begin;
+        bool whole = i - begin > DIGITS_MAX && text[begin] != '"';
+        for (size_t k = begin; whole && k < i; k++)
+            whole = (text[k] >= '0' && text[k] <= '9') || (k == begin && text[k] == '-');
+        if (whole) {
+            copy[used++] = 'e';
+            copy[used++] = '0';
+        }
+    }
+    *bytes = used;
+    return copy;
+}
+
 hone_status hone_json_parse(const char *text, size_t bytes, int depth_max, size_t values_max,
                             const char *what, json_t **out)
 {
@@ -65,6 +102,12 @@ hone_status hone_json_parse(const char *text, size_t bytes, int depth_max, size_
     json_error_t error;
     uint64_t failures = hone_mem_failures();
     *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    if (!*out && json_error_code(&error) == json_error_numeric_overflow) {
+        char *wide = widen_integers(text, &bytes);
+        if (wide)
+            *out = json_loadb(wide, bytes, JSON_REJECT_DUPLICATES, &error);
+        hone_free(wide);
+    }
     if (*out)
         return HONE_OK;
     if (hone_mem_failures() != failures) /* jansson calls some of these syntax errors */

@@ -17,8 +17,9 @@
 void hone_json_use_memory(void);
 
 /* Text of `bytes` bytes -> value. Duplicate keys, invalid UTF-8, 0 in strings and anything after
- * the value are refused. what names the text in messages ("config.json"). Errors: FORMAT (syntax
- * with its line; deeper than depth_max), LIMIT (more than values_max), MEMORY. */
+ * the value are refused. Whole numbers beyond 64 bits become reals. what names the text in messages
+ * ("config.json"). Errors: FORMAT (syntax with its line; deeper than depth_max), LIMIT (more than
+ * values_max), MEMORY. */
 HONE_CHECKED hone_status hone_json_parse(const char *text, size_t bytes, int depth_max,
                                          size_t values_max, const char *what, json_t **out);
 
