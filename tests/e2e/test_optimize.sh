@@ -1,0 +1,110 @@
+# hone optimize, history, rollback, report: the loop as a user runs it. The goal is memory, whose
+# measurement does not depend on how busy the machine is.
+. "$(dirname "$0")/lib.sh"
+[ -f "$MODEL" ] || skip "needs $MODEL"
+DB=$WORK/home/registry.db
+HONE_HOME=$WORK/home
+export HONE_HOME
+cat "$HONE_SOURCE_DIR"/docs/*.md >"$WORK/text.md"
+
+optimize() {
+    "$HONE" optimize "$MODEL" --data "$WORK/text.md" --goal memory --eval-tokens 1024 "$@"
+}
+
+# What there is not.
+expect 3 "$HONE" history
+says "hone optimize"
+expect 2 "$HONE" optimize "$MODEL"
+says "--data"
+printf 'Once upon a time' >"$WORK/short.txt"
+expect 10 "$HONE" optimize "$MODEL" --data "$WORK/short.txt"
+says "short.txt"
+says "are needed"
+expect 3 "$HONE" rollback "$MODEL"
+
+# A generous bound: something smaller is found and put in force.
+expect 0 optimize --max-loss 50% --report "$WORK/report.html"
+prints "chosen"
+prints "now in force"
+expect 0 optimize --max-loss 50%
+prints "measured before"
+expect 0 "$HONE" history
+prints "promote"
+expect 0 "$HONE" history --json "$MODEL"
+prints '"done"'
+
+# A bound that bf16 itself does not meet: nothing lossy passes.
+expect 0 optimize --max-loss 0.0001%
+prints "Chosen: the baseline"
+prints "allowed are 0.00010 %"
+expect 0 "$HONE" report --json
+if grep -q '"verdict": "chosen"' "$WORK/out"; then
+    fail "something was chosen under a bound of 0.0001 %"
+fi
+
+# Back to the file as it is, and no further.
+expect 0 "$HONE" rollback "$MODEL"
+prints "the file as it is"
+expect 3 "$HONE" rollback "$MODEL"
+expect 0 "$HONE" history
+prints "rollback"
+
+# The report stands alone.
+grep -q "<svg" "$WORK/report.html" || fail "the report has no plot"
+if grep -qE "https?://|<script|<link" "$WORK/report.html"; then
+    fail "the report refers to something outside"
+fi
+expect 3 "$HONE" report --run 999
+
+# kill -9 in the middle: what was finished stays, the second call does the rest.
+DB=$WORK/killed.db
+decode() { # ARGUMENT...: a goal whose figures differ each time they are measured
+    exec "$HONE" optimize "$MODEL" --data "$WORK/text.md" --eval-tokens 1024 --pairs 11 \
+        --registry "$DB" "$@"
+}
+decode >"$WORK/out" 2>"$WORK/err" &
+pid=$!
+done_experiments() {
+    "$HONE" report --json --registry "$DB" 2>/dev/null | grep -c '"state": "done"'
+}
+for i in $(seq 600); do
+    [ "$(done_experiments)" -ge 3 ] && break
+    kill -0 $pid 2>/dev/null || break
+    sleep 0.1
+done
+kill -9 $pid 2>/dev/null || fail "the run ended before it could be killed"
+wait $pid 2>/dev/null
+before=$(done_experiments)
+expect 0 "$HONE" report --json --registry "$DB"
+prints '"state": "running"'
+measured() { # by the finished experiments
+    "$HONE" report --json --registry "$DB" | tr -d '\n ' | grep -oE '"cost(_against)?":[0-9][^,}]*' | sort
+}
+measured >"$WORK/first"
+(decode) >"$WORK/out" 2>"$WORK/err" || fail "the second call failed: $(cat "$WORK/err")"
+prints "Chosen"
+measured >"$WORK/second"
+[ "$before" -ge 3 ] || fail "only $before experiments were finished before the kill"
+[ "$(comm -23 "$WORK/first" "$WORK/second" | wc -l)" = 0 ] || fail "a finished experiment was redone"
+[ "$(wc -l <"$WORK/second")" -gt "$(wc -l <"$WORK/first")" ] || fail "the second call added nothing"
+
+# ctrl-C: its exit code, and the registry stays usable.
+DB=$WORK/interrupted.db
+decode >"$WORK/out" 2>"$WORK/err" &
+pid=$!
+for i in $(seq 600); do
+    [ "$(done_experiments)" -ge 1 ] && break
+    sleep 0.1
+done
+kill -TERM $pid # a background job of sh ignores SIGINT
+wait $pid
+[ $? = 130 ] || fail "interrupted, but not exit code 130: $(cat "$WORK/err")"
+says "goes on from here"
+expect 0 "$HONE" report --registry "$DB"
+prints "Not finished"
+
+# Places that cannot be written.
+printf 'no database, only text that is long enough to be read as one...' >"$WORK/bad.db"
+expect 5 "$HONE" history --registry "$WORK/bad.db"
+says "bad.db"
+finish
