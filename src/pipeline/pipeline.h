@@ -6,14 +6,14 @@
  * into the registry. A second call with the same request goes on where the first was stopped, at
  * any point.
  *
- * What may be claimed (docs/technique/README.md, design rules):
- *  1. Candidate and baseline are measured in turns (A B, B A, A B...); the gain is the ratio within
- * pairs.
- *  2. With m candidates the intervals of the screening hold all at once (Bonferroni: 1 - 5 % / m);
- * the choice is then measured once more against the baseline, with fresh samples, at 95 %.
- *  3. A candidate that changes logits must keep the one-sided 95 % upper bound of the relative loss
- * in perplexity against the file's own weights in float32, paired token by token on held-out text,
- *     within max_loss. The bound treats runs of neighbouring tokens as one observation.
+ * What may be claimed:
+ *  1. Candidate and baseline are measured in turns (A B, B A, A B...). The gain is the median
+ *     ratio within pairs; its interval assumes nothing about the noise (hone_stat_ratio_median).
+ *  2. With m candidates the intervals of the screening hold all at once (Bonferroni: 1 - 5 % / m).
+ *     The choice is measured once more against the baseline, with fresh samples, at 95 %.
+ *  3. A candidate that changes logits must keep the one-sided 95 % upper bound of the relative
+ *     loss in perplexity within max_loss: against the file's own weights in float32, paired token
+ *     by token on held-out text, runs of neighbouring tokens counting as one observation.
  *  4. Combinations are measured and judged themselves.
  *  5. If nothing passes, the baseline stays and that is the result.
  *

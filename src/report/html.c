@@ -204,7 +204,7 @@ static void write_scatter(FILE *f, const json_t *document)
             top = fmax(top, 1.1 * report_number(e, "metrics", "gain", "hi", NULL));
     }
     fprintf(f,
-            "<h2>Gain against loss</h2><p>Each point is a configuration that is measurably faster; "
+            "<h2>Gain against loss</h2><p>Each point is a configuration that is measurably better; "
             "filled ones are on the Pareto front: nothing else is both better and closer to the "
             "original.</p><svg viewBox=\"0 0 760 %d\" role=\"img\" aria-label=\"gain over the "
             "baseline against loss of perplexity\">",
