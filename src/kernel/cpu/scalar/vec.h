@@ -84,9 +84,15 @@ static inline v16 v16_fma(v16 a, v16 b, v16 c)
 }
 
 /* a > b ? a : b (b if either is NaN) */
+/* What arithmetic under denormals-are-zero sees; a comparison alone returns its operand as it is. */
+static inline float v16_flushed(float x)
+{
+    uint32_t u = hone_f32_bits(x);
+    return u & 0x7f800000u ? x : hone_f32_from_bits(u & 0x80000000u);
+}
 static inline v16 v16_max(v16 a, v16 b)
 {
-    V16_EACH a.f[i] = a.f[i] > b.f[i] ? a.f[i] : b.f[i];
+    V16_EACH a.f[i] = v16_flushed(a.f[i] > b.f[i] ? a.f[i] : b.f[i]);
     return a;
 }
 
