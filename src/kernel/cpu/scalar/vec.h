@@ -9,6 +9,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
 typedef struct v16 {
     float f[16];
 } v16;
@@ -84,7 +88,8 @@ static inline v16 v16_fma(v16 a, v16 b, v16 c)
 }
 
 /* a > b ? a : b (b if either is NaN) */
-/* What arithmetic under denormals-are-zero sees; a comparison alone returns its operand as it is. */
+/* What arithmetic under denormals-are-zero sees; a comparison alone returns its operand as it is.
+ */
 static inline float v16_flushed(float x)
 {
     uint32_t u = hone_f32_bits(x);
@@ -155,7 +160,7 @@ static inline float v16_reduce_max(v16 a)
 {
     for (int h = 8; h; h /= 2)
         for (int i = 0; i < h; i++)
-            a.f[i] = a.f[i] > a.f[i + h] ? a.f[i] : a.f[i + h];
+            a.f[i] = v1_max(a.f[i], a.f[i + h]);
     return a.f[0];
 }
 
