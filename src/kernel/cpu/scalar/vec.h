@@ -87,17 +87,23 @@ static inline v16 v16_fma(v16 a, v16 b, v16 c)
     return c;
 }
 
-/* a > b ? a : b (b if either is NaN) */
-/* What arithmetic under denormals-are-zero sees; a comparison alone returns its operand as it is.
- */
-static inline float v16_flushed(float x)
+/* a > b ? a : b (b if either is NaN), a subnormal being zero in the result too, which a comparison
+ * and a move would not give. */
+static inline float v1_max(float a, float b)
 {
-    uint32_t u = hone_f32_bits(x);
-    return u & 0x7f800000u ? x : hone_f32_from_bits(u & 0x80000000u);
+#if defined(__x86_64__)
+    return _mm_cvtss_f32(_mm_max_ss(_mm_set_ss(a), _mm_set_ss(b)));
+#else
+    return a > b ? a : b;
+#endif
 }
+
 static inline v16 v16_max(v16 a, v16 b)
 {
-    V16_EACH a.f[i] = v16_flushed(a.f[i] > b.f[i] ? a.f[i] : b.f[i]);
+    V16_EACH
+    {
+        a.f[i] = v1_max(a.f[i], b.f[i]);
+    }
     return a;
 }
 
