@@ -6,6 +6,9 @@
  * MANY_PANELS  block of the many-row kernel, whose weights are expanded to
  * float first
  *
+ *   FEW_U4_OWN  optional: the set brings few_u4_own(job), one row x FEW_PANELS_1 panels of 4-bit
+ * codes
+ *
  * One template does all: `core` multiplies R rows with P panels over some
  * blocks of 32, and the compiler makes one function of it for every layout, R
  * and P in use.
@@ -168,6 +171,10 @@ V16_INLINE void core(int layout, int R, int P, const core_job *j)
     }
 }
 
+#ifdef FEW_U4_OWN
+static void few_u4_own(const core_job *j);
+#endif
+
 #define CORE_FN(name, layout, R, P)                                                                \
     static __attribute__((noinline)) void name(const core_job *j)                                  \
     {                                                                                              \
@@ -255,6 +262,12 @@ static void few_rows(const hone_packed *w, int layout, const hone_act *a, size_t
     for (size_t p = panel0; p < panel1; p += step) {
         for (size_t s = 0; s < step; s++)
             job_panel(&j, (int)s, w, p + s, panel1, y + row * ldy, bias);
+#ifdef FEW_U4_OWN
+        if (rows == 1 && layout >= CORE_U4) {
+            few_u4_own(&j);
+            continue;
+        }
+#endif
         few_fns[layout][rows - 1](&j);
     }
 }
