@@ -65,7 +65,7 @@ static void write_part(FILE *f, const json_t *part, double total, double largest
             y, width, y, width * fmin(1, limit), 146 + width, y + 13,
             total > 0 ? 100 * seconds / total : 0);
     if (limit > 1)
-        fputs(", from the caches", f); /* faster than memory gives */
+        fputs(", above its limit", f); /* from the caches, or the limit was measured low */
     else if (limit > 0)
         fprintf(f, ", at %.0f %% of its limit", 100 * limit);
     fputs("</text>", f);
