@@ -22,7 +22,7 @@ static void write_profile(FILE *f, const json_t *document)
         if (!once && total > 0)
             snprintf(share, sizeof share, "%.1f %%", 100 * seconds / total);
         if (limit > 1)
-            snprintf(of_limit, sizeof of_limit, ">100 %");
+            snprintf(of_limit, sizeof of_limit, "> 100 %%");
         else if (limit > 0)
             snprintf(of_limit, sizeof of_limit, "%.0f %%", 100 * limit);
         fprintf(f, "  %-12s %6.2f ms %7s %9s  %s\n", report_text(part, "name", NULL), 1e3 * seconds,
