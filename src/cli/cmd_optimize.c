@@ -4,11 +4,11 @@
 #include "cli/cli.h"
 #include "cli/engine_args.h"
 #include "cli/registry_args.h"
+#include "cli/report_text.h"
 #include "cli/table.h"
 #include "file/file.h"
 #include "model/arch.h"
 #include "pipeline/backend_engine.h"
-#include "report/report.h"
 #include "store/digest.h"
 #include "store/fingerprint.h"
 
@@ -114,21 +114,20 @@ static hone_status optimize(optimize_job *j, const char *model)
     return s;
 }
 
-static hone_status write_html(const char *path, const json_t *document)
+static hone_status write_html(const char *path, const hone_report *report)
 {
     char *html;
-    HONE_TRY(hone_report_html(document, &html));
-    hone_status s = hone_write_file(path, html, strlen(html));
+    size_t bytes;
+    HONE_TRY(hone_report_html(report, &html, &bytes));
+    hone_status s = hone_write_file(path, html, bytes);
     hone_free(html);
     return s;
 }
 
-static hone_status print_text(const json_t *document, const hone_pipeline_result *r)
+static hone_status print_text(const hone_report *report, const hone_pipeline_result *r)
 {
-    char *text, config[256];
-    HONE_TRY(hone_report_text(document, &text));
-    fputs(text, stdout);
-    hone_free(text);
+    char config[256];
+    HONE_TRY(cli_print_report(report, stdout));
     hone_config_describe(&r->chosen, config, sizeof config);
     printf("Configuration: %s\n", config);
     if (r->was_done)
@@ -140,18 +139,18 @@ static hone_status print_text(const json_t *document, const hone_pipeline_result
 
 static hone_status show(optimize_job *j)
 {
-    json_t *document;
-    HONE_TRY(hone_report_document(j->registry, j->result.model, j->result.run, &document));
+    hone_report *report;
+    HONE_TRY(hone_report_load(j->registry, j->result.run, &report));
     hone_status s = HONE_OK;
     if (cli_given(j->c, "report"))
-        s = write_html(cli_text(j->c, "report"), document);
+        s = write_html(cli_text(j->c, "report"), report);
     if (s == HONE_OK && cli_json(j->c)) {
-        json_object_set_new(document, "promoted", json_boolean(j->result.promoted));
-        return cli_print_json(document);
-    }
-    if (s == HONE_OK)
-        s = print_text(document, &j->result);
-    json_decref(document);
+        json_t *o = hone_report_json(report);
+        json_object_set_new(o, "promoted", json_boolean(j->result.promoted));
+        s = cli_print_json(o);
+    } else if (s == HONE_OK)
+        s = print_text(report, &j->result);
+    hone_report_free(report);
     return s;
 }
 

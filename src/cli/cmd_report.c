@@ -1,43 +1,89 @@
-/* report - what a run found, as text, JSON or HTML. */
-#include "base/io.h"
-#include "base/mem.h"
+/* report - one run of the registry for people: tables, a page, or JSON. */
 #include "cli/cli.h"
 #include "cli/registry_args.h"
-#include "report/report.h"
+#include "cli/report_text.h"
 
+#include "base/io.h"
+
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-static hone_status give(const cli_context *c, json_t *document)
+typedef struct wanted_run {
+    int64_t model, run; /* 0 = any model; 0 = the latest run */
+    int64_t found;      /* 0 = none */
+} wanted_run;
+
+/* Runs are walked in the order of their numbers: the last that fits is the latest. */
+static hone_status see_run(void *arg, const hone_run_record *run)
 {
-    bool html = cli_given(c, "output");
-    char *text;
-    HONE_TRY(html ? hone_report_html(document, &text) : hone_report_text(document, &text));
-    hone_status s = HONE_OK;
-    if (html)
-        s = hone_write_file(cli_text(c, "output"), text, strlen(text));
-    else
-        fputs(text, stdout);
-    hone_free(text);
+    wanted_run *w = arg;
+    if (!w->run || run->id == w->run)
+        w->found = run->id;
+    return HONE_OK;
+}
+
+/* The operand: decimal digits are a run's number, anything else is a model's path. */
+static hone_status parse_operand(const cli_context *c, hone_registry *r, wanted_run *w)
+{
+    const char *text = cli_operands(c) ? cli_operand(c, 0) : "";
+    w->run = cli_int(c, "run");
+    if (!*text)
+        return HONE_OK;
+    if (text[strspn(text, "0123456789")])
+        return cli_find_model(r, text, &w->model);
+    errno = 0;
+    int64_t run = strtoll(text, NULL, 10);
+    if (errno || run < 1)
+        return hone_fail(HONE_USAGE, "\"%s\" is not a run's number: hone history lists them", text);
+    if (w->run && w->run != run)
+        return hone_fail(HONE_USAGE, "run %s or --run %lld: give one of them", text,
+                         (long long)w->run);
+    w->run = run;
+    return HONE_OK;
+}
+
+static hone_status load(const cli_context *c, hone_registry *r, hone_report **out)
+{
+    wanted_run w = {0};
+    HONE_TRY(parse_operand(c, r, &w));
+    if (w.model) {
+        HONE_TRY(hone_registry_each_run(r, w.model, see_run, &w));
+        if (!w.found)
+            return hone_fail(HONE_NOT_FOUND, "%s has no such run of %s: hone history lists them",
+                             hone_registry_path(r), cli_operand(c, 0));
+        w.run = w.found;
+    }
+    return hone_report_load(r, w.run, out);
+}
+
+static hone_status write_page(const hone_report *r, const char *path)
+{
+    char *html;
+    size_t bytes;
+    HONE_TRY(hone_report_html(r, &html, &bytes));
+    hone_status s = hone_write_file(path, html, bytes);
+    hone_free(html);
+    if (s == HONE_OK)
+        fprintf(stderr, "%s: written\n", path);
     return s;
 }
 
 static hone_status run(cli_context *c)
 {
-    hone_registry *r;
-    int64_t model = 0;
-    json_t *document = NULL;
-    HONE_TRY(cli_open_registry(c, false, &r));
-    hone_status s = HONE_OK;
-    if (cli_operands(c))
-        s = cli_find_model(r, cli_operand(c, 0), &model);
-    if (s == HONE_OK)
-        s = hone_report_document(r, model, cli_int(c, "run"), &document);
-    hone_registry_close(r);
+    hone_registry *registry;
+    hone_report *r;
+    HONE_TRY(cli_open_registry(c, false, &registry));
+    hone_status s = load(c, registry, &r);
+    hone_registry_close(registry);
     HONE_TRY(s);
-    if (cli_json(c) && !cli_given(c, "output"))
-        return cli_print_json(document);
-    s = give(c, document);
-    json_decref(document);
+    if (cli_text(c, "output"))
+        s = write_page(r, cli_text(c, "output"));
+    if (s == HONE_OK && cli_json(c))
+        s = cli_print_json(hone_report_json(r));
+    else if (s == HONE_OK && !cli_text(c, "output"))
+        s = cli_print_report(r, stdout);
+    hone_report_free(r);
     return s;
 }
 
@@ -50,27 +96,33 @@ static const cli_option options[] = {
      .max = 1e15,
      .help = "number of the run, as in `hone history` (0: the latest)"},
     {.name = "output",
-     .type = CLI_TEXT,
-     .argument = "FILE",
      .letter = 'o',
-     .help = "write HTML to this file: plots and tables, nothing else needed to read it"},
+     .type = CLI_TEXT,
+     .argument = "FILE.html",
+     .help = "write one self-contained page instead of printing tables"},
     CLI_REGISTRY_OPTION,
     {0},
 };
 
 static const cli_example examples[] = {
-    {"hone report", "the latest run"},
-    {"hone report model.gguf -o report.html", "the latest run of a model, as HTML"},
+    {"hone report", "the latest run as tables"},
+    {"hone report 3 -o run3.html", "run 3 as a page for a browser"},
+    {"hone report model.gguf -o report.html", "the latest run of a model, as a page"},
+    {"hone report --json | jq .headline", "what came of it, for a script"},
     {0},
 };
 
 const cli_command cli_cmd_report = {
     .name = "report",
-    .summary = "show what a run of the optimiser found",
-    .description = "Shows a run from the registry: where the time goes, the experiments with their "
-                   "intervals and losses, the Pareto front, what was chosen and why, what was "
-                   "rejected and why.",
-    .operands = "[MODEL]",
+    .summary = "show what came of a run of optimize",
+    .description =
+        "Shows a run of the registry: what won and by how much, what it costs in quality, where "
+        "the baseline's time goes, and every experiment with its prediction, its measurement and "
+        "the "
+        "verdict. A run that was interrupted is shown as far as it got. Without an operand it is "
+        "the "
+        "latest run, with the path of a model that model's latest, with a number that run.",
+    .operands = "[MODEL|RUN]",
     .operands_min = 0,
     .operands_max = 1,
     .options = options,

@@ -1,0 +1,24 @@
+/* report_page - HTML put together in one growing buffer. Private to report/. */
+#ifndef HONE_REPORT_PAGE_H
+#define HONE_REPORT_PAGE_H
+
+#include "report/report.h"
+
+typedef struct report_page {
+    char *data;
+    size_t bytes, capacity;
+    bool failed; /* out of memory; everything after it is ignored */
+} report_page;
+
+/* Markup of our own: the arguments must not be texts of the run. */
+void report_put(report_page *p, const char *fmt, ...) HONE_PRINTF(2, 3);
+/* Text of the run, escaped for content and attribute values alike. */
+void report_put_text(report_page *p, const char *text);
+/* At most `most` code points, with an ellipsis where cut. */
+void report_put_short(report_page *p, const char *text, size_t most);
+size_t report_code_points(const char *text);
+
+/* Quality against speed as inline SVG. */
+void report_put_scatter(report_page *p, const hone_report *r);
+
+#endif
