@@ -52,3 +52,7 @@ endif()
 if(TARGET test_cli_parse)
   target_sources(test_cli_parse PRIVATE ${CMAKE_SOURCE_DIR}/src/cli/parse.c)
 endif()
+
+# Speed of every kernel on every set, against limits measured in the same run; built when asked for.
+add_executable(bench_kernel EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/bench_kernel.c)
+target_link_libraries(bench_kernel PRIVATE hone_kernel)

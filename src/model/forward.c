@@ -118,17 +118,6 @@ void hone_forward_close(hone_forward *f)
 
 enum { ROWS_PER_ITEM = 16 };
 
-static uint32_t item_end(size_t item, uint32_t rows)
-{
-    size_t end = (item + 1) * ROWS_PER_ITEM;
-    return end < rows ? (uint32_t)end : rows;
-}
-
-static size_t row_items(uint32_t rows)
-{
-    return (rows + ROWS_PER_ITEM - 1) / ROWS_PER_ITEM;
-}
-
 typedef struct act_work {
     hone_forward *f;
     hone_act *act;
@@ -141,7 +130,7 @@ static void act_item(void *arg, size_t item, int thread)
     act_work *w = arg;
     (void)thread;
     w->f->kt->act_pack(w->act, w->x, w->k, item * ROWS_PER_ITEM,
-                       item_end(item, (uint32_t)w->act->rows));
+                       hone_row_end(item, ROWS_PER_ITEM, w->act->rows));
 }
 
 void hone_forward_act(hone_forward *f, const float *x, uint32_t rows, size_t k, int flags,
@@ -149,7 +138,7 @@ void hone_forward_act(hone_forward *f, const float *x, uint32_t rows, size_t k, 
 {
     hone_act_init(f->kt, rows, k, flags, f->act_memory, act);
     act_work w = {f, act, x, k};
-    hone_pool_run(f->pool, act_item, &w, row_items(rows));
+    hone_pool_run(f->pool, act_item, &w, hone_row_items(rows, ROWS_PER_ITEM));
 }
 
 /* ---- products ------------------------------------------------------------------------------- */
@@ -218,9 +207,9 @@ static void embed_item(void *arg, size_t item, int thread)
     (void)thread;
     const hone_hparams *h = &f->model->hp;
     size_t half = h->rope.dim / 2;
-    for (uint32_t r = (uint32_t)item * ROWS_PER_ITEM; r < item_end(item, f->batch->rows); r++) {
-        hone_unpack_row(&f->model->embedding.w, (size_t)f->batch->tokens[r],
-                        f->x + (size_t)r * h->hidden);
+    size_t end = hone_row_end(item, ROWS_PER_ITEM, f->batch->rows);
+    for (size_t r = item * ROWS_PER_ITEM; r < end; r++) {
+        hone_unpack_row(&f->model->embedding.w, (size_t)f->batch->tokens[r], f->x + r * h->hidden);
         hone_rope_angles(&h->rope, (uint32_t)f->last[r], f->cos + r * half, f->sin + r * half);
     }
 }
@@ -234,7 +223,7 @@ static void begin_step(hone_forward *f, const hone_batch *b)
             f->last[q->first_row + i] = (int32_t)(q->first_position + i);
     }
     uint64_t begin = hone_span_begin(f->spans);
-    hone_pool_run(f->pool, embed_item, f, row_items(b->rows));
+    hone_pool_run(f->pool, embed_item, f, hone_row_items(b->rows, ROWS_PER_ITEM));
     hone_span_end(f->spans, HONE_SPAN_EMBED, -1, begin, 0,
                   (double)b->rows * f->model->hp.hidden * 4);
 }

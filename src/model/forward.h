@@ -57,6 +57,17 @@ size_t hone_forward_page_bytes(const hone_model *m, hone_kv_format kv_format);
  * Token ids and page tables must have been checked. Cannot fail. */
 void hone_forward_run(hone_forward *f, const hone_batch *b, float *logits);
 
+/* Work over rows is cut into items of `step` rows: how many there are, and where one ends. */
+static inline size_t hone_row_items(size_t rows, size_t step)
+{
+    return (rows + step - 1) / step;
+}
+static inline size_t hone_row_end(size_t item, size_t step, size_t rows)
+{
+    size_t end = (item + 1) * step;
+    return end < rows ? end : rows;
+}
+
 /* ---- for blocks ----------------------------------------------------------------------------- */
 
 /* Rounds and packs x[rows][k] (at ldx = k) for products with weights of these flags. */

@@ -13,10 +13,9 @@ static void silu_item(void *arg, size_t item, int thread)
 {
     silu_work *w = arg;
     hone_forward *f = w->f;
-    size_t n = f->model->hp.ffn, r0 = item * ROWS_PER_ITEM, r1 = r0 + ROWS_PER_ITEM;
+    size_t n = f->model->hp.ffn, r0 = item * ROWS_PER_ITEM,
+           r1 = hone_row_end(item, ROWS_PER_ITEM, f->batch->rows);
     (void)thread;
-    if (r1 > f->batch->rows)
-        r1 = f->batch->rows;
     f->kt->silu_mul(f->gate + r0 * n, f->up + r0 * n, (r1 - r0) * n, f->gate + r0 * n);
     f->kt->act_pack(w->act, f->gate, n, r0, r1);
 }
@@ -34,7 +33,7 @@ static void mlp_forward(hone_forward *f, int layer)
     hone_act_init(f->kt, f->batch->rows, f->model->hp.ffn, hone_act_flags(&y->down.w),
                   f->act_memory, &act);
     silu_work work = {f, &act};
-    hone_pool_run(f->pool, silu_item, &work, (f->batch->rows + ROWS_PER_ITEM - 1) / ROWS_PER_ITEM);
+    hone_pool_run(f->pool, silu_item, &work, hone_row_items(f->batch->rows, ROWS_PER_ITEM));
     hone_span_end(f->spans, HONE_SPAN_MLP_ACT, layer, begin, 0,
                   (double)f->batch->rows * f->model->hp.ffn * 12);
 
