@@ -181,11 +181,12 @@ static void bench_products(const hone_kernels *kt, double flops_peak, double byt
         product_job j = {.kt = kt, .y = y, .scratch = scratch};
         bool f32 = types[t] == HONE_DTYPE_F32;
         /* enough columns that no cache holds them; N of them when arithmetic counts */
-        if (hone_packed_plan(hone_layout_for(types[t], f32), types[t], 16, K, &j.w) != HONE_OK)
+        hone_coding coding = hone_dtype_coding(types[t]);
+        hone_layout layout = hone_layout_for(&coding, f32);
+        if (hone_packed_plan(layout, &coding, 16, K, &j.w) != HONE_OK)
             continue;
         size_t few = FEW_BYTES / j.w.panel_bytes;
-        if (hone_packed_plan(hone_layout_for(types[t], f32), types[t], few * 16, K, &j.w) !=
-            HONE_OK)
+        if (hone_packed_plan(layout, &coding, few * 16, K, &j.w) != HONE_OK)
             continue;
         /* random codes; the scales are some small number */
         size_t bytes = hone_packed_bytes(&j.w);

@@ -22,11 +22,11 @@ static void plan_memory(const hone_file *f, info_memory *m)
     for (size_t i = 0; i < hone_file_tensor_count(f); i++) {
         const hone_tensor *t = hone_file_tensor_at(f, i);
         hone_packed w;
+        hone_coding coding = hone_dtype_coding((hone_dtype)t->dtype);
         if (t->n_dims != 2) {
             m->weight_bytes += hone_tensor_elements(t) * sizeof(float);
-        } else if (hone_packed_plan(hone_layout_for((hone_dtype)t->dtype, false),
-                                    (hone_dtype)t->dtype, t->shape[0], t->shape[1],
-                                    &w) == HONE_OK) {
+        } else if (hone_packed_plan(hone_layout_for(&coding, false), &coding, t->shape[0],
+                                    t->shape[1], &w) == HONE_OK) {
             m->weight_bytes += hone_packed_bytes(&w);
         } else {
             m->weight_bytes += t->bytes;

@@ -89,6 +89,17 @@ bool hone_dtype_has_min(hone_dtype t)
     return (unsigned)t < HONE_DTYPE_COUNT && infos[t].has_min;
 }
 
+hone_coding hone_dtype_coding(hone_dtype t)
+{
+    hone_coding c = {0};
+    if (!hone_dtype_is_grouped(t))
+        return c;
+    c = (hone_coding){.bits = infos[t].bits, .group = infos[t].group, .has_min = infos[t].has_min};
+    for (int i = 0; i < 16 && c.bits == 4; i++)
+        c.table[i] = (float)(c.has_min ? i : i - 8);
+    return c;
+}
+
 bool hone_dtype_is_float(hone_dtype t)
 {
     return (unsigned)t < HONE_DTYPE_COUNT && infos[t].group == 0 && impls[t]->encode;

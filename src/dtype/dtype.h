@@ -45,6 +45,20 @@ bool hone_dtype_by_ggml(uint32_t id, hone_dtype *out);
 /* Name of a ggml type, known to hone or not ("Q6_K"); NULL if ggml has no such id. For messages. */
 const char *hone_dtype_ggml_name(uint32_t id);
 
+/* How codes become numbers: element = scale * value (+ min), with one scale (and min) for every
+ * `group` elements of a row. The same for what GGUF stores in blocks and for other checkpoints. */
+typedef struct hone_coding {
+    uint32_t bits;   /* 0: plain numbers without codes. 4: codes 0..15, value = table[code].
+                        5, 6, 8: the code is the value, -128..127 */
+    uint32_t group;  /* elements per scale; 0 = one scale for the whole row */
+    bool has_min;    /* element = scale * value + min */
+    bool wide;       /* scales and mins are float32; otherwise every one is a float16 number */
+    float table[16]; /* of 4 bits */
+} hone_coding;
+
+/* bits 0 for plain numbers and for what hone_dtype_codes cannot give. */
+hone_coding hone_dtype_coding(hone_dtype t);
+
 uint32_t hone_dtype_group(hone_dtype t); /* elements per scale; 0 = plain numbers */
 uint32_t hone_dtype_bits(hone_dtype t);  /* bits of one code */
 bool hone_dtype_has_min(hone_dtype t);
@@ -65,10 +79,10 @@ bool hone_dtype_decode(hone_dtype t, const void *src, size_t n, float *dst);
 bool hone_dtype_encode(hone_dtype t, const float *src, size_t n, void *dst);
 bool hone_dtype_can_encode(hone_dtype t);
 
-/* Grouped formats only (else false): the stored integers and scales, without rounding anything
- * again. value[i] = scales[i / group] * codes[i] (+ mins[i / group]), exact in float32 but for the
- * last sum. codes[n]: Q4_0 -8..7, Q5_0 -16..15, Q8_0 -128..127, Q4_1 0..15, Q5_1 0..31. scales[n /
- * group]; mins[n / group] is only written (and may be NULL otherwise) if has_min. */
+/* Grouped formats only (else false): the stored codes and scales as hone_dtype_coding describes
+ * them, without rounding anything again; exact in float32 but for the last sum. codes[n]: 0..15 of
+ * 4 bits; Q5_0 -16..15, Q5_1 0..31, Q8_0 -128..127. scales[n / group]; mins[n / group] is only
+ * written (and may be NULL otherwise) if has_min. */
 bool hone_dtype_codes(hone_dtype t, const void *src, size_t n, int8_t *codes, float *scales,
                       float *mins);
 

@@ -10,8 +10,6 @@ static void codes(const uint8_t *src, size_t blocks, int8_t *q, float *scales, f
     for (size_t b = 0; b < blocks; b++, src += BYTES, q += HONE_BLOCK) {
         scales[b] = hone_load_f16(src);
         hone_block_unpack4(src + 2, q);
-        for (int i = 0; i < HONE_BLOCK; i++)
-            q[i] = (int8_t)(q[i] - OFFSET);
     }
 }
 
@@ -22,7 +20,7 @@ static void decode(const uint8_t *src, size_t blocks, float *dst)
         float d;
         codes(src, 1, q, &d, NULL);
         for (int i = 0; i < HONE_BLOCK; i++)
-            dst[i] = d * (float)q[i];
+            dst[i] = d * (float)(q[i] - OFFSET);
     }
 }
 

@@ -65,20 +65,39 @@ typedef struct hone_packed {
     const uint8_t *data; /* n_panels * panel_bytes, 64-byte aligned; set by the owner */
 } hone_packed;
 
-/* The layout that runs a stored format: group-scaled 4-bit codes -> U4, other group-scaled -> I8,
- * the rest -> BF16; or F32 for everything (decoded) when f32 is true. */
-hone_layout hone_layout_for(hone_dtype t, bool f32);
+/* The rows of a matrix W[n][k] as the packer takes them, in whatever tensors and codes they lie.
+ * Both calls give elements [k0, k0 + count) of a row, k0 a multiple of 256, count 256 or what is
+ * left; false if the bytes make no sense. scales and mins: of the groups that the elements begin or
+ * continue, the first being k0 / group (group 0: one). */
+typedef struct hone_rows hone_rows;
+struct hone_rows {
+    hone_coding coding;
+    bool (*decode)(const hone_rows *s, size_t row, size_t k0, size_t count, float *out);
+    bool (*codes)(const hone_rows *s, size_t row, size_t k0, size_t count, int8_t *codes,
+                  float *scales, float *mins); /* NULL if coding.bits == 0 */
+    const void *context;                       /* of the two; the next three are the stored rows' */
+    hone_dtype dtype;
+    const uint8_t *data;
+    size_t row_bytes;
+};
+/* Rows of k elements stored as t, one after the other from data on. False if k is no multiple of
+ * t's block. */
+bool hone_rows_init(hone_rows *s, hone_dtype t, const void *data, size_t k);
 
-/* Fills *w (data NULL) for a tensor [n][k] stored as t. The packed size is hone_packed_bytes.
- * Errors: UNSUPPORTED (t cannot be packed so), LIMIT (size overflow). */
-HONE_CHECKED hone_status hone_packed_plan(hone_layout layout, hone_dtype t, size_t n, size_t k,
-                                          hone_packed *w);
+/* The layout that holds this coding exactly: 4-bit codes -> U4, other codes -> I8, plain numbers
+ * and what no layout holds -> BF16 (rounded); or F32 for everything when f32 is true. */
+hone_layout hone_layout_for(const hone_coding *c, bool f32);
+
+/* Fills *w (data NULL) for a matrix [n][k] of this coding. The packed size is hone_packed_bytes.
+ * Errors: UNSUPPORTED (the layout cannot hold it), LIMIT (size overflow). */
+HONE_CHECKED hone_status hone_packed_plan(hone_layout layout, const hone_coding *c, size_t n,
+                                          size_t k, hone_packed *w);
 size_t hone_packed_bytes(const hone_packed *w);
 
-/* Packs panels [panel0, panel1) from src = W[n][k] stored row by row as t, into dst, the start of
- * the whole packed matrix. Panels are independent: spread them over threads. */
-void hone_pack_panels(const hone_packed *w, hone_dtype t, const void *src, size_t panel0,
-                      size_t panel1, uint8_t *dst);
+/* Packs panels [panel0, panel1) into dst, the start of the whole packed matrix. Panels are
+ * independent: spread them over threads. False if the rows could not be read. */
+HONE_CHECKED bool hone_pack_panels(const hone_packed *w, const hone_rows *rows, size_t panel0,
+                                   size_t panel1, uint8_t *dst);
 
 /* Row `row` of W as floats, out[k]: the embedding of a token from a tied table. Scaled layouts:
  * fma(scale, code, min). */

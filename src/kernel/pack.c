@@ -15,13 +15,42 @@ const char *hone_layout_name(hone_layout layout)
     return (unsigned)layout < HONE_LAYOUT_COUNT ? layout_names[layout] : "?";
 }
 
-hone_layout hone_layout_for(hone_dtype t, bool f32)
+static bool stored_decode(const hone_rows *s, size_t row, size_t k0, size_t count, float *out)
+{
+    const hone_dtype_info *i = hone_dtype_describe(s->dtype);
+    const uint8_t *at = s->data + row * s->row_bytes + k0 / i->block_elements * i->block_bytes;
+    return hone_dtype_decode(s->dtype, at, count, out);
+}
+
+static bool stored_codes(const hone_rows *s, size_t row, size_t k0, size_t count, int8_t *codes,
+                         float *scales, float *mins)
+{
+    const hone_dtype_info *i = hone_dtype_describe(s->dtype);
+    const uint8_t *at = s->data + row * s->row_bytes + k0 / i->block_elements * i->block_bytes;
+    return hone_dtype_codes(s->dtype, at, count, codes, scales, mins);
+}
+
+bool hone_rows_init(hone_rows *s, hone_dtype t, const void *data, size_t k)
+{
+    *s = (hone_rows){
+        .coding = hone_dtype_coding(t), .decode = stored_decode, .dtype = t, .data = data};
+    s->codes = s->coding.bits ? stored_codes : NULL;
+    return hone_dtype_row_bytes(t, k, &s->row_bytes);
+}
+
+/* What the kernels can scale exactly today. */
+static bool scalable(const hone_coding *c)
+{
+    return c->bits && !c->wide && c->group && c->group % 32 == 0 && STRIP % c->group == 0;
+}
+
+hone_layout hone_layout_for(const hone_coding *c, bool f32)
 {
     if (f32)
         return HONE_LAYOUT_F32;
-    if (!hone_dtype_is_grouped(t) || hone_dtype_group(t) % 32)
+    if (!scalable(c))
         return HONE_LAYOUT_BF16;
-    return hone_dtype_bits(t) == 4 ? HONE_LAYOUT_U4 : HONE_LAYOUT_I8;
+    return c->bits == 4 ? HONE_LAYOUT_U4 : HONE_LAYOUT_I8;
 }
 
 /* Bytes of codes of one panel column-block, k_pad x 16. */
@@ -31,24 +60,25 @@ static size_t code_bytes(hone_layout layout, size_t k_pad)
     return k_pad * 8 * half_bytes[layout];
 }
 
-hone_status hone_packed_plan(hone_layout layout, hone_dtype t, size_t n, size_t k, hone_packed *w)
+hone_status hone_packed_plan(hone_layout layout, const hone_coding *c, size_t n, size_t k,
+                             hone_packed *w)
 {
     bool scaled = layout == HONE_LAYOUT_I8 || layout == HONE_LAYOUT_U4;
-    size_t group = scaled ? hone_dtype_group(t) : 0, total;
-    if ((unsigned)layout >= HONE_LAYOUT_COUNT || !hone_dtype_describe(t) ||
-        (scaled && (!hone_dtype_is_grouped(t) || !group || group % 32 || 256 % group)) ||
-        (layout == HONE_LAYOUT_U4 && hone_dtype_bits(t) != 4))
-        return hone_fail(HONE_UNSUPPORTED, "%s cannot be packed as %s", hone_dtype_name(t),
-                         hone_layout_name(layout));
+    size_t group = scaled ? c->group : 0, total;
+    if ((unsigned)layout >= HONE_LAYOUT_COUNT || (scaled && !scalable(c)) ||
+        (layout == HONE_LAYOUT_U4 && c->bits != 4))
+        return hone_fail(HONE_UNSUPPORTED,
+                         "codes of %u bits in groups of %u cannot be packed as %s", c->bits,
+                         c->group, hone_layout_name(layout));
     if (!n || !k || k > SIZE_MAX / 128 || n > SIZE_MAX / 128)
         return hone_fail(HONE_LIMIT, "a matrix of %zu x %zu cannot be packed", n, k);
     *w = (hone_packed){.layout = layout, .n = n, .k = k, .group = group};
     w->k_pad = (k + 31) / 32 * 32;
     w->n_panels = (n + 15) / 16;
     w->scale_bytes = scaled ? 2 : 0;
-    w->has_min = scaled && hone_dtype_has_min(t);
-    for (int i = 0; i < 16 && layout == HONE_LAYOUT_U4; i++)
-        w->table[i] = (float)(w->has_min ? i : i - 8);
+    w->has_min = scaled && c->has_min;
+    if (layout == HONE_LAYOUT_U4)
+        memcpy(w->table, c->table, sizeof w->table);
     w->scale_offset = code_bytes(layout, w->k_pad);
     size_t groups = scaled ? (w->k_pad + group - 1) / group : 0;
     w->min_offset = w->scale_offset + groups * 32;
@@ -80,13 +110,12 @@ static void put_plain(const hone_packed *w, uint8_t *panel, size_t k0, size_t c,
 static void put_codes(const hone_packed *w, uint8_t *panel, size_t k0, size_t c,
                       const int8_t *codes, size_t count)
 {
-    int base = (int)w->table[0];
     for (size_t i = 0; i < count; i++) {
         size_t at = hone_packed_index(w->layout, k0 + i, c);
         if (w->layout == HONE_LAYOUT_I8)
             panel[at] = (uint8_t)codes[i];
         else /* nibble at % 4 of word at / 4, little-endian */
-            panel[at / 2] = (uint8_t)(panel[at / 2] | (unsigned)(codes[i] - base) << (at % 2 * 4));
+            panel[at / 2] = (uint8_t)(panel[at / 2] | (unsigned)(codes[i] & 15) << (at % 2 * 4));
     }
 }
 
@@ -99,42 +128,41 @@ static void put_scales(uint8_t *at, size_t g0, size_t c, const float *v, size_t 
     }
 }
 
-static void pack_column(const hone_packed *w, hone_dtype t, const uint8_t *row, uint8_t *panel,
+static bool pack_column(const hone_packed *w, const hone_rows *rows, size_t row, uint8_t *panel,
                         size_t c)
 {
-    const hone_dtype_info *info = hone_dtype_describe(t);
     float values[STRIP], scales[STRIP / 32], mins[STRIP / 32];
     int8_t codes[STRIP];
     for (size_t k0 = 0; k0 < w->k; k0 += STRIP) {
         size_t count = w->k - k0 < STRIP ? w->k - k0 : STRIP;
-        const uint8_t *src = row + k0 / info->block_elements * info->block_bytes;
         if (!w->scale_bytes) {
-            if (hone_dtype_decode(t, src, count, values))
-                put_plain(w, panel, k0, c, values, count);
+            if (!rows->decode(rows, row, k0, count, values))
+                return false;
+            put_plain(w, panel, k0, c, values, count);
             continue;
         }
-        if (!hone_dtype_codes(t, src, count, codes, scales, mins))
-            continue;
+        if (!rows->codes(rows, row, k0, count, codes, scales, mins))
+            return false;
         put_codes(w, panel, k0, c, codes, count);
         size_t groups = (count + w->group - 1) / w->group;
         put_scales(panel + w->scale_offset, k0 / w->group, c, scales, groups);
         if (w->has_min)
             put_scales(panel + w->min_offset, k0 / w->group, c, mins, groups);
     }
+    return true;
 }
 
-void hone_pack_panels(const hone_packed *w, hone_dtype t, const void *src, size_t panel0,
-                      size_t panel1, uint8_t *dst)
+bool hone_pack_panels(const hone_packed *w, const hone_rows *rows, size_t panel0, size_t panel1,
+                      uint8_t *dst)
 {
-    size_t row_bytes = 0;
-    if (!hone_dtype_row_bytes(t, w->k, &row_bytes))
-        return; /* refused by the loader: k is no multiple of the block */
     for (size_t p = panel0; p < panel1; p++) {
         uint8_t *panel = dst + p * w->panel_bytes;
         memset(panel, 0, w->panel_bytes);
         for (size_t c = 0; c < 16 && p * 16 + c < w->n; c++)
-            pack_column(w, t, (const uint8_t *)src + (p * 16 + c) * row_bytes, panel, c);
+            if (!pack_column(w, rows, p * 16 + c, panel, c))
+                return false;
     }
+    return true;
 }
 
 void hone_unpack_row(const hone_packed *w, size_t row, float *out)

@@ -2,20 +2,24 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "model/source.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
-/* One matrix to be packed: rows gathered from the file (put back in order if the file interleaves
- * the rotary pairs), rounded to another format if asked for, packed panel by panel. */
+/* Which row of the stored matrix becomes row r: rows of a head are together. */
+typedef struct row_map {
+    uint32_t head_dim; /* 0 = row r itself; otherwise within each head, whose first rope_dim rows */
+    uint32_t rope_dim; /* are interleaved: (2i, 2i + 1) -> (i, i + rope_dim/2) */
+} row_map;
+
+/* One matrix to be packed: its rows, put in order, rounded to another format if asked for. */
 typedef struct pack_job {
-    const hone_tensor *source;
+    hone_source source;
     hone_linear *target;
-    hone_dtype as; /* format that is packed; source->dtype unless rounded again */
-    uint32_t
-        head_dim; /* > 0: rows of each head are interleaved (2i, 2i+1) -> (i, i + head_dim/2) */
-    uint32_t rope_dim;
+    int as; /* format that it is rounded to first, or HONE_WEIGHT_AS_FILED */
+    row_map map;
     size_t offset; /* in the model's buffer */
     size_t first_item, items;
 } pack_job;
@@ -75,89 +79,119 @@ static size_t reserve(loader *l, size_t bytes)
     return at;
 }
 
-/* The format a matrix is packed from: its own, or the one asked for where its blocks divide the
- * rows. */
-static hone_dtype format_for(const loader *l, const hone_tensor *t, hone_slot slot,
-                             bool embedding_only)
+/* The format a matrix is rounded to before it is packed, where its blocks divide the rows. */
+static int format_for(const loader *l, const hone_source *source, hone_slot slot,
+                      bool embedding_only)
 {
     int wish = l->options->weight_dtype[kind_of(slot)];
     size_t row;
-    if (l->options->f32 || embedding_only || wish == HONE_WEIGHT_AS_FILED ||
-        !hone_dtype_can_encode((hone_dtype)wish) ||
-        !hone_dtype_row_bytes((hone_dtype)wish, t->shape[1], &row))
-        return (hone_dtype)t->dtype;
-    return (hone_dtype)wish;
+    bool filed = l->options->f32 || embedding_only || wish == HONE_WEIGHT_AS_FILED ||
+                 !hone_dtype_can_encode((hone_dtype)wish) ||
+                 !hone_dtype_row_bytes((hone_dtype)wish, source->k, &row);
+    return filed ? HONE_WEIGHT_AS_FILED : wish;
+}
+
+static row_map map_of(const loader *l, hone_slot slot)
+{
+    const hone_hparams *h = &l->model->hp;
+    if (hone_file_kind(l->file) == HONE_FILE_GGUF && l->model->arch->gguf_interleaved_qk &&
+        (slot == HONE_SLOT_Q || slot == HONE_SLOT_K))
+        return (row_map){h->head_dim, h->rope.dim};
+    return (row_map){0};
 }
 
 static hone_status add_matrix(loader *l, hone_slot slot, uint32_t layer, size_t n, size_t k,
                               hone_linear *target)
 {
     char name[128];
-    const hone_tensor *t;
-    slot_name(names_of(l, slot)->weight, layer, name, sizeof name);
-    HONE_TRY(hone_file_need_tensor(l->file, name, 2, (uint64_t[]){n, k}, &t));
-    const hone_hparams *h = &l->model->hp;
-    hone_dtype as = format_for(l, t, slot, slot == HONE_SLOT_EMBEDDING && !h->tied);
-    hone_status s = hone_packed_plan(hone_layout_for(as, l->options->f32), as, n, k, &target->w);
-    if (s != HONE_OK)
-        return hone_fail_in(s, "%s: tensor %s", hone_file_path(l->file), name);
-    bool permuted = hone_file_kind(l->file) == HONE_FILE_GGUF &&
-                    l->model->arch->gguf_interleaved_qk &&
-                    (slot == HONE_SLOT_Q || slot == HONE_SLOT_K);
     if (l->n_jobs == l->max_jobs)
         return hone_fail(HONE_INTERNAL, "more matrices than planned");
-    l->jobs[l->n_jobs++] = (pack_job){.source = t,
-                                      .target = target,
-                                      .as = as,
-                                      .head_dim = permuted ? h->head_dim : 0,
-                                      .rope_dim = h->rope.dim,
-                                      .offset = reserve(l, hone_packed_bytes(&target->w))};
+    pack_job *j = &l->jobs[l->n_jobs];
+    slot_name(names_of(l, slot)->weight, layer, name, sizeof name);
+    HONE_TRY(hone_source_open(l->file, name, n, k, &j->source));
+    l->n_jobs++;
+    j->target = target;
+    j->as = format_for(l, &j->source, slot, slot == HONE_SLOT_EMBEDDING && !l->model->hp.tied);
+    j->map = map_of(l, slot);
+    hone_coding coding = j->as == HONE_WEIGHT_AS_FILED ? j->source.rows.coding
+                                                       : hone_dtype_coding((hone_dtype)j->as);
+    hone_status s =
+        hone_packed_plan(hone_layout_for(&coding, l->options->f32), &coding, n, k, &target->w);
+    if (s != HONE_OK)
+        return hone_fail_in(s, "%s: tensor %s", hone_file_path(l->file), name);
+    j->offset = reserve(l, hone_packed_bytes(&target->w));
     l->model->parameters += (uint64_t)n * k;
     l->model->kind_bytes[kind_of(slot)] += hone_packed_bytes(&target->w);
     return HONE_OK;
 }
 
-/* Row of the file that becomes row r: undoes the interleaving of rotary pairs within each head. */
-static size_t source_row(const pack_job *j, size_t r)
+static size_t source_row(const row_map *m, size_t r)
 {
-    if (!j->head_dim)
+    if (!m->head_dim)
         return r;
-    size_t head = r / j->head_dim, i = r % j->head_dim, half = j->rope_dim / 2;
-    if (i >= j->rope_dim)
+    size_t head = r / m->head_dim, i = r % m->head_dim, half = m->rope_dim / 2;
+    if (i >= m->rope_dim)
         return r;
-    return head * j->head_dim + (i < half ? 2 * i : 2 * (i - half) + 1);
+    return head * m->head_dim + (i < half ? 2 * i : 2 * (i - half) + 1);
 }
 
-/* Packs panels [p0, p1) of a job: 16 rows at a time through the thread's scratch. */
+/* The rows of a job in their order: what the packer reads. */
+static bool mapped_decode(const hone_rows *s, size_t row, size_t k0, size_t count, float *out)
+{
+    const pack_job *j = s->context;
+    return j->source.rows.decode(&j->source.rows, source_row(&j->map, row), k0, count, out);
+}
+
+static bool mapped_codes(const hone_rows *s, size_t row, size_t k0, size_t count, int8_t *codes,
+                         float *scales, float *mins)
+{
+    const pack_job *j = s->context;
+    return j->source.rows.codes(&j->source.rows, source_row(&j->map, row), k0, count, codes, scales,
+                                mins);
+}
+
+/* Rounds rows [row0, row0 + n) to the job's format, one after the other into `rows`. */
+static bool round_rows(const pack_job *j, size_t row0, size_t n, float *row, uint8_t *rows)
+{
+    size_t k = j->source.k, bytes;
+    if (!hone_dtype_row_bytes((hone_dtype)j->as, k, &bytes))
+        return false;
+    for (size_t r = 0; r < n; r++) {
+        size_t from = source_row(&j->map, row0 + r);
+        for (size_t k0 = 0; k0 < k; k0 += 256)
+            if (!j->source.rows.decode(&j->source.rows, from, k0, k - k0 < 256 ? k - k0 : 256,
+                                       row + k0))
+                return false;
+        if (!hone_dtype_encode((hone_dtype)j->as, row, k, rows + r * bytes))
+            return false;
+    }
+    return true;
+}
+
+/* Packs panels [p0, p1) of a job; rows that are rounded first go through the thread's scratch, 16
+ * at a time. */
 static bool pack_panels(const loader *l, const pack_job *j, size_t p0, size_t p1, uint8_t *scratch)
 {
     const hone_packed *w = &j->target->w;
     uint8_t *dst = (uint8_t *)l->model->memory + j->offset;
-    size_t from_bytes, as_bytes;
-    hone_dtype from = (hone_dtype)j->source->dtype;
-    if (!hone_dtype_row_bytes(from, w->k, &from_bytes) ||
-        !hone_dtype_row_bytes(j->as, w->k, &as_bytes))
-        return false;
-    if (!j->head_dim && from == j->as) {
-        hone_pack_panels(w, from, j->source->data, p0, p1, dst);
-        return true;
+    if (j->as == HONE_WEIGHT_AS_FILED) {
+        hone_rows mapped = {.coding = j->source.rows.coding,
+                            .decode = mapped_decode,
+                            .codes = mapped_codes,
+                            .context = j};
+        return hone_pack_panels(w, &mapped, p0, p1, dst);
     }
     float *row = (float *)(void *)scratch;
     uint8_t *rows = scratch + ((w->k * sizeof(float) + 63) & ~(size_t)63);
     for (size_t p = p0; p < p1; p++) {
         hone_packed one = *w;
-        size_t n = w->n - p * HONE_PANEL < HONE_PANEL ? w->n - p * HONE_PANEL : HONE_PANEL;
-        for (size_t r = 0; r < n; r++) {
-            const uint8_t *src = j->source->data + source_row(j, p * HONE_PANEL + r) * from_bytes;
-            if (from == j->as)
-                memcpy(rows + r * as_bytes, src, as_bytes);
-            else if (!hone_dtype_decode(from, src, w->k, row) ||
-                     !hone_dtype_encode(j->as, row, w->k, rows + r * as_bytes))
-                return false;
-        }
-        one.n = n;
+        hone_rows rounded;
+        one.n = w->n - p * HONE_PANEL < HONE_PANEL ? w->n - p * HONE_PANEL : HONE_PANEL;
         one.n_panels = 1;
-        hone_pack_panels(&one, j->as, rows, 0, 1, dst + p * w->panel_bytes);
+        if (!round_rows(j, p * HONE_PANEL, one.n, row, rows) ||
+            !hone_rows_init(&rounded, (hone_dtype)j->as, rows, w->k) ||
+            !hone_pack_panels(&one, &rounded, 0, 1, dst + p * w->panel_bytes))
+            return false;
     }
     return true;
 }
@@ -206,14 +240,14 @@ static hone_status add_vector(loader *l, const char *pattern, uint32_t layer, si
                          hone_file_path(l->file), name, n);
     *out = v;
     if (permuted) {
-        pack_job j = {.head_dim = l->model->hp.head_dim, .rope_dim = l->model->hp.rope.dim};
+        row_map map = {l->model->hp.head_dim, l->model->hp.rope.dim};
         float one;
         size_t size;
         if (!hone_dtype_row_bytes((hone_dtype)t->dtype, 1, &size))
             return hone_fail(HONE_UNSUPPORTED, "%s: tensor %s: a bias in blocks",
                              hone_file_path(l->file), name);
         for (size_t r = 0; r < n; r++) {
-            hone_dtype_decode((hone_dtype)t->dtype, t->data + source_row(&j, r) * size, 1, &one);
+            hone_dtype_decode((hone_dtype)t->dtype, t->data + source_row(&map, r) * size, 1, &one);
             v[r] = one;
         }
     }
@@ -290,12 +324,16 @@ static hone_status pack_all(loader *l, hone_progress_fn *progress, void *arg)
         one.jobs->first_item = 0;
         hone_pool_run(l->pool, pack_item, &one, one.jobs->items);
         one.jobs->first_item = first;
-        hone_map_forget(one.jobs->source->data, one.jobs->source->bytes);
+        const hone_source *source = &one.jobs->source;
+        for (int t = 0; t < HONE_SOURCE_TENSORS && source->tensors[t]; t++)
+            hone_map_forget(source->tensors[t]->data, source->tensors[t]->bytes);
         if (atomic_load(&one.failed))
             s = hone_fail(HONE_FORMAT,
                           "%s: tensor %s holds values (NaN, infinity or too large) that %s cannot",
-                          hone_file_path(l->file), one.jobs->source->name,
-                          hone_dtype_name(one.jobs->as));
+                          hone_file_path(l->file), source->name,
+                          one.jobs->as == HONE_WEIGHT_AS_FILED
+                              ? "its own format"
+                              : hone_dtype_name((hone_dtype)one.jobs->as));
         if (progress)
             progress(arg, "packing weights", (double)(first + one.jobs->items), (double)items);
     }
@@ -342,6 +380,8 @@ hone_status hone_model_load(const hone_file *f, const hone_model_options *o, hon
         return hone_fail_memory(sizeof *m, "a model");
     loader l = {.file = f, .options = o, .model = m, .pool = pool};
     hone_status s = load(&l, progress, arg);
+    for (size_t i = 0; i < l.n_jobs; i++)
+        hone_source_close(&l.jobs[i].source);
     hone_free(l.jobs);
     if (s == HONE_OK)
         *out = m;

@@ -112,12 +112,14 @@ static void codes_times_scales_are_the_decoded_values(void **state)
         assert_true(hone_dtype_codes(t, bytes->data, MATRIX, codes, scales,
                                      hone_dtype_has_min(t) ? mins : NULL));
         const uint8_t *values = get("dequantized", formats[i].name)->data;
+        hone_coding coding = hone_dtype_coding(t);
         int half = 1 << (hone_dtype_bits(t) - 1);
+        int low = hone_dtype_has_min(t) || coding.bits == 4 ? 0 : -half;
         for (size_t k = 0; k < MATRIX; k++) {
-            float want, have = scales[k / 32] * (float)codes[k] + mins[k / 32];
+            float code = coding.bits == 4 ? coding.table[codes[k] & 15] : (float)codes[k];
+            float want, have = scales[k / 32] * code + mins[k / 32];
             memcpy(&want, values + k * 4, 4);
             assert_true(have == want);
-            int low = hone_dtype_has_min(t) ? 0 : -half;
             assert_in_range(codes[k] - low, 0, 2 * half - 1);
         }
     }

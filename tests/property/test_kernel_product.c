@@ -69,7 +69,9 @@ static void open_problem(problem *p, hone_dtype t, bool f32, size_t n, size_t k,
     p->type = t;
     p->rows = rows;
     assert_true(hone_dtype_row_bytes(t, k, &row_bytes));
-    assert_int_equal(hone_packed_plan(hone_layout_for(t, f32), t, n, k, &p->w), HONE_OK);
+    hone_coding coding = hone_dtype_coding(t);
+    assert_int_equal(hone_packed_plan(hone_layout_for(&coding, f32), &coding, n, k, &p->w),
+                     HONE_OK);
     p->source = get(row_bytes * n);
     /* weights in a coded format must be finite */
     int wkind = hone_dtype_is_grouped(t) && kind != KIND_NORMAL ? KIND_NORMAL : kind;
@@ -79,7 +81,9 @@ static void open_problem(problem *p, hone_dtype t, bool f32, size_t n, size_t k,
         assert_true(hone_dtype_encode(t, v, k, p->source + r * row_bytes));
     }
     p->data = get(hone_packed_bytes(&p->w));
-    hone_pack_panels(&p->w, t, p->source, 0, p->w.n_panels, p->data);
+    hone_rows packed_rows;
+    assert_true(hone_rows_init(&packed_rows, t, p->source, k));
+    assert_true(hone_pack_panels(&p->w, &packed_rows, 0, p->w.n_panels, p->data));
     p->w.data = p->data;
     p->x = get(rows * k * 4);
     for (size_t i = 0; i < rows * k; i++)
@@ -312,13 +316,11 @@ static void what_cannot_be_packed_is_refused(void **state)
 {
     (void)state;
     hone_packed w;
-    assert_int_equal(hone_packed_plan(HONE_LAYOUT_U4, HONE_DTYPE_Q8_0, 16, 32, &w),
-                     HONE_UNSUPPORTED);
-    assert_int_equal(hone_packed_plan(HONE_LAYOUT_I8, HONE_DTYPE_BF16, 16, 32, &w),
-                     HONE_UNSUPPORTED);
-    assert_int_equal(hone_packed_plan(HONE_LAYOUT_BF16, HONE_DTYPE_BF16, 0, 32, &w), HONE_LIMIT);
-    assert_int_equal(hone_packed_plan(HONE_LAYOUT_BF16, HONE_DTYPE_BF16, SIZE_MAX / 2, 32, &w),
-                     HONE_LIMIT);
+    hone_coding q8 = hone_dtype_coding(HONE_DTYPE_Q8_0), plain = hone_dtype_coding(HONE_DTYPE_BF16);
+    assert_int_equal(hone_packed_plan(HONE_LAYOUT_U4, &q8, 16, 32, &w), HONE_UNSUPPORTED);
+    assert_int_equal(hone_packed_plan(HONE_LAYOUT_I8, &plain, 16, 32, &w), HONE_UNSUPPORTED);
+    assert_int_equal(hone_packed_plan(HONE_LAYOUT_BF16, &plain, 0, 32, &w), HONE_LIMIT);
+    assert_int_equal(hone_packed_plan(HONE_LAYOUT_BF16, &plain, SIZE_MAX / 2, 32, &w), HONE_LIMIT);
 }
 
 int main(void)
