@@ -82,7 +82,7 @@ static hone_status list_tests(bench *b)
 /* Room for every session of every test. */
 static hone_status bench_config(const bench *b, hone_config *config)
 {
-    HONE_TRY(cli_engine_config(b->c, config));
+    HONE_TRY(cli_model_config(b->c, cli_operand(b->c, 0), config));
     config->prefix_reuse = false; /* no test may profit from what another one did */
     config->context_tokens = b->tokens_max;
     return HONE_OK;
@@ -368,7 +368,7 @@ static const cli_option options[] = {
      .min = 1,
      .max = REPS_MAX,
      .help = "repetitions of every test, interleaved, after one to warm up"},
-    CLI_ENGINE_OPTIONS,
+    CLI_PROMOTED_OPTIONS,
     {0},
 };
 

@@ -150,7 +150,7 @@ static hone_status run(cli_context *c)
     hone_config config;
     hone_engine *e;
     const char *model = cli_operand(c, 0);
-    HONE_TRY(cli_engine_config(c, &config));
+    HONE_TRY(cli_model_config(c, model, &config));
     HONE_TRY(read_text(&j, model, cli_text(c, "data")));
     hone_status s = cli_open_engine(model, &config, &e);
     if (s == HONE_OK) {
@@ -192,7 +192,7 @@ static const cli_option options[] = {
      .type = CLI_TEXT,
      .argument = "REFERENCE",
      .help = "also the KL divergence from this model run in float32 (may be MODEL itself)"},
-    CLI_ENGINE_OPTIONS,
+    CLI_PROMOTED_OPTIONS,
     {0},
 };
 

@@ -21,7 +21,7 @@ typedef struct optimize_job {
     char *text;
     size_t text_bytes;
     char model_hash[65], data_hash[HONE_DIGEST_BYTES], environment_key[HONE_DIGEST_BYTES];
-    char arch[64];
+    char arch[64], model_fingerprint[33];
     uint64_t model_bytes;
     char *environment, *settings;
     hone_backend_engine *backend;
@@ -53,7 +53,9 @@ static hone_status identify(optimize_job *j, const char *model)
         snprintf(j->arch, sizeof j->arch, "%s", arch->name);
         j->model_bytes = hone_file_bytes(f);
         cli_progress(-1, "hashing %s", model);
-        s = hone_file_hash(f, j->model_hash);
+        s = hone_file_fingerprint(f, j->model_fingerprint);
+        if (s == HONE_OK)
+            s = hone_file_hash(f, j->model_hash);
         cli_progress_end();
     }
     hone_file_close(f);
@@ -111,7 +113,9 @@ static hone_status optimize(optimize_job *j, const char *model)
     if (s == HONE_INTERRUPTED)
         return hone_fail(s,
                          "stopped; what was finished is kept, the same command goes on from here");
-    return s;
+    return s == HONE_OK
+               ? hone_registry_put_file(j->registry, j->model_fingerprint, j->result.model)
+               : s;
 }
 
 static hone_status write_html(const char *path, const hone_report *report)
@@ -126,14 +130,11 @@ static hone_status write_html(const char *path, const hone_report *report)
 
 static hone_status print_text(const hone_report *report, const hone_pipeline_result *r)
 {
-    char config[256];
     HONE_TRY(cli_print_report(report, stdout));
-    hone_config_describe(&r->chosen, config, sizeof config);
-    printf("Configuration: %s\n", config);
     if (r->was_done)
         puts("This was measured before (--fresh measures again).");
     if (r->promoted)
-        puts("It is now in force for this model; `hone rollback MODEL` takes it back.");
+        puts("It is now in force for this model: run, chat, eval and bench start from it.");
     return HONE_OK;
 }
 

@@ -250,7 +250,7 @@ static hone_status answer_prompt(answer *a, const char *text, size_t bytes)
 {
     hone_config config;
     const char *model = cli_operand(a->c, 0);
-    HONE_TRY(cli_engine_config(a->c, &config));
+    HONE_TRY(cli_model_config(a->c, model, &config));
     if (cli_given(a->c, "ctx"))
         config.context_tokens = (uint32_t)cli_int(a->c, "ctx");
     HONE_TRY(hone_tokenizer_open(model, &a->tokenizer));
@@ -320,7 +320,7 @@ static const cli_option options[] = {
     {.name = "parse-special",
      .type = CLI_FLAG,
      .help = "special tokens written out in the prompt count as such"},
-    CLI_ENGINE_OPTIONS,
+    CLI_PROMOTED_OPTIONS,
     {0},
 };
 

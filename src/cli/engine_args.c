@@ -70,11 +70,8 @@ static hone_status read_kv(const char *name, hone_config *c)
     return hone_fail(HONE_INTERNAL, "--kv %s is in the table of options but is no format", name);
 }
 
-hone_status cli_engine_config(const cli_context *c, hone_config *out)
+static hone_status apply_options(const cli_context *c, hone_config *out)
 {
-    *out = hone_config_default();
-    if (cli_given(c, "config"))
-        HONE_TRY(read_config_file(cli_text(c, "config"), out));
     if (cli_given(c, "dtype")) {
         bool f32 = strcmp(cli_text(c, "dtype"), "f32") == 0;
         out->compute = f32 ? HONE_COMPUTE_F32 : HONE_COMPUTE_BF16;
@@ -92,6 +89,33 @@ hone_status cli_engine_config(const cli_context *c, hone_config *out)
         out->isa = (int)isa;
     }
     return HONE_OK;
+}
+
+hone_status cli_engine_config(const cli_context *c, hone_config *out)
+{
+    *out = hone_config_default();
+    if (cli_given(c, "config") && strcmp(cli_text(c, "config"), "none") != 0)
+        HONE_TRY(read_config_file(cli_text(c, "config"), out));
+    return apply_options(c, out);
+}
+
+hone_status cli_model_config(const cli_context *c, const char *model, hone_config *out)
+{
+    char *promoted = NULL, text[256], by[48] = "by hand";
+    int64_t run = 0;
+    if (!cli_given(c, "config") && !cli_given(c, "dtype"))
+        HONE_TRY(cli_promoted_config(c, model, &promoted, &run));
+    if (!promoted)
+        return cli_engine_config(c, out);
+    hone_status s = hone_config_from_json(promoted, out);
+    hone_free(promoted);
+    if (s != HONE_OK)
+        return hone_fail_in(s, "the configuration in force (--config none starts without it)");
+    hone_config_describe(out, text, sizeof text);
+    if (run)
+        snprintf(by, sizeof by, "by run %lld", (long long)run);
+    fprintf(stderr, "hone: in force, promoted %s: %s (--config none: without)\n", by, text);
+    return apply_options(c, out);
 }
 
 void cli_engine_progress(void *arg, const char *what, double done, double total)

@@ -21,4 +21,11 @@ HONE_CHECKED hone_status cli_open_registry(const cli_context *c, bool create, ho
  */
 HONE_CHECKED hone_status cli_find_model(hone_registry *r, const char *path, int64_t *id);
 
+/* The configuration in force for the model at path (canonical JSON, hone_free) and the run that
+ * promoted it (0 = by hand); *config NULL: none, no registry, or a model that it does not know. A
+ * file that the registry has seen is known by its fingerprint; hashing waits for a file that could
+ * be a promoted model's copy. */
+HONE_CHECKED hone_status cli_promoted_config(const cli_context *c, const char *path, char **config,
+                                             int64_t *run);
+
 #endif

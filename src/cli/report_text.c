@@ -1,6 +1,7 @@
 #include "cli/report_text.h"
 
 #include "cli/table.h"
+#include "engine/config.h"
 
 #include <math.h>
 #include <string.h>
@@ -66,7 +67,7 @@ static void add_experiment(cli_table *t, const hone_report_experiment *e)
     cli_table_cell(t, isnan(e->kl_mean) ? "-" : "%.2g", e->kl_mean);
     cli_table_cell(t, isnan(e->top1_agreement) ? "-" : "%.2f %%", 100 * e->top1_agreement);
     cli_table_cell(t, "%s", hone_report_bytes(e->weight_bytes, a, sizeof a));
-    cli_table_cell(t, "%s", *e->verdict ? e->verdict : e->state);
+    cli_table_cell(t, "%s%s", *e->verdict ? e->verdict : e->state, e->front ? " *" : "");
 }
 
 /* Why each was rejected or failed, and the like; what was accepted has its figures in the table. */
@@ -113,6 +114,7 @@ static hone_status print_experiments(const hone_report *r, FILE *f)
         return HONE_OK;
     }
     HONE_TRY(cli_table_print(t, f));
+    fputs("* on the Pareto front: nothing measured is better in both speed and quality\n", f);
     HONE_TRY(print_reasons(r, f));
     fputc('\n', f);
     return HONE_OK;
@@ -140,8 +142,11 @@ hone_status cli_print_report(const hone_report *r, FILE *f)
     fputc('\n', f);
     HONE_TRY(print_parts(r, f));
     HONE_TRY(print_experiments(r, f));
-    if (*r->config)
-        fprintf(f, "configuration: %s\n", r->config);
+    hone_config config;
+    if (*r->config && hone_config_from_json(r->config, &config) == HONE_OK) {
+        hone_config_describe(&config, text, sizeof text);
+        fprintf(f, "configuration: %s\n", text);
+    }
     fprintf(f, "%s: %s\n", r->done ? "again" : "go on", r->reproduce);
     if (r->promoted)
         fprintf(f, "take back: %s\n", r->rollback);

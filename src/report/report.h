@@ -39,6 +39,8 @@ typedef struct hone_report_experiment {
     double predicted, gain, gain_lo, gain_hi, level; /* ratios; above 1 = better */
     double cost, cost_against, weight_bytes;
     bool has_quality, same_bits;
+    bool compared; /* measured against the baseline (or is it), and not shown by another row */
+    bool front;    /* compared, and none is better in both quality and speed: the Pareto front */
     double perplexity_original, perplexity, loss, loss_upper; /* losses: 0.01 = 1 % */
     double kl_mean, kl_p99, top1_agreement, scored;
     double *ratios; /* [pairs]: baseline / candidate; owned by the report */

@@ -57,6 +57,7 @@ static json_t *experiment(const hone_report_experiment *e)
     set_text(o, "why", e->why);
     set_text(o, "error", e->error);
     set_text(o, "config", e->config);
+    json_object_set_new(o, "pareto_front", json_boolean(e->front));
     json_object_set_new(o, "role", json_string(hone_report_role_text(e->role)));
     set(o, "predicted", e->predicted);
     set(o, "cost", e->cost);

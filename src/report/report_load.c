@@ -403,6 +403,40 @@ static void find_choice(hone_report *r)
             r->choice = (int)i;
 }
 
+/* Combinations were measured against another configuration than the baseline; what was confirmed
+ * counts once. */
+static void find_compared(hone_report *r)
+{
+    const hone_report_experiment *choice = r->choice >= 0 ? &r->experiments[r->choice] : NULL;
+    for (size_t i = 0; i < r->n_experiments; i++) {
+        hone_report_experiment *e = &r->experiments[i];
+        bool repeated = choice && e != choice && strcmp(e->label, choice->label) == 0;
+        bool base = e->role == HONE_REPORT_BASE && e->has_quality;
+        e->compared = !repeated && e->role != HONE_REPORT_COMBINE && !isinf(e->loss_upper) &&
+                      (base || (e->gain > 0 && isfinite(e->gain)));
+    }
+}
+
+/* The baseline gains 1 by definition. */
+static double gain_of(const hone_report_experiment *e)
+{
+    return e->role == HONE_REPORT_BASE ? 1 : e->gain;
+}
+
+static void find_front(hone_report *r)
+{
+    for (size_t i = 0; i < r->n_experiments; i++) {
+        hone_report_experiment *e = &r->experiments[i];
+        e->front = e->compared && e->has_quality;
+        for (size_t j = 0; j < r->n_experiments && e->front; j++) {
+            const hone_report_experiment *o = &r->experiments[j];
+            bool as_good = o->compared && o->has_quality && o->loss_upper <= e->loss_upper &&
+                           gain_of(o) >= gain_of(e);
+            e->front = !as_good || (o->loss_upper == e->loss_upper && gain_of(o) == gain_of(e));
+        }
+    }
+}
+
 static void find_in_force(hone_report *r)
 {
     const char *config = NULL;
@@ -487,6 +521,8 @@ static hone_status gather(hone_report *r, hone_registry *registry, int64_t run)
     HONE_TRY(hone_registry_each_decision(registry, r->run, see_decision, &w));
     HONE_TRY(hone_registry_each_promotion(registry, w.model, see_promotion, &w));
     find_choice(r);
+    find_compared(r);
+    find_front(r);
     find_in_force(r);
     return find_commands(r);
 }

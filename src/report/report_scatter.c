@@ -25,7 +25,6 @@ typedef struct point {
     double gain, gain_lo, gain_hi; /* the baseline is 1 by definition */
     double x, y, lo, hi;
     const char *style; /* class of the mark */
-    bool front;
 } point;
 
 typedef struct plot {
@@ -85,21 +84,14 @@ static void find_range(plot *p)
     p->y_hi = fmax(log(top) + 0.06, p->y_lo + 0.2);
 }
 
-/* Combinations were measured against another configuration; what was confirmed is shown once. */
 static bool add_point(plot *p, const hone_report_experiment *e)
 {
-    const hone_report *r = p->r;
-    const hone_report_experiment *choice = r->choice >= 0 ? &r->experiments[r->choice] : NULL;
-    if (choice && e != choice && strcmp(e->label, choice->label) == 0)
-        return false;
-    bool base = e->role == HONE_REPORT_BASE && e->has_quality;
+    bool base = e->role == HONE_REPORT_BASE;
     double gain = base ? 1 : e->gain;
+    if (!e->compared || p->n == POINTS_MAX)
+        return false;
     if (gain > 1000 || gain < 1e-3 || e->gain_hi > 1000)
         return false; /* not a measurement; the table has it */
-    bool usable =
-        gain > 0 && isfinite(gain) && !isinf(e->loss_upper) && e->role != HONE_REPORT_COMBINE;
-    if (!usable || p->n == POINTS_MAX)
-        return false;
     bool bars = !base && e->gain_lo > 0 && isfinite(e->gain_lo) && isfinite(e->gain_hi);
     p->points[p->n++] = (point){.e = e,
                                 .gain = gain,
@@ -125,16 +117,6 @@ static void place_points(plot *p)
         q->hi = y_of(p, q->gain_hi);
         p->taken[p->n_taken++] = (box){q->x - 6, q->y - 6, q->x + 6, q->y + 6};
         p->taken[p->n_taken++] = (box){q->x - 1, q->hi, q->x + 1, q->lo};
-    }
-    for (size_t i = 0; i < p->n; i++) {
-        point *q = &p->points[i];
-        q->front = q->e->has_quality;
-        for (size_t j = 0; j < p->n && q->front; j++) {
-            const hone_report_experiment *o = p->points[j].e;
-            q->front = !o->has_quality || o->loss_upper > q->e->loss_upper ||
-                       p->points[j].gain < q->gain ||
-                       (o->loss_upper == q->e->loss_upper && p->points[j].gain == q->gain);
-        }
     }
 }
 
@@ -264,7 +246,7 @@ static void put_front(report_page *page, const plot *p)
         const point *next = NULL;
         for (size_t i = 0; i < p->n; i++) {
             const point *q = &p->points[i];
-            if (q->front && q->x > from && (!next || q->x < next->x))
+            if (q->e->front && q->x > from && (!next || q->x < next->x))
                 next = q;
         }
         if (!next)

@@ -255,3 +255,37 @@ hone_status hone_registry_current(hone_registry *r, const char *model_sha256, ch
     bool found;
     return query_text(r, config, &found, current_of_hash, "s", 0, model_sha256);
 }
+
+hone_status hone_registry_put_file(hone_registry *r, const char *fingerprint, int64_t model)
+{
+    return hone_store_run(r, NULL,
+                          "INSERT INTO files(fingerprint, model) VALUES(?,?)"
+                          " ON CONFLICT(fingerprint) DO UPDATE SET model = excluded.model",
+                          "si", fingerprint, model);
+}
+
+hone_status hone_registry_find_file(hone_registry *r, const char *fingerprint, uint64_t bytes,
+                                    int64_t *model, int64_t *candidates)
+{
+    HONE_TRY(hone_store_run(r, model, "SELECT model FROM files WHERE fingerprint = ?", "s",
+                            fingerprint));
+    return hone_store_run(r, candidates,
+                          "SELECT count(*) FROM models m WHERE m.bytes = ?"
+                          " AND EXISTS(SELECT 1 FROM promotions p WHERE p.model = m.id)",
+                          "i", (int64_t)bytes);
+}
+
+hone_status hone_registry_current_of(hone_registry *r, int64_t model, char **config, int64_t *run)
+{
+    bool found;
+    HONE_TRY(query_text(r, config, &found, current_of_id, "i", model, NULL));
+    hone_status s = hone_store_run(r, run,
+                                   "SELECT coalesce(run, 0) FROM promotions WHERE model = ?"
+                                   " ORDER BY id DESC LIMIT 1",
+                                   "i", model);
+    if (s != HONE_OK) {
+        hone_free(*config);
+        *config = NULL;
+    }
+    return s;
+}

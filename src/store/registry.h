@@ -134,6 +134,18 @@ HONE_CHECKED hone_status hone_registry_rollback(hone_registry *r, int64_t model,
 HONE_CHECKED hone_status hone_registry_current(hone_registry *r, const char *model_sha256,
                                                char **config);
 
+/* A file whose hash need not be taken again while its fingerprint (hone_file_fingerprint) stays. */
+HONE_CHECKED hone_status hone_registry_put_file(hone_registry *r, const char *fingerprint,
+                                                int64_t model);
+/* *model: what is known of the file; 0 = nothing. *candidates: models of this size under which
+ * something was promoted, so that hashing an unknown file is worth its time. */
+HONE_CHECKED hone_status hone_registry_find_file(hone_registry *r, const char *fingerprint,
+                                                 uint64_t bytes, int64_t *model,
+                                                 int64_t *candidates);
+/* As hone_registry_current, by the model's id; *run: that promoted it, 0 = by hand. */
+HONE_CHECKED hone_status hone_registry_current_of(hone_registry *r, int64_t model, char **config,
+                                                  int64_t *run);
+
 /* Rows in the order of their ids. model, run 0 = all. A callback that returns a failure ends the
  * walk. */
 typedef hone_status hone_model_fn(void *arg, const hone_model_record *m);

@@ -52,5 +52,11 @@ static const char step_2[] = "ALTER TABLE experiments ADD COLUMN predicted TEXT;
                              "CREATE INDEX runs_by_model ON runs(model);"
                              "CREATE INDEX promotions_by_model ON promotions(model);";
 
-const char *const hone_schema_steps[] = {step_1, step_2};
-const int hone_schema_version = 2;
+/* Files whose content was hashed once, by their cheap fingerprint (hone_file_fingerprint). */
+static const char step_3[] = "CREATE TABLE files("
+                             " fingerprint TEXT PRIMARY KEY,"
+                             " model INTEGER NOT NULL REFERENCES models(id))"
+                             " STRICT, WITHOUT ROWID;";
+
+const char *const hone_schema_steps[] = {step_1, step_2, step_3};
+const int hone_schema_version = 3;

@@ -4,6 +4,7 @@ set -u
 MODEL=$HONE_SOURCE_DIR/tests/golden/data/stories260k/stories260k.gguf
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
+export HONE_HOME="$WORK/home" # no test may see, or touch, the user's registry
 failures=0
 
 fail() {

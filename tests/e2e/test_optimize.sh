@@ -26,12 +26,24 @@ expect 3 "$HONE" rollback "$MODEL"
 expect 0 optimize --max-loss 50% --report "$WORK/report.html"
 prints "chosen"
 prints "now in force"
+prints "on the Pareto front"
 expect 0 optimize --max-loss 50%
 prints "measured before"
 expect 0 "$HONE" history
 prints "promote"
 expect 0 "$HONE" history --json "$MODEL"
 prints '"done"'
+
+# What is in force is what the other commands start from, until they are told otherwise.
+expect 0 "$HONE" run "$MODEL" -p "Once" -n 4
+says "in force, promoted by run 1"
+cp "$MODEL" "$WORK/copy.gguf" # a copy is the same model
+expect 0 "$HONE" bench "$WORK/copy.gguf" --prefill 16 --decode 4 --reps 2
+says "in force, promoted by run 1"
+expect 0 "$HONE" run "$MODEL" -p "Once" -n 4 --config none
+if grep -q "in force" "$WORK/err"; then fail "--config none still took the promoted one"; fi
+expect 0 "$HONE" run "$MODEL" -p "Once" -n 4 --registry "$WORK/there-is-none.db"
+if grep -q "in force" "$WORK/err"; then fail "another registry's promotion was taken"; fi
 
 # A bound that bf16 itself does not meet: nothing lossy passes.
 expect 0 optimize --max-loss 0.0001%
@@ -45,6 +57,8 @@ fi
 # Back to the file as it is, and no further.
 expect 0 "$HONE" rollback "$MODEL"
 prints "the file as it is"
+expect 0 "$HONE" run "$MODEL" -p "Once" -n 4
+if grep -q "in force" "$WORK/err"; then fail "rolled back, but still in force"; fi
 expect 3 "$HONE" rollback "$MODEL"
 expect 0 "$HONE" history
 prints "rollback"

@@ -231,6 +231,10 @@ static void the_head_tells_winner_gain_interval_and_loss(void **state)
     assert_int_equal(report->run, id.run);
     assert_true(report->done && report->won && !report->promoted && !report->in_force);
     assert_int_equal(report->choice, 5);
+    for (size_t i = 0; i < report->n_experiments; i++) /* see add_won_run */
+        assert_int_equal(report->experiments[i].front,
+                         report->experiments[i].role == HONE_REPORT_BASE || i == 5 ||
+                             strcmp(report->experiments[i].label, "q4_0") == 0);
     assert_string_equal(hone_report_headline(report, text, sizeof text),
                         "q8_0 is 2.05 times as fast (95 % interval 1.950 to 2.150): 1 ms per token "
                         "instead of 2 ms.");
