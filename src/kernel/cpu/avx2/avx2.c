@@ -85,11 +85,13 @@ V16_INLINE void u4_block(const core_job *j, size_t block, u4_tables t, v16 *s0, 
 {
     __m256 l[4], h[4];
     UNROLL for (int i = 0; i < 4; i++) l[i] = h[i] = _mm256_setzero_ps();
+    size_t ahead = core_ahead(j, block, j->blocks, j->ahead, 256);
     for (size_t unit = 4 * block; unit < 4 * block + 4; unit++) {
         const float *a = j->a + 8 * unit;
         const uint8_t *p = j->b[0] + unit * 64, *q = j->b[1] + unit * 64;
-        __builtin_prefetch(p + j->prefetch_bytes, 0, 3);
-        __builtin_prefetch(q + j->prefetch_bytes, 0, 3);
+        __builtin_prefetch(j->b[0] + ahead, 0, 3);
+        __builtin_prefetch(j->b[1] + ahead, 0, 3);
+        ahead += 64;
         u4_step(p, a, t, &l[0], &h[0]);
         u4_step(p + 32, a, t, &l[1], &h[1]);
         u4_step(q, a, t, &l[2], &h[2]);

@@ -51,7 +51,7 @@ static void attn_product(const attn_work *w, size_t rows, const float *a, size_t
     core_job j = {
         .a = a, .lda = lda, .blocks = units / 4, .ldc = ldc, .more = more, .table = no_table};
     if (few && layout != CORE_F32)
-        j.prefetch_bytes = 1024;
+        j.ahead = 1024 / (4 * core_unit_bytes(layout)), j.next = step * panel_bytes;
     for (size_t p = 0; p < panels; p += step) {
         for (size_t i = 0; i < step; i++) {
             size_t real = p + i < panels ? p + i : panels - 1;

@@ -48,7 +48,8 @@ typedef struct core_job {
     bool more;                 /* add to what c holds; otherwise from +0 */
     const float *bias[CORE_P]; /* added at the very end, or NULL */
     const float *table;
-    size_t prefetch_bytes; /* how far ahead of the codes to ask for lines; 0 = not */
+    size_t ahead; /* blocks ahead of which lines are asked for; 0 = not */
+    size_t next;  /* bytes from these panels to those that will be read after them */
 } core_job;
 
 V16_INLINE void core_pair(int layout, const uint8_t *b, size_t unit, int i, v16_table t, v16 *even,
@@ -70,10 +71,19 @@ V16_INLINE size_t core_unit_bytes(int layout)
     return layout == CORE_F32 ? 512 : layout == CORE_BF16 ? 256 : layout == CORE_I8 ? 128 : 64;
 }
 
-V16_INLINE void core_prefetch(int layout, const uint8_t *b, size_t unit, size_t ahead)
+/* Where the item `index` + ahead of `count` lies, of the next panels once these are through: bytes
+ * from the first of these panels */
+V16_INLINE size_t core_ahead(const core_job *j, size_t index, size_t count, size_t ahead,
+                             size_t bytes)
+{
+    size_t at = index + ahead;
+    return at < count ? at * bytes : (at - count) * bytes + j->next;
+}
+
+V16_INLINE void core_prefetch(int layout, const uint8_t *at)
 {
     for (size_t i = 0; i < core_unit_bytes(layout); i += 64)
-        __builtin_prefetch(b + unit * core_unit_bytes(layout) + ahead + i, 0, 3);
+        __builtin_prefetch(at + i, 0, 3);
 }
 
 /* E + O of one block for R x P, both chains at once */
@@ -83,11 +93,12 @@ V16_INLINE void core_block(int layout, int R, int P, const core_job *j, size_t b
     v16 e[CORE_P][CORE_R], o[CORE_P][CORE_R];
     UNROLL for (int p = 0; p < P; p++) UNROLL for (int r = 0; r < R; r++) e[p][r] = o[p][r] =
         v16_zero();
+    size_t ahead = core_ahead(j, block, j->blocks, j->ahead, 4 * core_unit_bytes(layout));
     for (size_t unit = 4 * block; unit < 4 * block + 4; unit++) {
         const float *a = j->a + 8 * unit;
-        if (layout != CORE_F32 && j->prefetch_bytes) {
-            UNROLL for (int p = 0; p < P; p++)
-                core_prefetch(layout, j->b[p], unit, j->prefetch_bytes);
+        if (layout != CORE_F32 && j->ahead) {
+            UNROLL for (int p = 0; p < P; p++) core_prefetch(layout, j->b[p] + ahead);
+            ahead += core_unit_bytes(layout);
         }
         UNROLL for (int i = 0; i < 4; i++)
         {
@@ -120,6 +131,16 @@ V16_INLINE void core_group(int layout, int R, int P, const core_job *j, size_t g
     size_t end = (g + 1) * j->group < j->blocks ? (g + 1) * j->group : j->blocks;
     UNROLL for (int p = 0; p < P; p++) UNROLL for (int r = 0; r < R; r++) d[p][r] = v16_zero();
     UNROLL for (int r = 0; r < R; r++) ones[r] = 0.0f;
+    if (j->ahead) {
+        size_t groups = (j->blocks + j->group - 1) / j->group;
+        size_t ahead = core_ahead(j, g, groups, j->ahead / j->group + 1, 32);
+        UNROLL for (int p = 0; p < P; p++)
+        {
+            __builtin_prefetch(j->scale[p] + ahead, 0, 3);
+            if (j->min[0])
+                __builtin_prefetch(j->min[p] + ahead, 0, 3);
+        }
+    }
     for (size_t block = g * j->group; block < end; block++) {
         core_block(layout, R, P, j, block, t, s);
         UNROLL for (int p = 0; p < P; p++) UNROLL for (int r = 0; r < R; r++) d[p][r] =
@@ -258,7 +279,8 @@ static void few_rows(const hone_packed *w, int layout, const hone_act *a, size_t
                   .ld_sums = blocks,
                   .ldc = ldy,
                   .table = w->table,
-                  .prefetch_bytes = FEW_PREFETCH};
+                  .ahead = FEW_PREFETCH / (4 * core_unit_bytes(layout)),
+                  .next = step * w->panel_bytes};
     for (size_t p = panel0; p < panel1; p += step) {
         for (size_t s = 0; s < step; s++)
             job_panel(&j, (int)s, w, p + s, panel1, y + row * ldy, bias);
