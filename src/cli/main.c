@@ -3,13 +3,10 @@
 #include "cli/cli.h"
 #include "cli/help.h"
 #include "cli/parse.h"
+#include "store/hone_commit.h"
 
 #include <errno.h>
 #include <string.h>
-
-#ifndef HONE_VERSION
-#define HONE_VERSION "0.1.0"
-#endif
 
 static const cli_command *find_command(const char *name)
 {
@@ -82,7 +79,7 @@ static hone_status dispatch(int argc, char **argv)
         return hone_fail(HONE_USAGE, "a command is needed");
     }
     if (strcmp(argv[1], "--version") == 0) {
-        printf("hone %s\n", HONE_VERSION);
+        printf("hone %s (%s)\n", HONE_VERSION, HONE_COMMIT);
         return HONE_OK;
     }
     for (size_t i = 0; i < sizeof generated / sizeof *generated; i++) {

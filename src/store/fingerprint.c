@@ -4,6 +4,7 @@
 #include "base/threads.h"
 #include "hw/isa.h"
 #include "kernel/kernel.h"
+#include "store/hone_commit.h" /* made by cmake/commit.cmake */
 
 #include <jansson.h>
 #include <stdio.h>
@@ -11,13 +12,6 @@
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
-
-#ifndef HONE_VERSION
-#define HONE_VERSION "0.1.0"
-#endif
-#ifndef HONE_COMMIT
-#define HONE_COMMIT "unknown"
-#endif
 
 /* First line of a small file of /proc or /sys that starts with `prefix`, without it. */
 static void read_line(const char *path, const char *prefix, char *out, size_t size)
