@@ -17,6 +17,9 @@ INTEGER(i16, int16_t)
 INTEGER(i32, int32_t)
 INTEGER(i64, int64_t)
 INTEGER(u8, uint8_t)
+INTEGER(u16, uint16_t)
+INTEGER(u32, uint32_t)
+INTEGER(u64, uint64_t)
 
 static void decode_bool(const uint8_t *src, size_t n, float *dst)
 {

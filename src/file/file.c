@@ -327,14 +327,16 @@ const hone_meta *hone_file_meta_find(const hone_file *f, const char *key)
     return found ? &f->metas[found - 1] : NULL;
 }
 
+enum { SHAPE_TEXT = HONE_MAX_DIMS * 22 + 2 };
+
 /* "[32, 64]" */
-static const char *shape_text(int n_dims, const uint64_t *shape, char text[96])
+static const char *shape_text(int n_dims, const uint64_t *shape, char text[SHAPE_TEXT])
 {
     size_t n = 0;
     for (int i = 0; i < n_dims && i < HONE_MAX_DIMS; i++)
-        n += (size_t)snprintf(text + n, 96 - n, "%s%llu", i ? ", " : "[",
+        n += (size_t)snprintf(text + n, SHAPE_TEXT - n, "%s%llu", i ? ", " : "[",
                               (unsigned long long)shape[i]);
-    snprintf(text + n, 96 - n, "]");
+    snprintf(text + n, SHAPE_TEXT - n, "]");
     return text;
 }
 
@@ -351,7 +353,7 @@ hone_status hone_file_need_tensor(const hone_file *f, const char *name, int n_di
     for (int i = 0; same && i < n_dims; i++)
         same = t->shape[i] == shape[i];
     if (!same) {
-        char have[96], want[96];
+        char have[SHAPE_TEXT], want[SHAPE_TEXT];
         return hone_fail(
             HONE_FORMAT, "%s: tensor '%s' has shape %s, the model's configuration says %s", f->path,
             name, shape_text(t->n_dims, t->shape, have), shape_text(n_dims, shape, want));

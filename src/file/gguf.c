@@ -172,9 +172,9 @@ static hone_status take_tensor(hone_file *f, cursor *c, hone_tensor *t, uint64_t
     HONE_TRY(hone_file_check_name(name, n, HONE_NAME_MAX, "tensor name"));
     HONE_TRY(hone_file_keep(f, name, n, &t->name));
     HONE_TRY(take_u32(c, what, &n_dims));
-    if (n_dims > HONE_MAX_DIMS)
+    if (n_dims > HONE_GGUF_DIMS)
         return hone_fail(HONE_FORMAT, "tensor '%.120s' has %u dimensions, at most %d are allowed",
-                         t->name, n_dims, HONE_MAX_DIMS);
+                         t->name, n_dims, HONE_GGUF_DIMS);
     for (uint32_t i = 0; i < n_dims; i++) /* GGUF: fastest dimension first */
         HONE_TRY(take_u64(c, what, &t->shape[n_dims - 1 - i]));
     t->n_dims = (int)n_dims;

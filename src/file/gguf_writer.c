@@ -151,6 +151,10 @@ hone_status hone_gguf_writer_tensor(hone_gguf_writer *w, const char *name, hone_
         return hone_fail(HONE_USAGE, "tensor '%.120s' is declared after data was written", name);
     if (d && d->ggml < 0)
         return hone_fail(HONE_UNSUPPORTED, "tensor '%.120s': GGUF has no type %s", name, d->name);
+    if (n_dims > HONE_GGUF_DIMS)
+        return hone_fail(HONE_UNSUPPORTED,
+                         "tensor '%.120s': GGUF has at most %d dimensions, not %d", name,
+                         HONE_GGUF_DIMS, n_dims);
     return hone_stream_declare(&w->stream, name, dtype, n_dims, shape);
 }
 

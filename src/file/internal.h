@@ -32,6 +32,7 @@ enum {
 };
 
 enum {
+    HONE_GGUF_DIMS = 4,         /* of a tensor (ggml.h, GGML_MAX_DIMS) */
     HONE_KEY_MAX = 65535,       /* bytes of a metadata key (gguf.md) */
     HONE_NAME_MAX = 511,        /* bytes of a tensor name */
     HONE_ENTRIES_MAX = 1 << 20, /* tensors or metadata entries of a file */

@@ -57,8 +57,8 @@ static hone_status read_dtype(const json_t *item, hone_tensor *t)
         return hone_fail(HONE_FORMAT, "tensor '%.120s' has no dtype", t->name);
     if (!hone_dtype_by_safetensors(name, &dtype))
         return hone_fail(HONE_UNSUPPORTED,
-                         "tensor '%.120s' has dtype '%.40s', which hone does not read yet; use "
-                         "weights in F32, F16 or BF16",
+                         "tensor '%.120s' has dtype '%.40s', which hone does not read; use "
+                         "weights in F32, F16, BF16 or FP8",
                          t->name, name);
     t->dtype = (int)dtype;
     return HONE_OK;
@@ -100,8 +100,11 @@ static hone_status read_tensor(hone_file *f, const char *name, const json_t *ite
         return hone_fail(HONE_FORMAT, "the entry of tensor '%.120s' is no object", name);
     HONE_TRY(read_dtype(item, t));
     HONE_TRY(read_shape(item, t));
-    uint64_t elements;
-    HONE_TRY(hone_file_size_tensor(t, &elements));
+    uint64_t elements = 1;
+    for (int i = 0; i < t->n_dims && elements; i++)
+        elements = t->shape[i];
+    if (elements) /* a tensor without elements takes no bytes, whatever its other dimensions */
+        HONE_TRY(hone_file_size_tensor(t, &elements));
     HONE_TRY(read_extent(item, t, data_bytes, e));
     t->data = data + e->begin;
     return HONE_OK;

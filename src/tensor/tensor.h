@@ -7,11 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HONE_MAX_DIMS = 4 };
+enum { HONE_MAX_DIMS = 8 };
 
 /* A tensor as it stands in a file: row-major, shape[0] the slowest dimension (Hugging Face's order;
  * GGUF's own order is reversed on reading). `data` points into the mapped file and is only ever
- * read. */
+ * read. safetensors may hold tensors without elements (a dimension of 0, bytes 0). */
 typedef struct hone_tensor {
     const char *name;
     int dtype;  /* hone_dtype */

@@ -347,6 +347,25 @@ static const char sound[] = "{\"__metadata__\":{\"format\":\"pt\"},"
                             "\"a\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]},"
                             "\"b\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[24,26]}}";
 
+static void tensors_without_elements_and_of_many_dimensions_are_read(void **state)
+{
+    (void)state;
+    hone_file *f = NULL;
+    make_safetensors("{\"none\":{\"dtype\":\"I32\",\"shape\":[3,0],\"data_offsets\":[0,0]},"
+                     "\"deep\":{\"dtype\":\"F8_E5M2\",\"shape\":[1,2,1,1,2],"
+                     "\"data_offsets\":[0,4]},"
+                     "\"nibbles\":{\"dtype\":\"F4\",\"shape\":[2,2],\"data_offsets\":[4,6]}}",
+                     6);
+    assert_int_equal(hone_file_open_bytes(HONE_FILE_SAFETENSORS, bytes, used, &f), HONE_OK);
+    const hone_tensor *none = hone_file_tensor(f, "none"), *deep = hone_file_tensor(f, "deep");
+    assert_int_equal(hone_tensor_elements(none), 0);
+    assert_int_equal(none->bytes, 0);
+    assert_int_equal(deep->n_dims, 5);
+    assert_int_equal(deep->bytes, 4);
+    assert_int_equal(hone_tensor_elements(hone_file_tensor(f, "nibbles")), 4);
+    hone_file_close(f);
+}
+
 static void a_safetensors_cut_at_any_byte_is_refused(void **state)
 {
     (void)state;
@@ -394,11 +413,13 @@ static void safetensors_headers_that_lie_are_named(void **state)
         {ENTRY("F32", "[4]", "[0.0,16.0]"), HONE_FORMAT, "no pair"},
         {ENTRY("F32", "[-4]", "[0,16]"), HONE_FORMAT, "dimension 0"},
         {ENTRY("F32", "4", "[0,16]"), HONE_FORMAT, "no shape"},
-        {ENTRY("F32", "[0]", "[0,0]"), HONE_FORMAT, "dimension of 0"},
+        {ENTRY("F32", "[0]", "[0,16]"), HONE_FORMAT, "takes 16 bytes"},
+        {ENTRY("F32", "[4,4611686018427387904,0]", "[0,0]"), HONE_FORMAT, "belong to no tensor"},
         {ENTRY("F32", "[4611686018427387904,4]", "[0,16]"), HONE_FORMAT, "63 bits"},
         {ENTRY("F32", "[4611686018427387904]", "[0,16]"), HONE_FORMAT, "larger than memory"},
-        {ENTRY("F32", "[1,1,1,1,4]", "[0,16]"), HONE_UNSUPPORTED, "5 dimensions"},
-        {ENTRY("F8_E4M3", "[16]", "[0,16]"), HONE_UNSUPPORTED, "'F8_E4M3'"},
+        {ENTRY("F32", "[1,1,1,1,1,1,1,1,4]", "[0,16]"), HONE_UNSUPPORTED, "9 dimensions"},
+        {ENTRY("F6_E2M3", "[16]", "[0,12]"), HONE_UNSUPPORTED, "'F6_E2M3'"},
+        {ENTRY("F4", "[4,7]", "[0,14]"), HONE_FORMAT, "rows of 7 elements"},
         {"{\"t\":{\"shape\":[4],\"data_offsets\":[0,16]}}", HONE_FORMAT, "no dtype"},
         {"{\"t\":7}", HONE_FORMAT, "no object"},
         {"{\"t\":7,\"t\":8}", HONE_FORMAT, "duplicate"},
@@ -497,6 +518,7 @@ int main(void)
         cmocka_unit_test(gguf_headers_that_lie_are_named),
         cmocka_unit_test(gguf_metadata_that_lies_is_named),
         cmocka_unit_test(gguf_tensors_that_lie_are_named),
+        cmocka_unit_test(tensors_without_elements_and_of_many_dimensions_are_read),
         cmocka_unit_test(a_safetensors_cut_at_any_byte_is_refused),
         cmocka_unit_test(a_safetensors_with_any_byte_changed_does_no_harm),
         cmocka_unit_test(safetensors_headers_that_lie_are_named),
