@@ -266,7 +266,7 @@ static const cli_option options[] = {
      .fallback = "16384",
      .min = 128,
      .max = 1 << 30,
-     .help = "most held-out tokens to judge quality with"},
+     .help = "most held-out tokens to judge candidates with, and again the choice"},
     {.name = "seed", .type = CLI_INT, .argument = "N", .fallback = "1", .help = "names the run"},
     CLI_REGISTRY_OPTION,
     {.name = "report", .type = CLI_TEXT, .argument = "FILE", .help = "write the report as HTML"},

@@ -26,8 +26,9 @@ struct hone_backend_engine {
     hone_backend_options o; /* as resolved */
     int32_t *tokens;        /* of the whole text */
     size_t n_tokens;
-    size_t n_work; /* tokens [0, n_work) are measured with, the rest is held out */
-    size_t n_held;
+    /* Tokens [0, n_work) are measured with; n_held after them judge the candidates, and the n_held
+     * after those the choice. */
+    size_t n_work, n_held;
     double tokenize_s;
     hone_eval_protocol protocol;
     hone_limits limits;
@@ -67,16 +68,16 @@ static hone_status split(hone_backend_engine *b, uint32_t context)
     size_t work = (size_t)b->o.prompt_tokens + DECODE_TOKENS, held = b->protocol.context;
     if (held < 128)
         held = 128; /* fewer scores allow no bound */
-    if (b->n_tokens < work + held)
+    if (b->n_tokens < work + 2 * held)
         return hone_fail(
             HONE_DATA,
             "the text has %zu tokens, at least %zu are needed: %zu to measure with and "
-            "%zu held out to judge quality; give a longer text",
-            b->n_tokens, work + held, work, held);
+            "two times %zu held out to judge quality; give a longer text",
+            b->n_tokens, work + 2 * held, work, held);
     b->n_work = b->n_tokens / 5 > work ? b->n_tokens / 5 : work;
-    if (b->n_tokens - b->n_work < held)
-        b->n_work = b->n_tokens - held;
-    b->n_held = b->n_tokens - b->n_work;
+    if (b->n_tokens - b->n_work < 2 * held)
+        b->n_work = b->n_tokens - 2 * held;
+    b->n_held = (b->n_tokens - b->n_work) / 2;
     if (b->n_held > b->o.eval_tokens)
         b->n_held = b->o.eval_tokens > held ? b->o.eval_tokens : held;
     return HONE_OK;
@@ -284,7 +285,7 @@ static hone_status measure(void *self, void *variant, hone_goal g, double *cost)
 /* ---- quality ------------------------------------------------------------------------------------
  */
 
-static hone_status compare(void *self, void *variant, hone_pipeline_comparison *out)
+static hone_status compare(void *self, void *variant, bool fresh, hone_pipeline_comparison *out)
 {
     hone_backend_engine *b = self;
     loaded *v = variant;
@@ -295,8 +296,9 @@ static hone_status compare(void *self, void *variant, hone_pipeline_comparison *
         HONE_TRY(hone_engine_open(b->model, &c, b->o.progress, b->o.arg, &b->original));
     }
     hone_eval_comparison c;
-    HONE_TRY(hone_eval_compare(b->original, v->engine, b->tokens + b->n_work, b->n_held,
-                               &b->protocol, b->o.progress, b->o.arg, &c));
+    const int32_t *held = b->tokens + b->n_work + (fresh ? b->n_held : 0);
+    HONE_TRY(hone_eval_compare(b->original, v->engine, held, b->n_held, &b->protocol, b->o.progress,
+                               b->o.arg, &c));
     *out = (hone_pipeline_comparison){.nll_ref = c.ref.nll,
                                       .nll = c.test.nll,
                                       .scored = c.ref.scored,

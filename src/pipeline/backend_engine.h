@@ -3,8 +3,9 @@
  * times them on one part of a text and compares them with the original on the other.
  *
  * The text's tokens are cut once, by position alone: the first fifth (at least one workload's
- * worth) is for profile and experiments, the rest is held out for quality, up to eval_tokens. The
- * original is the model's own weights in float32, loaded when first needed and kept.
+ * worth) is for profile and experiments, the rest is held out for quality: one half to judge the
+ * candidates by, the other for the choice, each up to eval_tokens. The original is the model's own
+ * weights in float32, loaded when first needed and kept.
  *
  * Memory: the original, the baseline and a candidate at once. Threading: one thread.
  */
@@ -17,7 +18,7 @@ typedef struct hone_backend_options {
     uint32_t prompt_tokens; /* tokens of the workload's prompt = depth when decoding; 0 = 512, or
                                half of a shorter context */
     uint32_t sessions;      /* under the goal throughput; 0 = 8 */
-    size_t eval_tokens;     /* most held-out tokens; 0 = 16384 */
+    size_t eval_tokens;     /* most held-out tokens of each half; 0 = 16384 */
     double sample_seconds;  /* least time of one sample; 0 = 0.02 */
     hone_progress_fn *progress;
     void *arg;

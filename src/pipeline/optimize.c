@@ -257,7 +257,8 @@ static hone_status combine_winners(pipeline *p, candidates *c, size_t *chosen)
     return HONE_OK;
 }
 
-/* Fresh samples of the choice against the baseline: the best of many looks better than it is. */
+/* Fresh samples and fresh text for the choice against the baseline: the best of many looks better
+ * than it is. */
 static hone_status confirm(pipeline *p, candidates *c, size_t chosen, bool *won)
 {
     const pipeline_trial *choice = &c->list[chosen];
@@ -267,6 +268,7 @@ static hone_status confirm(pipeline *p, candidates *c, size_t chosen, bool *won)
                           .against = p->base,
                           .knob = choice->knob,
                           .lossy = choice->lossy,
+                          .confirm = true,
                           .level = 0.95};
     t->predicted = hone_technique_predict(&p->facts, &p->base, &t->config, p->q->goal);
     memcpy(label, choice->label, sizeof label);

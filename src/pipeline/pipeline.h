@@ -13,7 +13,9 @@
  *     The choice is measured once more against the baseline, with fresh samples, at 95 %.
  *  3. A candidate that changes logits must keep the one-sided 95 % upper bound of the relative
  *     loss in perplexity within max_loss: against the file's own weights in float32, paired token
- *     by token on held-out text, runs of neighbouring tokens counting as one observation.
+ *     by token on held-out text, runs of neighbouring tokens counting as one observation. The
+ *     choice must keep it on a second held-out text that no choice was made by: the best of many
+ *     looks better than it is in quality too.
  *  4. Combinations are measured and judged themselves.
  *  5. If nothing passes, the baseline stays and that is the result.
  *
@@ -59,7 +61,8 @@ typedef struct hone_pipeline_backend {
     hone_status (*facts)(void *self, void *variant, hone_technique_facts *out);
     hone_status (*profile)(void *self, void *variant, hone_goal g, hone_pipeline_profile *out);
     hone_status (*measure)(void *self, void *variant, hone_goal g, double *cost);
-    hone_status (*compare)(void *self, void *variant, hone_pipeline_comparison *out);
+    /* fresh: on held-out text that no candidate was chosen by. */
+    hone_status (*compare)(void *self, void *variant, bool fresh, hone_pipeline_comparison *out);
 } hone_pipeline_backend;
 
 typedef struct hone_pipeline_request {

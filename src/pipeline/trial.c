@@ -158,7 +158,7 @@ static hone_status add_quality(pipeline *p, const pipeline_trial *t, void *varia
     pipeline_quality q = p->base_quality;
     if (t->lossy) {
         hone_pipeline_comparison c = {0};
-        HONE_TRY(p->b->compare(p->b->self, variant, &c));
+        HONE_TRY(p->b->compare(p->b->self, variant, t->confirm, &c));
         hone_status s = pipeline_judge(&c, &q);
         hone_free(c.nll_ref);
         hone_free(c.nll);

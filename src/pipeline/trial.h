@@ -21,6 +21,7 @@ typedef struct pipeline_trial {
     hone_knob knob;
     bool lossy;       /* needs a comparison with the original */
     bool judge_only;  /* quality alone: no samples */
+    bool confirm;     /* judged on fresh held-out text */
     bool addressed;   /* the bottleneck that was found */
     double predicted; /* 0 = unknown */
     double level;     /* of the gain's interval */

@@ -23,6 +23,7 @@ typedef struct fake {
     double drift; /* grows with every sample: a machine that slows down */
     double speed_q8, speed_q4, speed_mlp, speed_kv, speed_threads; /* factors on the cost */
     double bf16_loss, loss_q8, loss_q4, loss_kv;                   /* mean difference of scores */
+    double fresh_loss;             /* more on text that nothing was chosen by */
     hone_status refuse_q4;                                         /* status of loading it */
     int stop_after; /* measurements until INTERRUPTED; -1 = never */
     bool die;       /* or kill -9 instead */
@@ -126,7 +127,7 @@ static hone_status fake_measure(void *self, void *v, hone_goal g, double *cost)
     return HONE_OK;
 }
 
-static hone_status fake_compare(void *self, void *v, hone_pipeline_comparison *out)
+static hone_status fake_compare(void *self, void *v, bool fresh, hone_pipeline_comparison *out)
 {
     fake *f = self;
     const hone_config *c = &((variant *)v)->c;
@@ -138,6 +139,8 @@ static hone_status fake_compare(void *self, void *v, hone_pipeline_comparison *o
         loss += f->loss_q8;
     if (c->kv_format == HONE_KV_I8)
         loss += f->loss_kv;
+    if (fresh)
+        loss += f->fresh_loss;
     *out = (hone_pipeline_comparison){.nll_ref = hone_malloc(n * sizeof(double)),
                                       .nll = hone_malloc(n * sizeof(double)),
                                       .scored = n,
@@ -275,6 +278,18 @@ static void the_bound_counts_not_the_mean(void **state)
     hone_pipeline_result out;
     assert_int_equal(optimize(&f, 0.01, false, &out), HONE_OK);
     assert_false(has(&out.chosen, HONE_DTYPE_Q8_0));
+}
+
+static void a_loss_that_shows_on_fresh_text_only_keeps_the_baseline(void **state)
+{
+    (void)state;
+    fake f = plain();
+    f.fresh_loss = 0.05;
+    hone_pipeline_result out;
+    assert_int_equal(optimize(&f, 0.01, false, &out), HONE_OK);
+    assert_false(out.won);
+    assert_string_equal(out.label, "baseline");
+    assert_null(current());
 }
 
 static void null_effects_are_seldom_claimed_even_on_a_drifting_machine(void **state)
@@ -426,6 +441,7 @@ int main(void)
         TEST(a_generous_bound_takes_the_faster_lossier_one),
         TEST(a_tight_bound_refuses_everything_lossy),
         TEST(the_bound_counts_not_the_mean),
+        TEST(a_loss_that_shows_on_fresh_text_only_keeps_the_baseline),
         TEST(null_effects_are_seldom_claimed_even_on_a_drifting_machine),
         TEST(independent_gains_are_combined_and_the_combination_is_measured),
         TEST(a_candidate_that_cannot_be_loaded_is_rejected_and_the_rest_goes_on),
