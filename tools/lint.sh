@@ -31,8 +31,10 @@ run_tidy() {
 }
 run_cppcheck() {
     # shellcheck disable=SC2046 # a list of words
+    # pointerOutOfBounds: it takes the branch for several panels where a set has one.
     cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-        --suppress=missingIncludeSystem --suppress=preprocessorErrorDirective --suppress=unknownMacro -D_GNU_SOURCE -D__x86_64__ \
+        --suppress=missingIncludeSystem --suppress=preprocessorErrorDirective --suppress=unknownMacro \
+        --suppress=pointerOutOfBounds:src/kernel/cpu/generic/product.h -D_GNU_SOURCE -D__x86_64__ \
         -I src -I include -j "$(nproc)" $(git ls-files 'src/*.c')
 }
 part clang-format run_format

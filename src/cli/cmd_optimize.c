@@ -113,9 +113,8 @@ static hone_status optimize(optimize_job *j, const char *model)
     if (s == HONE_INTERRUPTED)
         return hone_fail(s,
                          "stopped; what was finished is kept, the same command goes on from here");
-    return s == HONE_OK
-               ? hone_registry_put_file(j->registry, j->model_fingerprint, j->result.model)
-               : s;
+    return s == HONE_OK ? hone_registry_put_file(j->registry, j->model_fingerprint, j->result.model)
+                        : s;
 }
 
 static hone_status write_html(const char *path, const hone_report *report)

@@ -37,16 +37,17 @@
          .help = "instruction set at most: scalar, avx2, avx512... (default: the best)"},          \
     {                                                                                              \
         .name = "config", .type = CLI_TEXT, .argument = "FILE",                                    \
-        .help = "configuration (JSON) to start from, or none; the options above change it"                  \
+        .help = "configuration (JSON) to start from, or none; the options above change it"         \
     }
 
 /* Options of the commands that start from the configuration in force for their model. */
 #define CLI_PROMOTED_OPTIONS CLI_ENGINE_OPTIONS, CLI_REGISTRY_OPTION
 
 /* As cli_engine_config, but starts from the configuration that is in force for the model, and says
- * so on standard error; unless --config (FILE, or "none" for the file as it is) or --dtype is given.
- * For commands with CLI_PROMOTED_OPTIONS. */
-HONE_CHECKED hone_status cli_model_config(const cli_context *c, const char *model, hone_config *out);
+ * so on standard error; unless --config (FILE, or "none" for the file as it is) or --dtype is
+ * given. For commands with CLI_PROMOTED_OPTIONS. */
+HONE_CHECKED hone_status cli_model_config(const cli_context *c, const char *model,
+                                          hone_config *out);
 
 /* The configuration that the options ask for. Errors: USAGE, and those of hone_config_from_json. */
 HONE_CHECKED hone_status cli_engine_config(const cli_context *c, hone_config *out);

@@ -192,8 +192,8 @@ static void put_y_axis(report_page *page, const plot *p)
         }
     }
     double last = 1e9;
-    for (double g = ceil(lo / step) * step; g <= hi; g += step) {
-        double y = y_of(p, g);
+    for (int i = (int)ceil(lo / step); i * step <= hi; i++) {
+        double g = i * step, y = y_of(p, g);
         if (g <= 0 || last - y < 14)
             continue;
         last = y;
