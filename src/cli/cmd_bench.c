@@ -54,26 +54,26 @@ static hone_status list_tests(bench *b)
     const int64_t *depth = cli_ints(b->c, "depth", &depths);
     const int64_t *batch = cli_ints(b->c, "batch", &batches);
     uint32_t decode = (uint32_t)cli_int(b->c, "decode");
-    size_t most = depths * (prefills + batches);
+    size_t most = depths * (prefills + 1) * batches;
     if (most == 0 || most > TESTS_MAX)
         return hone_fail(HONE_USAGE, "%zu tests: give 1 to %d", most, (int)TESTS_MAX);
     b->tests = hone_calloc(most, sizeof *b->tests);
     if (!b->tests)
         return hone_fail_memory(most * sizeof *b->tests, "tests");
     for (size_t d = 0; d < depths; d++) {
-        for (size_t i = 0; i < prefills; i++)
-            if (prefill[i] > 0)
+        for (size_t i = 0; i < prefills * batches; i++)
+            if (prefill[i / batches] > 0)
                 b->tests[b->n_tests++] = (bench_test){.prefill = true,
-                                                      .tokens = (uint32_t)prefill[i],
+                                                      .tokens = (uint32_t)prefill[i / batches],
                                                       .depth = (uint32_t)depth[d],
-                                                      .batch = 1};
+                                                      .batch = (uint32_t)batch[i % batches]};
         for (size_t i = 0; i < batches && decode > 0; i++)
             b->tests[b->n_tests++] = (bench_test){
                 .tokens = decode, .depth = (uint32_t)depth[d], .batch = (uint32_t)batch[i]};
     }
     if (b->n_tests == 0)
         return hone_fail(HONE_USAGE, "nothing to measure: --prefill and --decode are both 0");
-    b->batch_max = decode > 0 ? largest(batch, batches) : 1;
+    b->batch_max = largest(batch, batches);
     uint32_t work = largest(prefill, prefills);
     b->tokens_max = largest(depth, depths) + (work > decode ? work : decode);
     return HONE_OK;
@@ -149,10 +149,18 @@ static hone_status prepare(bench *b, const bench_test *t)
     return HONE_OK;
 }
 
+/* All prompts together: each step takes as much of every sequence as fits. */
 static hone_status run_prefill(bench *b, const bench_test *t)
 {
-    return hone_session_feed(b->sessions[0], tokens_at(b, 0, t->depth), t->tokens, HONE_WANT_LAST,
-                             b->logits);
+    uint32_t chunk = hone_engine_config(b->engine)->step_tokens / t->batch, n;
+    for (uint32_t k = 0; k < t->tokens; k += n) {
+        n = chunk < 1 ? 1 : chunk < t->tokens - k ? chunk : t->tokens - k;
+        hone_want want = k + n == t->tokens ? HONE_WANT_LAST : HONE_WANT_NONE;
+        for (size_t i = 0; i < t->batch; i++)
+            b->rows[i] = (hone_row){b->sessions[i], tokens_at(b, i, t->depth + k), n, want};
+        HONE_TRY(hone_engine_step(b->engine, b->rows, t->batch, b->logits));
+    }
+    return HONE_OK;
 }
 
 static hone_status run_decode(bench *b, const bench_test *t)
@@ -239,8 +247,8 @@ static double limit_of(const bench *b, const bench_test *t)
     double mean_depth = t->depth + (t->tokens + 1) / 2.0;
     if (t->prefill) {
         double flops = (f->flops_per_token - head + attention * mean_depth) * t->tokens + head;
-        double s = roof_s(b, flops, weights + kv * (t->depth + t->tokens));
-        return s > 0 ? t->tokens / s : 0;
+        double s = roof_s(b, flops * t->batch, weights + kv * (t->depth + t->tokens) * t->batch);
+        return s > 0 ? (double)t->tokens * t->batch / s : 0;
     }
     double flops = (f->flops_per_token + attention * mean_depth) * t->batch;
     double s = roof_s(b, flops, weights + kv * mean_depth * t->batch);

@@ -3,10 +3,10 @@
 
 expect 0 "$HONE" bench "$MODEL" --prefill 16,32 --decode 4 --depth 0,64 --batch 1,3 --reps 2 --threads 2 --json
 is_json "$WORK/out"
-[ "$(grep -c '"test": "prefill"' "$WORK/out")" = 4 ] || fail "not 4 prefill rows"
+[ "$(grep -c '"test": "prefill"' "$WORK/out")" = 8 ] || fail "not 8 prefill rows"
 [ "$(grep -c '"test": "decode"' "$WORK/out")" = 4 ] || fail "not 4 decode rows"
 for key in tokens depth batch tok_s tok_s_lo tok_s_hi limit share; do
-    [ "$(grep -c "\"$key\":" "$WORK/out")" = 8 ] || fail "not every row has $key"
+    [ "$(grep -c "\"$key\":" "$WORK/out")" = 12 ] || fail "not every row has $key"
 done
 if command -v python3 >/dev/null 2>&1; then
     python3 -c 'import json, sys
