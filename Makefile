@@ -40,12 +40,8 @@ asan tsan: | prepare ## the tests under the address and undefined-behaviour (asa
 man: build ## manual pages into build/man
 	@tools/man.sh $(BUILD)/hone build/man
 
-install: build man ## into PREFIX (/usr/local): program, manual pages, completion
-	install -D -m 755 $(BUILD)/hone $(DESTDIR)$(PREFIX)/bin/hone
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 build/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
-	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
-	$(BUILD)/hone --completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hone
+install: build ## into PREFIX (/usr/local): program, library with headers, manual pages, completion
+	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean: ## remove what was built
 	@rm -rf build
