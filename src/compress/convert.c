@@ -49,7 +49,7 @@ static bool rename_tensor(const hone_arch *a, const hone_hparams *h, const hone_
             continue;
         snprintf(out->name, sizeof out->name, name, layer);
         bool rotated = slot == HONE_SLOT_Q || slot == HONE_SLOT_K;
-        out->interleave = rotated && a->gguf_interleaved_qk ? h->head_dim : 0;
+        out->interleave = rotated && (gguf->flags & HONE_NAME_PAIRS) ? h->head_dim : 0;
         out->source = t;
         return true;
     }
@@ -80,7 +80,7 @@ static hone_status fill_plan(const hone_file *f, const hone_arch *a, const hone_
 {
     *count = 0;
     hone_rope_config rope;
-    HONE_TRY(hone_rope_config_from_hf(f, h->head_dim, h->context_tokens, &rope));
+    HONE_TRY(hone_rope_config_from_hf(f, false, h->head_dim, h->context_tokens, &rope));
     if (rope.scaling == HONE_ROPE_LLAMA3)
         snprintf(list[(*count)++].name, HONE_CONVERT_NAME_MAX, "rope_freqs.weight");
     for (size_t i = 0; i < hone_file_tensor_count(f); i++) {
@@ -141,7 +141,7 @@ static hone_status write_rope(const hone_file *f, const hone_arch *a, const hone
     hone_rope_config c;
     char key[96];
 #define KEY(suffix) (snprintf(key, sizeof key, "%s.rope." suffix, a->gguf), key)
-    HONE_TRY(hone_rope_config_from_hf(f, h->head_dim, h->context_tokens, &c));
+    HONE_TRY(hone_rope_config_from_hf(f, false, h->head_dim, h->context_tokens, &c));
     HONE_TRY(hone_gguf_writer_u32(w, KEY("dimension_count"), c.dim));
     HONE_TRY(hone_gguf_writer_f32(w, KEY("freq_base"), (float)c.theta));
     if (c.scaling == HONE_ROPE_DEFAULT || c.scaling == HONE_ROPE_LLAMA3)

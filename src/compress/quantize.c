@@ -121,10 +121,10 @@ static bool rope_row(void *arg, uint64_t row, uint64_t k, float *dst)
     hone_rope_config c;
     (void)row;
     if (hone_arch_read(j->f, &a, &h) != HONE_OK ||
-        hone_rope_config_from_hf(j->f, h.head_dim, h.context_tokens, &c) != HONE_OK ||
-        k != h.rope.dim / 2)
+        hone_rope_config_from_hf(j->f, false, h.head_dim, h.context_tokens, &c) != HONE_OK ||
+        k != h.ropes[0][0].dim / 2)
         return false;
-    hone_convert_rope_factors(&c, &h.rope, dst);
+    hone_convert_rope_factors(&c, &h.ropes[0][0], dst);
     return true;
 }
 
@@ -133,7 +133,7 @@ static hone_status rope_pairs(const hone_file *f, uint64_t *pairs)
     const hone_arch *a;
     hone_hparams h;
     HONE_TRY(hone_arch_read(f, &a, &h));
-    *pairs = h.rope.dim / 2;
+    *pairs = h.ropes[0][0].dim / 2;
     return HONE_OK;
 }
 

@@ -82,10 +82,12 @@ static void slot_shape(const hone_synth_shape *s, hone_slot slot, uint64_t *n, u
 
 static void add_slot(synth_job *j, hone_slot slot, unsigned layer)
 {
-    synth_tensor *t = &j->tensors[j->count++];
     uint64_t n, k;
     slot_shape(j->shape, slot, &n, &k);
-    snprintf(t->name, sizeof t->name, hone_arch_llama.gguf_names[slot].weight, layer);
+    if (!k)
+        return;
+    synth_tensor *t = &j->tensors[j->count++];
+    snprintf(t->name, sizeof t->name, hone_arch_at(0)->gguf_names[slot].weight, layer);
     t->content = n ? MATRIX : NORM;
     t->type = n ? j->o->type : HONE_DTYPE_F32;
     t->n_dims = n ? 2 : 1;

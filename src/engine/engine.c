@@ -62,6 +62,7 @@ static void state_facts(hone_engine *e, uint64_t file_bytes)
 {
     const hone_model *m = e->model;
     const hone_hparams *h = &m->hp;
+    const hone_linear *embedding = hone_model_at(m, 0, HONE_SLOT_EMBEDDING);
     hone_model_facts *f = &e->facts;
     strncpy(f->arch, m->arch->name, sizeof f->arch - 1);
     f->layers = h->layers;
@@ -77,8 +78,7 @@ static void state_facts(hone_engine *e, uint64_t file_bytes)
     f->packed_bytes = m->packed_bytes;
     memcpy(f->packed_kind_bytes, m->kind_bytes, sizeof f->packed_kind_bytes);
     f->tied = h->tied;
-    f->weight_bytes_per_token =
-        m->packed_bytes - (h->tied ? 0 : hone_packed_bytes(&m->embedding.w));
+    f->weight_bytes_per_token = m->packed_bytes - (h->tied ? 0 : hone_packed_bytes(&embedding->w));
     f->kv_bytes_per_token = hone_pages_page_bytes(e->pages) / HONE_PAGE_POSITIONS;
     f->flops_per_token =
         2 * (double)(m->parameters - (h->tied ? 0 : (uint64_t)h->vocab * h->hidden));
@@ -165,6 +165,12 @@ void hone_engine_record(hone_engine *e, hone_spans *spans)
     e->forward->spans = spans;
 }
 
+void hone_engine_watch(hone_engine *e, hone_watch_fn *watch, void *arg)
+{
+    e->forward->watch = watch;
+    e->forward->watch_arg = arg;
+}
+
 void hone_engine_kv_usage(const hone_engine *e, uint64_t *used_bytes, uint64_t *max_bytes)
 {
     *used_bytes = (uint64_t)hone_pages_held(e->pages) * hone_pages_page_bytes(e->pages);
@@ -201,7 +207,7 @@ static void gather(hone_engine *e, const hone_row *rows, size_t n_rows, hone_bat
         e->sequences[i] = (hone_sequence){.first_row = b->rows,
                                           .n_rows = r->n_tokens,
                                           .first_position = r->session->length,
-                                          .pages = r->session->addresses};
+                                          .pages = &r->session->tables};
         memcpy(e->tokens + b->rows, r->tokens, r->n_tokens * sizeof *r->tokens);
         if (r->want == HONE_WANT_ALL)
             for (uint32_t t = 0; t < r->n_tokens; t++)

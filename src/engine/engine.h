@@ -15,6 +15,7 @@
 
 #include "base/spans.h"
 #include "engine/config.h"
+#include "model/forward.h"
 
 typedef struct hone_engine hone_engine;
 typedef struct hone_session hone_session;
@@ -42,6 +43,9 @@ const hone_model_facts *hone_engine_facts(const hone_engine *e);
 const hone_config *hone_engine_config(const hone_engine *e); /* as resolved: no zeros left */
 /* Spans of the steps are recorded here from now on; NULL stops. The recorder stays the caller's. */
 void hone_engine_record(hone_engine *e, hone_spans *spans);
+
+/* Shows the residual stream between the layers of every step (model/forward.h); NULL stops. */
+void hone_engine_watch(hone_engine *e, hone_watch_fn *watch, void *arg);
 
 /* Sessions. Pages are taken as tokens come. */
 HONE_CHECKED hone_status hone_session_open(hone_engine *e, hone_session **out);

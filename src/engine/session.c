@@ -24,6 +24,7 @@ hone_status hone_session_open(hone_engine *e, hone_session **out)
         hone_session_close(s);
         return hone_fail_memory(tokens * sizeof *s->tokens, "a session");
     }
+    s->tables = s->addresses;
     *out = s;
     return HONE_OK;
 }

@@ -30,6 +30,7 @@ struct hone_session {
     int32_t *tokens;  /* [context_tokens] */
     int32_t *pages;   /* [max_pages] */
     void **addresses; /* [max_pages] where each page lies */
+    void *const *tables;
 };
 
 /* Pages for n more tokens, the first of them written to only by this session. On failure the caller

@@ -1,6 +1,7 @@
 #include "model/forward.h"
 
 #include "base/mem.h"
+#include "model/block/common.h"
 #include "model/rope.h"
 
 #include <string.h>
@@ -18,15 +19,29 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static hone_kv kv_of(const hone_model *m, hone_kv_format format)
+hone_kv hone_forward_kv(const hone_model *m, hone_kv_format format, uint32_t layer)
 {
-    return (hone_kv){.format = format, .k_dim = m->hp.head_dim, .v_dim = m->hp.head_dim};
+    size_t d = hone_kind(&m->hp, layer)->head_dim;
+    return (hone_kv){.format = format, .k_dim = d, .v_dim = d};
+}
+
+static size_t layer_bytes(const hone_model *m, hone_kv_format format, uint32_t layer)
+{
+    hone_kv kv = hone_forward_kv(m, format, layer);
+    return hone_kv_page_bytes(&kv) * hone_kind(&m->hp, layer)->kv_heads;
 }
 
 size_t hone_forward_page_bytes(const hone_model *m, hone_kv_format format)
 {
-    hone_kv kv = kv_of(m, format);
-    return hone_kv_page_bytes(&kv) * m->hp.kv_heads * m->hp.layers;
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < m->hp.layers; i++)
+        bytes += layer_bytes(m, format, i);
+    return bytes;
+}
+
+uint32_t hone_forward_width(const hone_model *m)
+{
+    return hone_model_at(m, 0, HONE_SLOT_HEAD)->w.n ? m->hp.vocab : m->hp.hidden;
 }
 
 /* Cuts the next `bytes` from the buffer; with base NULL only counts. */
@@ -37,34 +52,72 @@ static void *cut(uint8_t *base, size_t *at, size_t bytes)
     return base ? base + here : NULL;
 }
 
+/* What the largest kind of layer needs of the step's memory, per row or once. */
+typedef struct needs {
+    size_t q, kv, ffn, widest, scratch, partial_floats, kv_heads;
+    bool pending;
+} needs;
+
+static needs needs_of(const hone_forward *f)
+{
+    const hone_hparams *h = &f->model->hp;
+    needs n = {.widest = h->hidden, .scratch = hone_product_scratch_bytes()};
+    for (uint32_t i = 0; i < h->n_kinds; i++) {
+        const hone_layer_kind *y = &h->kinds[i];
+        hone_kv kv = {f->kv_format, y->head_dim, y->head_dim};
+        n.q = larger(n.q, (size_t)y->heads * y->head_dim);
+        n.kv = larger(n.kv, (size_t)y->kv_heads * y->head_dim);
+        n.ffn = larger(n.ffn, y->ffn);
+        n.kv_heads = larger(n.kv_heads, y->kv_heads);
+        n.scratch = larger(n.scratch, hone_attn_scratch_bytes(&kv));
+        n.partial_floats =
+            larger(n.partial_floats, y->heads / y->kv_heads * hone_attn_partial_floats(&kv));
+        for (uint32_t b = 0; b < y->n_blocks; b++)
+            n.pending |= y->blocks[b].joins;
+    }
+    n.widest = larger(n.widest, larger(n.q, n.ffn));
+    return n;
+}
+
+static void lay_out_layers(hone_forward *f)
+{
+    size_t offset = 0;
+    for (uint32_t i = 0; i < f->model->hp.layers; i++) {
+        hone_kv kv = hone_forward_kv(f->model, f->kv_format, i);
+        f->layer_pages[i] = (hone_layer_pages){0, offset, hone_kv_page_bytes(&kv)};
+        offset += layer_bytes(f->model, f->kv_format, i);
+    }
+}
+
 /* Lays everything out; called with memory NULL to learn the size. */
 static size_t lay_out(hone_forward *f, uint8_t *base)
 {
     const hone_hparams *h = &f->model->hp;
+    const needs n = needs_of(f);
     size_t at = 0, m = f->max_rows, threads = (size_t)hone_pool_threads(f->pool);
-    size_t q = (size_t)h->heads * h->head_dim, kv = (size_t)h->kv_heads * h->head_dim;
-    size_t widest = larger(larger(h->hidden, q), h->ffn);
-    size_t scratch = larger(hone_product_scratch_bytes(), hone_attn_scratch_bytes(&f->kv));
+    f->max_piece_tasks = larger(n.kv_heads, PIECE_TASKS);
+    f->partial_floats = n.partial_floats;
     f->x = cut(base, &at, m * h->hidden * sizeof(float));
     f->h = cut(base, &at, m * h->hidden * sizeof(float));
-    f->q = cut(base, &at, m * q * sizeof(float));
-    f->k = cut(base, &at, m * kv * sizeof(float));
-    f->v = cut(base, &at, m * kv * sizeof(float));
-    f->attended = cut(base, &at, m * q * sizeof(float));
-    f->gate = cut(base, &at, m * h->ffn * sizeof(float));
-    f->up = cut(base, &at, m * h->ffn * sizeof(float));
-    f->cos = cut(base, &at, m * (h->rope.dim / 2) * sizeof(float));
-    f->sin = cut(base, &at, m * (h->rope.dim / 2) * sizeof(float));
-    f->act_memory = cut(base, &at,
-                        larger(hone_act_bytes(f->kt, m, widest, HONE_ACT_F32 | HONE_ACT_SUMS),
-                               hone_act_bytes(f->kt, m, widest, HONE_ACT_SUMS)));
+    f->pending = cut(base, &at, n.pending ? m * h->hidden * sizeof(float) : 0);
+    f->q = cut(base, &at, m * n.q * sizeof(float));
+    f->k = cut(base, &at, m * n.kv * sizeof(float));
+    f->v = cut(base, &at, m * n.kv * sizeof(float));
+    f->attended = cut(base, &at, m * n.q * sizeof(float));
+    f->gate = cut(base, &at, m * n.ffn * sizeof(float));
+    f->up = cut(base, &at, m * n.ffn * sizeof(float));
+    for (uint32_t i = 0; i < h->n_ropes; i++) {
+        f->cos[i] = cut(base, &at, m * (h->ropes[0][i].dim / 2) * sizeof(float));
+        f->sin[i] = cut(base, &at, m * (h->ropes[0][i].dim / 2) * sizeof(float));
+    }
+    f->act_memory = cut(base, &at, hone_act_bytes(f->kt, m, n.widest, ~0)); /* of any flags */
     f->last = cut(base, &at, m * sizeof *f->last);
-    f->partials = cut(base, &at,
-                      f->max_piece_tasks * f->max_pieces * (h->heads / h->kv_heads) *
-                          hone_attn_partial_floats(&f->kv) * sizeof(float));
+    f->layer_pages = cut(base, &at, h->layers * sizeof *f->layer_pages);
+    f->partials =
+        cut(base, &at, f->max_piece_tasks * f->max_pieces * n.partial_floats * sizeof(float));
     f->threads = cut(base, &at, threads * sizeof *f->threads);
     for (size_t t = 0; t < threads; t++) {
-        void *memory = cut(base, &at, scratch);
+        void *memory = cut(base, &at, n.scratch);
         void *pages = cut(base, &at, f->max_pages * sizeof(void *));
         if (base) {
             f->threads[t].memory = memory;
@@ -85,12 +138,10 @@ hone_status hone_forward_open(const hone_model *m, const hone_kernels *kt, hone_
     f->model = m;
     f->kt = kt;
     f->pool = pool;
-    f->kv = kv_of(m, kv_format);
-    f->kv_head_bytes = hone_kv_page_bytes(&f->kv);
+    f->kv_format = kv_format;
     f->max_rows = max_rows;
     f->max_pages = (max_context + HONE_KV_PAGE - 1) / HONE_KV_PAGE;
     f->max_pieces = (max_context + HONE_ATTN_PIECE - 1) / HONE_ATTN_PIECE;
-    f->max_piece_tasks = m->hp.kv_heads > PIECE_TASKS ? m->hp.kv_heads : PIECE_TASKS;
     f->memory_bytes = lay_out(f, NULL);
     f->memory = hone_alloc_big(f->memory_bytes);
     if (!f->memory) {
@@ -102,6 +153,7 @@ hone_status hone_forward_open(const hone_model *m, const hone_kernels *kt, hone_
                          bytes, max_rows);
     }
     lay_out(f, f->memory);
+    lay_out_layers(f);
     *out = f;
     return HONE_OK;
 }
@@ -201,16 +253,54 @@ void hone_forward_products(hone_forward *f, const hone_act *act, const hone_prod
 
 /* ---- the step ------------------------------------------------------------------------------- */
 
+static void watch(const hone_forward *f, int layer, const float *x, uint32_t rows)
+{
+    if (f->watch)
+        f->watch(f->watch_arg, layer, x, rows);
+}
+
+/* x += row `index` of a table of embeddings. Spoils the row's place in h. */
+static void add_embedding(hone_forward *f, size_t row, hone_slot slot, size_t index)
+{
+    size_t n = f->model->hp.hidden;
+    hone_unpack_row(&hone_model_at(f->model, 0, slot)->w, index, f->h + row * n);
+    f->kt->add(f->x + row * n, f->h + row * n, n);
+}
+
+/* Embeds one row at `position` of its sequence. */
+static void embed_row(hone_forward *f, size_t row, uint32_t position, uint32_t long_rope)
+{
+    const hone_hparams *h = &f->model->hp;
+    const hone_batch *b = f->batch;
+    float *x = f->x + row * h->hidden;
+    hone_unpack_row(&hone_model_at(f->model, 0, HONE_SLOT_EMBEDDING)->w, (size_t)b->tokens[row], x);
+    if (h->embedding_scale != 0)
+        f->kt->scale(x, h->embedding_scale, h->hidden);
+    if (h->token_types)
+        add_embedding(f, row, HONE_SLOT_TOKEN_TYPE, b->types ? (size_t)b->types[row] : 0);
+    if (h->positions)
+        add_embedding(f, row, HONE_SLOT_POSITION, position + h->position_offset);
+    const hone_linear *norm = hone_model_at(f->model, 0, HONE_SLOT_NORM_EMBEDDING);
+    if (norm->v)
+        hone_block_norm(f, norm, x, 1, h->hidden, x);
+    for (uint32_t i = 0; i < h->n_ropes; i++) {
+        size_t half = h->ropes[0][i].dim / 2;
+        hone_rope_angles(&h->ropes[long_rope][i], position, f->cos[i] + row * half,
+                         f->sin[i] + row * half);
+    }
+}
+
 static void embed_item(void *arg, size_t item, int thread)
 {
     hone_forward *f = arg;
     (void)thread;
-    const hone_hparams *h = &f->model->hp;
-    size_t half = h->rope.dim / 2;
-    size_t end = hone_row_end(item, ROWS_PER_ITEM, f->batch->rows);
+    const hone_batch *b = f->batch;
+    const hone_sequence *q = b->sequences;
+    size_t end = hone_row_end(item, ROWS_PER_ITEM, b->rows);
     for (size_t r = item * ROWS_PER_ITEM; r < end; r++) {
-        hone_unpack_row(&f->model->embedding.w, (size_t)f->batch->tokens[r], f->x + r * h->hidden);
-        hone_rope_angles(&h->rope, (uint32_t)f->last[r], f->cos + r * half, f->sin + r * half);
+        while (r >= (size_t)q->first_row + q->n_rows)
+            q++;
+        embed_row(f, r, q->first_position + (uint32_t)(r - q->first_row), q->long_rope);
     }
 }
 
@@ -220,40 +310,122 @@ static void begin_step(hone_forward *f, const hone_batch *b)
     for (uint32_t s = 0; s < b->n_sequences; s++) {
         const hone_sequence *q = &b->sequences[s];
         for (uint32_t i = 0; i < q->n_rows; i++)
-            f->last[q->first_row + i] = (int32_t)(q->first_position + i);
+            f->last[q->first_row + i] =
+                (int32_t)(q->first_position + (f->model->hp.bidirectional ? q->n_rows - 1 : i));
     }
     uint64_t begin = hone_span_begin(f->spans);
     hone_pool_run(f->pool, embed_item, f, hone_row_items(b->rows, ROWS_PER_ITEM));
     hone_span_end(f->spans, HONE_SPAN_EMBED, -1, begin, 0,
                   (double)b->rows * f->model->hp.hidden * 4);
+    watch(f, -1, f->x, b->rows);
 }
 
-/* Final norm and output head of the wanted rows, in groups that fit the step's memory. */
-static void finish_step(hone_forward *f, float *logits)
+/* ---- a layer -------------------------------------------------------------------------------- */
+
+typedef struct add_work {
+    hone_forward *f;
+    const hone_linear *output_norm, *sum_norm; /* or NULL */
+    bool keep;                                 /* a block that joins follows: the stream stays */
+    bool joins;
+} add_work;
+
+/* What a block left in h goes into the stream; of blocks side by side, their sum. */
+static void add_item(void *arg, size_t item, int thread)
+{
+    const add_work *w = arg;
+    hone_forward *f = w->f;
+    size_t n = f->model->hp.hidden, r0 = item * ROWS_PER_ITEM,
+           rows = hone_row_end(item, ROWS_PER_ITEM, f->batch->rows) - r0;
+    float *x = f->x + r0 * n, *h = f->h + r0 * n, *pending = f->pending + r0 * n;
+    (void)thread;
+    if (w->output_norm)
+        hone_block_norm(f, w->output_norm, h, rows, n, h);
+    if (w->joins)
+        f->kt->add(h, pending, rows * n);
+    if (w->keep) {
+        memcpy(pending, h, rows * n * sizeof *h);
+        return;
+    }
+    f->kt->add(x, h, rows * n);
+    if (w->sum_norm)
+        hone_block_norm(f, w->sum_norm, x, rows, n, x);
+}
+
+static void run_layer(hone_forward *f, int layer)
+{
+    const hone_layer_kind *kind = hone_kind(&f->model->hp, (uint32_t)layer);
+    for (uint32_t i = 0; i < kind->n_blocks; i++) {
+        const hone_block_use *use = &kind->blocks[i];
+        const hone_linear *after = hone_model_at(f->model, layer, use->block->norm_after);
+        use->block->forward(f, layer, use);
+        add_work w = {.f = f,
+                      .output_norm = use->norms & HONE_NORM_OUTPUT ? after : NULL,
+                      .sum_norm = use->norms & HONE_NORM_SUM ? after : NULL,
+                      .keep = i + 1 < kind->n_blocks && kind->blocks[i + 1].joins,
+                      .joins = use->joins};
+        hone_pool_run(f->pool, add_item, &w, hone_row_items(f->batch->rows, ROWS_PER_ITEM));
+    }
+    watch(f, layer, f->x, f->batch->rows);
+}
+
+/* ---- the end -------------------------------------------------------------------------------- */
+
+typedef struct finish_work {
+    hone_forward *f;
+    float *out;
+    size_t n; /* of a row */
+} finish_work;
+
+static void cap_item(void *arg, size_t row, int thread)
+{
+    const finish_work *w = arg;
+    const hone_hparams *h = &w->f->model->hp;
+    float *y = w->out + row * w->n;
+    (void)thread;
+    if (h->logit_scale != 0)
+        w->f->kt->scale(y, h->logit_scale, w->n);
+    if (h->final_softcap != 0)
+        w->f->kt->softcap(y, h->final_softcap, w->n);
+}
+
+/* Final norm of the wanted rows into h, and the output head if there is one. */
+static void finish_step(hone_forward *f, float *out)
 {
     const hone_hparams *h = &f->model->hp;
     const hone_batch *b = f->batch;
+    const hone_linear *norm = hone_model_at(f->model, 0, HONE_SLOT_NORM_FINAL),
+                      *head = hone_model_at(f->model, 0, HONE_SLOT_HEAD);
     if (b->n_wanted == 0)
         return;
     uint64_t begin = hone_span_begin(f->spans);
-    for (uint32_t i = 0; i < b->n_wanted; i++)
-        f->kt->rmsnorm(f->x + (size_t)b->wanted[i] * h->hidden, h->hidden, f->model->norm_final,
-                       h->norm_eps, 1, h->hidden, f->h + (size_t)i * h->hidden, h->hidden);
+    for (uint32_t i = 0; i < b->n_wanted; i++) {
+        const float *x = f->x + (size_t)b->wanted[i] * h->hidden;
+        float *y = f->h + (size_t)i * h->hidden;
+        if (norm->v)
+            hone_block_norm(f, norm, x, 1, h->hidden, y);
+        else
+            memcpy(y, x, h->hidden * sizeof *y);
+    }
+    watch(f, (int)h->layers, f->h, b->n_wanted);
+    if (!head->w.n) {
+        memcpy(out, f->h, (size_t)b->n_wanted * h->hidden * sizeof *out);
+        return;
+    }
     hone_act act;
-    hone_forward_act(f, f->h, b->n_wanted, h->hidden, hone_act_flags(&f->model->head.w), &act);
+    hone_forward_act(f, f->h, b->n_wanted, h->hidden, hone_act_flags(&head->w), &act);
     hone_span_end(f->spans, HONE_SPAN_NORM, -1, begin, 0, (double)b->n_wanted * h->hidden * 8);
-    hone_forward_products(f, &act, &(hone_product_job){&f->model->head, logits}, 1, HONE_SPAN_HEAD,
-                          -1);
+    hone_forward_products(f, &act, &(hone_product_job){head, out}, 1, HONE_SPAN_HEAD, -1);
+    finish_work w = {f, out, h->vocab};
+    if (h->logit_scale != 0 || h->final_softcap != 0)
+        hone_pool_run(f->pool, cap_item, &w, b->n_wanted);
 }
 
-void hone_forward_run(hone_forward *f, const hone_batch *b, float *logits)
+void hone_forward_run(hone_forward *f, const hone_batch *b, float *out)
 {
-    static const hone_block *const dense[] = {&hone_block_attention, &hone_block_mlp};
     uint64_t begin = hone_span_begin(f->spans);
     begin_step(f, b);
     for (uint32_t layer = 0; layer < f->model->hp.layers; layer++)
-        for (size_t i = 0; i < sizeof dense / sizeof *dense; i++)
-            dense[i]->forward(f, (int)layer);
-    finish_step(f, logits);
+        run_layer(f, (int)layer);
+    finish_step(f, out);
     hone_span_end(f->spans, HONE_SPAN_STEP, -1, begin, 0, 0);
 }

@@ -1,9 +1,11 @@
 /*
  * forward - one step of a model over a ragged batch.
  *
- * A layer is a list of blocks; a block reads the residual stream x[rows][hidden] and adds to it.
- * What a block may use while it runs is in hone_forward: the batch, the weights, the kernels, the
- * pool and memory laid out once for the largest step.
+ * A layer is a list of blocks. A block reads the residual stream x[rows][hidden] through
+ * hone_block_input, which normalises it, and leaves in h what it adds to the stream; norms behind
+ * it, adding, and parallel residuals are the layer's business. What a block may use while it runs
+ * is in hone_forward: the batch, the weights, the kernels, the pool and memory laid out once for
+ * the largest step.
  *
  * Invariant: a row's result depends on its own sequence alone. Products are split over threads by
  * output columns, never along K; attention by sequence, head and token.
@@ -18,23 +20,38 @@
 #include "model/weights.h"
 #include "tensor/batch.h"
 
+/* Sees x[rows][hidden] of every step: what enters layer 0 (layer -1), what leaves each layer, and
+ * what the final norm makes of the wanted rows (layer = number of layers). */
+typedef void hone_watch_fn(void *arg, int layer, const float *x, uint32_t rows);
+
+/* Where the keys and values of a layer lie: table of pages, and offset of its first head there. */
+typedef struct hone_layer_pages {
+    uint32_t table;
+    size_t offset;
+    size_t head_bytes; /* of one page and KV head */
+} hone_layer_pages;
+
 typedef struct hone_forward {
     const hone_model *model;
     const hone_kernels *kt;
     hone_pool *pool;
     hone_spans *spans; /* may be NULL */
-    hone_kv kv;
-    size_t kv_head_bytes; /* of one page, layer and KV head */
-    uint32_t max_rows, max_wanted, max_pages;
+    hone_kv_format kv_format;
+    hone_layer_pages *layer_pages; /* [layers] */
+    uint32_t max_rows, max_pages;
     const hone_batch *batch; /* of the running step */
+    hone_watch_fn *watch;    /* may be NULL */
+    void *watch_arg;
 
-    /* [max_rows][...] float32, rows one after the other */
-    float *x, *h, *q, *k, *v, *attended, *gate, *up, *cos, *sin;
+    /* [max_rows][...] float32, rows one after the other. pending: what blocks before a joining one
+     * add. */
+    float *x, *h, *pending, *q, *k, *v, *attended, *gate, *up;
+    float *cos[HONE_ROPES], *sin[HONE_ROPES]; /* [max_rows][dim / 2] */
     void *act_memory;
-    int32_t *last; /* [max_rows] position of each row */
+    int32_t *last; /* [max_rows] last position that each row sees */
     float *
         partials; /* [max_piece_tasks][max_pieces][rows of a KV head]: attention of long contexts */
-    size_t max_piece_tasks, max_pieces;
+    size_t max_piece_tasks, max_pieces, partial_floats;
     struct hone_thread_scratch {
         void *memory;       /* for products and attention, 64-byte aligned */
         const void **pages; /* [max_pages] of one layer and head */
@@ -50,12 +67,17 @@ HONE_CHECKED hone_status hone_forward_open(const hone_model *m, const hone_kerne
                                            hone_forward **out);
 void hone_forward_close(hone_forward *f); /* NULL is fine */
 
+/* The keys and values of a layer's heads. */
+hone_kv hone_forward_kv(const hone_model *m, hone_kv_format format, uint32_t layer);
 /* Bytes of a page of 64 positions: all layers and KV heads. */
 size_t hone_forward_page_bytes(const hone_model *m, hone_kv_format kv_format);
 
-/* Runs the step: writes the batch's keys and values into its pages and logits[n_wanted][vocab].
- * Token ids and page tables must have been checked. Cannot fail. */
-void hone_forward_run(hone_forward *f, const hone_batch *b, float *logits);
+/* Floats of a wanted row: the vocabulary, or the hidden size of a model without output head. */
+uint32_t hone_forward_width(const hone_model *m);
+/* Runs the step: writes the batch's keys and values into its pages and out[n_wanted][width]:
+ * logits, or what the final norm gives. Token ids, types and page tables must have been checked.
+ * Cannot fail. */
+void hone_forward_run(hone_forward *f, const hone_batch *b, float *out);
 
 /* Work over rows is cut into items of `step` rows: how many there are, and where one ends. */
 static inline size_t hone_row_items(size_t rows, size_t step)
@@ -82,10 +104,13 @@ typedef struct hone_product_job {
 void hone_forward_products(hone_forward *f, const hone_act *act, const hone_product_job *jobs,
                            size_t n_jobs, hone_span_kind span, int layer);
 
-/* A block's forward step over layer `layer`: reads and adds to f->x. */
+/* One block: what it reads and adds. */
 typedef struct hone_block {
     const char *name;
-    void (*forward)(hone_forward *f, int layer);
+    hone_slot norm, norm_after; /* of what it reads; of what it adds, or of the stream after that */
+    /* The span in which the block's own norms are counted is HONE_SPAN_NORM. Reads with
+     * hone_block_input and leaves what is to be added in f->h[rows][hidden]. */
+    void (*forward)(hone_forward *f, int layer, const hone_block_use *use);
 } hone_block;
 extern const hone_block hone_block_attention, hone_block_mlp;
 

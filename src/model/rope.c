@@ -60,6 +60,17 @@ static void init_llama3(const hone_rope_config *c, hone_rope *out)
     }
 }
 
+static void init_long(const hone_rope_config *c, hone_rope *out)
+{
+    double scale = c->context / c->original_context;
+    for (uint32_t i = 0; i < c->dim / 2; i++)
+        out->inv_freq[i] =
+            (float)(1.0 / (c->factors[c->use_long][i] * pow(c->theta, 2.0 * i / c->dim)));
+    out->magnitude = (float)(c->attention_factor != 0 ? c->attention_factor
+                             : scale <= 1             ? 1
+                                          : sqrt(1 + log(scale) / log(c->original_context)));
+}
+
 void hone_rope_init(const hone_rope_config *c, hone_rope *out)
 {
     out->dim = c->dim;
@@ -79,6 +90,8 @@ void hone_rope_init(const hone_rope_config *c, hone_rope *out)
         init_llama3(c, out);
     else if (c->scaling == HONE_ROPE_YARN)
         init_yarn(c, out);
+    else if (c->scaling == HONE_ROPE_LONG)
+        init_long(c, out);
 }
 
 static const struct {
@@ -87,6 +100,7 @@ static const struct {
 } scalings[] = {
     {"default", HONE_ROPE_DEFAULT}, {"none", HONE_ROPE_DEFAULT}, {"linear", HONE_ROPE_LINEAR},
     {"dynamic", HONE_ROPE_DYNAMIC}, {"yarn", HONE_ROPE_YARN},    {"llama3", HONE_ROPE_LLAMA3},
+    {"longrope", HONE_ROPE_LONG},   {"su", HONE_ROPE_LONG},
 };
 
 static hone_status scaling_by_name(const hone_file *f, const char *name, hone_rope_scaling *out)
@@ -98,7 +112,7 @@ static hone_status scaling_by_name(const hone_file *f, const char *name, hone_ro
         }
     return hone_fail(HONE_UNSUPPORTED,
                      "%s: rope scaling \"%.40s\" is not one that hone knows (default, linear, "
-                     "dynamic, yarn, llama3)",
+                     "dynamic, yarn, llama3, longrope)",
                      hone_file_path(f), name);
 }
 
@@ -111,6 +125,13 @@ static hone_status check_config(const hone_file *f, const hone_rope_config *c)
         ok = c->low_freq_factor > 0 && c->high_freq_factor > c->low_freq_factor;
     if (ok && c->scaling == HONE_ROPE_YARN)
         ok = c->beta_fast > 0 && c->beta_slow > 0 && c->attention_factor >= 0;
+    if (ok && c->scaling == HONE_ROPE_LONG && c->n_factors != c->dim / 2)
+        return hone_fail(HONE_FORMAT,
+                         "%s: longrope has %u short and long factors; %u rotary dimensions want %u",
+                         hone_file_path(f), c->n_factors, c->dim, c->dim / 2);
+    for (uint32_t i = 0; ok && i < c->n_factors; i++)
+        ok = c->factors[0][i] > 0 && c->factors[0][i] < 1e6 && c->factors[1][i] > 0 &&
+             c->factors[1][i] < 1e6;
     return ok ? HONE_OK
               : hone_fail(
                     HONE_FORMAT,
@@ -129,15 +150,74 @@ static hone_status number(const hone_file *f, const char *in, const char *name, 
     return hone_file_f64_or(f, key, fallback, out);
 }
 
-hone_status hone_rope_config_from_hf(const hone_file *f, uint32_t head_dim, double context,
-                                     hone_rope_config *c)
+/* The factors of longrope: arrays short_factor and long_factor of equal length. */
+static hone_status read_factors(const hone_file *f, const char *in, hone_rope_config *c)
 {
+    static const char *const names[] = {"short_factor", "long_factor"};
+    char key[96];
+    for (int which = 0; which < 2; which++) {
+        hone_array a;
+        snprintf(key, sizeof key, "%s.%s", in, names[which]);
+        HONE_TRY(hone_file_array(f, key, &a));
+        c->n_factors = a.count > HONE_ROPE_DIM_MAX ? UINT32_MAX : (uint32_t)a.count;
+        for (uint32_t i = 0; i < a.count && i < HONE_ROPE_DIM_MAX / 2; i++)
+            if (!hone_array_f64(&a, i, &c->factors[which][i]))
+                return hone_fail(HONE_FORMAT, "%s: %s[%u] is not a number", hone_file_path(f), key,
+                                 i);
+        if (c->n_factors != c->dim / 2)
+            return check_config(f, c);
+    }
+    return HONE_OK;
+}
+
+/* The object that holds the parameters: transformers 5 has one for each type of layer, or one. */
+static const char *section_of(const hone_file *f, bool local)
+{
+    const char *both = local ? "rope_parameters.sliding_attention.rope_theta"
+                             : "rope_parameters.full_attention.rope_theta";
+    if (hone_file_has(f, both))
+        return local ? "rope_parameters.sliding_attention" : "rope_parameters.full_attention";
+    if (local)
+        return "rope_local"; /* transformers 4 has rope_local_base_freq alone */
+    return hone_file_has(f, "rope_parameters.rope_type") ||
+                   hone_file_has(f, "rope_parameters.rope_theta")
+               ? "rope_parameters"
+               : "rope_scaling";
+}
+
+bool hone_rope_has_local(const hone_file *f)
+{
+    static const char *const keys[] = {"rope_parameters.sliding_attention.rope_theta",
+                                       "rope_local_base_freq", "local_rope_theta"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (hone_file_has(f, keys[i]))
+            return true;
+    return false;
+}
+
+/* The first of these keys that is there. */
+static hone_status first_of(const hone_file *f, const char *const *keys, size_t n, double fallback,
+                            double *out)
+{
+    for (size_t i = 0; i < n; i++)
+        if (hone_file_has(f, keys[i]))
+            return hone_file_f64(f, keys[i], out);
+    *out = fallback;
+    return HONE_OK;
+}
+
+hone_status hone_rope_config_from_hf(const hone_file *f, bool local, uint32_t head_dim,
+                                     double context, hone_rope_config *c)
+{
+    static const char *const thetas[] = {"rope_theta", "rotary_emb_base", "global_rope_theta"},
+                             *const locals[] = {"rope_local_base_freq", "local_rope_theta"},
+                             *const partials[] = {"partial_rotary_factor", "rotary_pct"};
     *c = (hone_rope_config){.factor = 1, .context = context, .truncate = true};
-    const char *in = hone_file_has(f, "rope_parameters") ? "rope_parameters" : "rope_scaling";
-    double theta, partial;
-    HONE_TRY(hone_file_f64_or(f, "rope_theta", 10000, &theta));
+    const char *in = section_of(f, local);
+    double theta, partial, original;
+    HONE_TRY(first_of(f, local ? locals : thetas, local ? 2 : 3, 10000, &theta));
     HONE_TRY(number(f, in, "rope_theta", theta, &c->theta));
-    HONE_TRY(hone_file_f64_or(f, "partial_rotary_factor", 1, &partial));
+    HONE_TRY(first_of(f, partials, 2, 1, &partial));
     HONE_TRY(number(f, in, "partial_rotary_factor", partial, &partial));
     if (!(partial > 0 && partial <= 1))
         return hone_fail(HONE_FORMAT, "%s: partial_rotary_factor %g is not in (0, 1]",
@@ -153,7 +233,8 @@ hone_status hone_rope_config_from_hf(const hone_file *f, uint32_t head_dim, doub
     HONE_TRY(number(f, in, "factor", 1, &c->factor));
     HONE_TRY(number(f, in, "low_freq_factor", 1, &c->low_freq_factor));
     HONE_TRY(number(f, in, "high_freq_factor", 4, &c->high_freq_factor));
-    HONE_TRY(number(f, in, "original_max_position_embeddings", context, &c->original_context));
+    HONE_TRY(hone_file_f64_or(f, "original_max_position_embeddings", context, &original));
+    HONE_TRY(number(f, in, "original_max_position_embeddings", original, &c->original_context));
     HONE_TRY(number(f, in, "beta_fast", 32, &c->beta_fast));
     HONE_TRY(number(f, in, "beta_slow", 1, &c->beta_slow));
     HONE_TRY(number(f, in, "attention_factor", 0, &c->attention_factor));
@@ -163,6 +244,8 @@ hone_status hone_rope_config_from_hf(const hone_file *f, uint32_t head_dim, doub
     HONE_TRY(hone_file_bool_or(f, key, true, &c->truncate));
     if (c->scaling == HONE_ROPE_DYNAMIC)
         c->original_context = context; /* as transformers: the limit of the config itself */
+    if (c->scaling == HONE_ROPE_LONG)
+        HONE_TRY(read_factors(f, in, c));
     return check_config(f, c);
 }
 
@@ -181,34 +264,73 @@ static hone_status apply_gguf_factors(const hone_file *f, hone_rope *out)
     return HONE_OK;
 }
 
-hone_status hone_rope_from_gguf(const hone_file *f, const char *arch, uint32_t head_dim,
-                                double context, hone_rope *out)
+/* Longrope of GGUF files: two tensors, and no scaling type (llama.cpp goes by their presence). */
+static hone_status read_gguf_factors(const hone_file *f, hone_rope_config *c)
 {
-    hone_rope_config c = {.factor = 1,
-                          .context = context,
-                          .truncate = true,
-                          .low_freq_factor = 1,
-                          .high_freq_factor = 4};
+    static const char *const names[] = {"rope_factors_short.weight", "rope_factors_long.weight"};
+    if (!hone_file_tensor(f, names[0]) || !hone_file_tensor(f, names[1]))
+        return HONE_OK;
+    c->scaling = HONE_ROPE_LONG;
+    c->n_factors = c->dim / 2;
+    for (int which = 0; which < 2; which++) {
+        const hone_tensor *t = hone_file_tensor(f, names[which]);
+        float factors[HONE_ROPE_DIM_MAX / 2];
+        if (c->n_factors > HONE_ROPE_DIM_MAX / 2 || hone_tensor_elements(t) != c->n_factors ||
+            t->dtype != HONE_DTYPE_F32)
+            return hone_fail(HONE_FORMAT, "%s: %s must hold %u float32 numbers", hone_file_path(f),
+                             names[which], c->n_factors);
+        hone_dtype_decode(HONE_DTYPE_F32, t->data, c->n_factors, factors);
+        for (uint32_t i = 0; i < c->n_factors; i++)
+            c->factors[which][i] = (double)factors[i];
+    }
+    return HONE_OK;
+}
+
+static hone_status config_from_gguf(const hone_file *f, bool local, uint32_t head_dim,
+                                    double context, hone_rope_config *c)
+{
+    *c = (hone_rope_config){.factor = 1,
+                            .context = context,
+                            .truncate = true,
+                            .original_context = context,
+                            .low_freq_factor = 1,
+                            .high_freq_factor = 4};
     char key[96];
     uint64_t dim;
     const char *name;
-#define KEY(suffix) (snprintf(key, sizeof key, "%s.rope." suffix, arch), key)
-    HONE_TRY(hone_file_u64_or(f, KEY("dimension_count"), head_dim, &dim));
-    c.dim = dim > HONE_ROPE_DIM_MAX ? 0 : (uint32_t)dim;
-    HONE_TRY(hone_file_f64_or(f, KEY("freq_base"), 10000, &c.theta));
-    HONE_TRY(hone_file_str_or(f, KEY("scaling.type"), "default", &name));
-    HONE_TRY(scaling_by_name(f, name, &c.scaling));
-    HONE_TRY(hone_file_f64_or(f, KEY("scale_linear"), 1, &c.factor));
-    HONE_TRY(hone_file_f64_or(f, KEY("scaling.factor"), c.factor, &c.factor));
     HONE_TRY(
-        hone_file_f64_or(f, KEY("scaling.original_context_length"), context, &c.original_context));
-    HONE_TRY(hone_file_f64_or(f, KEY("scaling.yarn_beta_fast"), 32, &c.beta_fast));
-    HONE_TRY(hone_file_f64_or(f, KEY("scaling.yarn_beta_slow"), 1, &c.beta_slow));
-    HONE_TRY(hone_file_f64_or(f, KEY("scaling.attn_factor"), 0, &c.attention_factor));
+        hone_file_u64_or(f, hone_arch_gguf_key(f, "rope.dimension_count", key), head_dim, &dim));
+    c->dim = dim > HONE_ROPE_DIM_MAX ? 0 : (uint32_t)dim;
+    if (local) {
+        HONE_TRY(hone_file_f64_or(f, hone_arch_gguf_key(f, "rope.freq_base_swa", key), 10000,
+                                  &c->theta));
+        return check_config(f, c);
+    }
+#define KEY(suffix) hone_arch_gguf_key(f, "rope." suffix, key)
+    HONE_TRY(hone_file_f64_or(f, KEY("freq_base"), 10000, &c->theta));
+    HONE_TRY(hone_file_str_or(f, KEY("scaling.type"), "default", &name));
+    HONE_TRY(scaling_by_name(f, name, &c->scaling));
+    HONE_TRY(hone_file_f64_or(f, KEY("scale_linear"), 1, &c->factor));
+    HONE_TRY(hone_file_f64_or(f, KEY("scaling.factor"), c->factor, &c->factor));
+    HONE_TRY(
+        hone_file_f64_or(f, KEY("scaling.original_context_length"), context, &c->original_context));
+    HONE_TRY(hone_file_f64_or(f, KEY("scaling.yarn_beta_fast"), 32, &c->beta_fast));
+    HONE_TRY(hone_file_f64_or(f, KEY("scaling.yarn_beta_slow"), 1, &c->beta_slow));
+    HONE_TRY(hone_file_f64_or(f, KEY("scaling.attn_factor"), 0, &c->attention_factor));
 #undef KEY
-    HONE_TRY(check_config(f, &c));
-    hone_rope_init(&c, out);
-    return apply_gguf_factors(f, out);
+    HONE_TRY(read_gguf_factors(f, c));
+    return check_config(f, c);
+}
+
+hone_status hone_rope_read(const hone_file *f, bool local, bool use_long, uint32_t head_dim,
+                           double context, hone_rope_config *c, hone_rope *out)
+{
+    bool gguf = hone_file_kind(f) == HONE_FILE_GGUF;
+    HONE_TRY(gguf ? config_from_gguf(f, local, head_dim, context, c)
+                  : hone_rope_config_from_hf(f, local, head_dim, context, c));
+    c->use_long = use_long;
+    hone_rope_init(c, out);
+    return gguf && !local ? apply_gguf_factors(f, out) : HONE_OK;
 }
 
 /*

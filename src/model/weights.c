@@ -2,24 +2,20 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "dtype/half.h"
 #include "model/source.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Which row of the stored matrix becomes row r: rows of a head are together. */
-typedef struct row_map {
-    uint32_t head_dim; /* 0 = row r itself; otherwise within each head, whose first rope_dim rows */
-    uint32_t rope_dim; /* are interleaved: (2i, 2i + 1) -> (i, i + rope_dim/2) */
-} row_map;
-
 /* One matrix to be packed: its rows, put in order, rounded to another format if asked for. */
 typedef struct pack_job {
     hone_source source;
+    hone_place place;
+    bool transposed; /* the source is [k][stored n], of numbers that stand alone */
     hone_linear *target;
-    int as; /* format that it is rounded to first, or HONE_WEIGHT_AS_FILED */
-    row_map map;
+    int as;        /* format that it is rounded to first, or HONE_WEIGHT_AS_FILED */
     size_t offset; /* in the model's buffer */
     size_t first_item, items;
 } pack_job;
@@ -28,6 +24,8 @@ typedef struct loader {
     const hone_file *file;
     const hone_model_options *options;
     hone_model *model;
+    const char *prefix; /* of the file's tensors */
+    bool gguf;
     pack_job *jobs;
     size_t n_jobs, max_jobs, bytes;
     hone_pool *pool;
@@ -39,38 +37,6 @@ typedef struct loader {
 
 enum { PANELS_PER_ITEM = 8 };
 
-static hone_weight_kind kind_of(hone_slot slot)
-{
-    switch (slot) {
-    case HONE_SLOT_Q:
-    case HONE_SLOT_K:
-    case HONE_SLOT_V:
-    case HONE_SLOT_O:
-        return HONE_WEIGHT_ATTENTION;
-    case HONE_SLOT_GATE:
-    case HONE_SLOT_UP:
-    case HONE_SLOT_DOWN:
-        return HONE_WEIGHT_MLP;
-    default:
-        return HONE_WEIGHT_HEAD;
-    }
-}
-
-static const hone_tensor_name *names_of(const loader *l, hone_slot slot)
-{
-    const hone_arch *a = l->model->arch;
-    return hone_file_kind(l->file) == HONE_FILE_GGUF ? &a->gguf_names[slot] : &a->hf_names[slot];
-}
-
-static void slot_name(const char *pattern, uint32_t layer, char *out, size_t n)
-{
-    const char *at = strstr(pattern, "%u");
-    if (!at)
-        snprintf(out, n, "%s", pattern);
-    else
-        snprintf(out, n, "%.*s%u%s", (int)(at - pattern), pattern, layer, at + 2);
-}
-
 /* Takes `bytes` of the model's buffer; the address is known once the buffer is. */
 static size_t reserve(loader *l, size_t bytes)
 {
@@ -80,74 +46,86 @@ static size_t reserve(loader *l, size_t bytes)
 }
 
 /* The format a matrix is rounded to before it is packed, where its blocks divide the rows. */
-static int format_for(const loader *l, const hone_source *source, hone_slot slot,
-                      bool embedding_only)
+static int format_for(const loader *l, const hone_source *source, hone_slot slot)
 {
-    int wish = l->options->weight_dtype[kind_of(slot)];
+    const hone_slot_info *info = hone_slot_describe(slot);
+    int wish = l->options->weight_dtype[info->kind];
     size_t row;
-    bool filed = l->options->f32 || embedding_only || wish == HONE_WEIGHT_AS_FILED ||
+    bool multiplied = !info->lookup || (slot == HONE_SLOT_EMBEDDING && l->model->hp.tied);
+    bool filed = l->options->f32 || !multiplied || wish == HONE_WEIGHT_AS_FILED ||
                  !hone_dtype_can_encode((hone_dtype)wish) ||
                  !hone_dtype_row_bytes((hone_dtype)wish, source->k, &row);
     return filed ? HONE_WEIGHT_AS_FILED : wish;
 }
 
-static row_map map_of(const loader *l, hone_slot slot)
+/* A transposed matrix lies in one plain tensor [k][n]; in any other coding it is as wanted. */
+static hone_status open_source(loader *l, pack_job *j)
 {
-    const hone_hparams *h = &l->model->hp;
-    if (hone_file_kind(l->file) == HONE_FILE_GGUF && l->model->arch->gguf_interleaved_qk &&
-        (slot == HONE_SLOT_Q || slot == HONE_SLOT_K))
-        return (row_map){h->head_dim, h->rope.dim};
-    return (row_map){0};
+    const hone_place *p = &j->place;
+    j->transposed = (p->flags & HONE_NAME_TRANSPOSED) && hone_file_tensor(l->file, p->weight);
+    if (!j->transposed)
+        return hone_source_open(l->file, p->weight, p->stored_n, p->k, &j->source);
+    HONE_TRY(hone_source_open(l->file, p->weight, p->k, p->stored_n, &j->source));
+    hone_dtype type = (hone_dtype)j->source.tensors[0]->dtype;
+    j->source.k = p->k;
+    return hone_dtype_is_float(type)
+               ? HONE_OK
+               : hone_fail(HONE_UNSUPPORTED,
+                           "%s: tensor %s is transposed and %s, not plain numbers",
+                           hone_file_path(l->file), p->weight, hone_dtype_name(type));
 }
 
-static hone_status add_matrix(loader *l, hone_slot slot, uint32_t layer, size_t n, size_t k,
-                              hone_linear *target)
+static hone_status add_matrix(loader *l, const hone_place *p, hone_slot slot, hone_linear *target)
 {
-    char name[128];
     if (l->n_jobs == l->max_jobs)
         return hone_fail(HONE_INTERNAL, "more matrices than planned");
-    pack_job *j = &l->jobs[l->n_jobs];
-    slot_name(names_of(l, slot)->weight, layer, name, sizeof name);
-    HONE_TRY(hone_source_open(l->file, name, n, k, &j->source));
-    l->n_jobs++;
+    pack_job *j = &l->jobs[l->n_jobs++];
+    j->place = *p;
+    HONE_TRY(open_source(l, j));
     j->target = target;
-    j->as = format_for(l, &j->source, slot, slot == HONE_SLOT_EMBEDDING && !l->model->hp.tied);
-    j->map = map_of(l, slot);
-    hone_coding coding = j->as == HONE_WEIGHT_AS_FILED ? j->source.rows.coding
-                                                       : hone_dtype_coding((hone_dtype)j->as);
-    hone_status s =
-        hone_packed_plan(hone_layout_for(&coding, l->options->f32), &coding, n, k, &target->w);
+    j->as = format_for(l, &j->source, slot);
+    hone_coding coding = j->as != HONE_WEIGHT_AS_FILED ? hone_dtype_coding((hone_dtype)j->as)
+                         : j->transposed               ? hone_dtype_coding(HONE_DTYPE_F32)
+                                                       : j->source.rows.coding;
+    hone_status s = hone_packed_plan(hone_layout_for(&coding, l->options->f32), &coding, p->n, p->k,
+                                     &target->w);
     if (s != HONE_OK)
-        return hone_fail_in(s, "%s: tensor %s", hone_file_path(l->file), name);
+        return hone_fail_in(s, "%s: tensor %s", hone_file_path(l->file), j->source.name);
     j->offset = reserve(l, hone_packed_bytes(&target->w));
-    l->model->parameters += (uint64_t)n * k;
-    l->model->kind_bytes[kind_of(slot)] += hone_packed_bytes(&target->w);
+    l->model->parameters += p->n * p->k;
+    l->model->kind_bytes[hone_slot_describe(slot)->kind] += hone_packed_bytes(&target->w);
     return HONE_OK;
 }
 
-static size_t source_row(const row_map *m, size_t r)
+/* Elements [k0, k0 + count) of row r of a job. */
+static bool read_row(const pack_job *j, size_t row, size_t k0, size_t count, float *out)
 {
-    if (!m->head_dim)
-        return r;
-    size_t head = r / m->head_dim, i = r % m->head_dim, half = m->rope_dim / 2;
-    if (i >= m->rope_dim)
-        return r;
-    return head * m->head_dim + (i < half ? 2 * i : 2 * (i - half) + 1);
+    size_t at = hone_row_source(&j->place.map, row);
+    if (!j->transposed)
+        return j->source.rows.decode(&j->source.rows, at, k0, count, out);
+    const hone_tensor *t = j->source.tensors[0];
+    size_t bytes = 0;
+    if (!hone_dtype_row_bytes((hone_dtype)t->dtype, 1, &bytes))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!hone_dtype_decode((hone_dtype)t->dtype,
+                               t->data + ((k0 + i) * j->place.stored_n + at) * bytes, 1, out + i))
+            return false;
+    return true;
 }
 
 /* The rows of a job in their order: what the packer reads. */
 static bool mapped_decode(const hone_rows *s, size_t row, size_t k0, size_t count, float *out)
 {
-    const pack_job *j = s->context;
-    return j->source.rows.decode(&j->source.rows, source_row(&j->map, row), k0, count, out);
+    return read_row(s->context, row, k0, count, out);
 }
 
 static bool mapped_codes(const hone_rows *s, size_t row, size_t k0, size_t count, int8_t *codes,
                          float *scales, float *mins)
 {
     const pack_job *j = s->context;
-    return j->source.rows.codes(&j->source.rows, source_row(&j->map, row), k0, count, codes, scales,
-                                mins);
+    return j->source.rows.codes(&j->source.rows, hone_row_source(&j->place.map, row), k0, count,
+                                codes, scales, mins);
 }
 
 /* Rounds rows [row0, row0 + n) to the job's format, one after the other into `rows`. */
@@ -157,10 +135,8 @@ static bool round_rows(const pack_job *j, size_t row0, size_t n, float *row, uin
     if (!hone_dtype_row_bytes((hone_dtype)j->as, k, &bytes))
         return false;
     for (size_t r = 0; r < n; r++) {
-        size_t from = source_row(&j->map, row0 + r);
         for (size_t k0 = 0; k0 < k; k0 += 256)
-            if (!j->source.rows.decode(&j->source.rows, from, k0, k - k0 < 256 ? k - k0 : 256,
-                                       row + k0))
+            if (!read_row(j, row0 + r, k0, k - k0 < 256 ? k - k0 : 256, row + k0))
                 return false;
         if (!hone_dtype_encode((hone_dtype)j->as, row, k, rows + r * bytes))
             return false;
@@ -175,10 +151,10 @@ static bool pack_panels(const loader *l, const pack_job *j, size_t p0, size_t p1
     const hone_packed *w = &j->target->w;
     uint8_t *dst = (uint8_t *)l->model->memory + j->offset;
     if (j->as == HONE_WEIGHT_AS_FILED) {
-        hone_rows mapped = {.coding = j->source.rows.coding,
-                            .decode = mapped_decode,
-                            .codes = mapped_codes,
-                            .context = j};
+        hone_rows mapped = j->source.rows;
+        mapped.decode = mapped_decode;
+        mapped.codes = mapped_codes;
+        mapped.context = j;
         return hone_pack_panels(w, &mapped, p0, p1, dst);
     }
     float *row = (float *)(void *)scratch;
@@ -217,81 +193,113 @@ static void pack_item(void *arg, size_t item, int thread)
     }
 }
 
-/* float32 copy of a vector of n; *out NULL if it is optional and not there. */
-static hone_status add_vector(loader *l, const char *pattern, uint32_t layer, size_t n,
-                              bool optional, bool permuted, const float **out)
+/* A vector of n numbers, those of a stored one of `stored` that the map says, plus `add`, as
+ * float32 in the model's buffer; *out NULL if it may be missing and is. */
+static hone_status add_vector(loader *l, const char *name, size_t n, size_t stored,
+                              const hone_row_map *map, float add, bool optional, const float **out)
 {
-    char name[128];
     const hone_tensor *t;
+    size_t size;
     *out = NULL;
-    if (!pattern)
+    if (!*name || (optional && !hone_file_tensor(l->file, name)))
         return HONE_OK;
-    slot_name(pattern, layer, name, sizeof name);
-    if (optional && !hone_file_tensor(l->file, name))
-        return HONE_OK;
-    HONE_TRY(hone_file_need_tensor(l->file, name, 1, (uint64_t[]){n}, &t));
+    HONE_TRY(hone_file_need_tensor(l->file, name, 1, (uint64_t[]){stored}, &t));
+    if (!hone_dtype_is_float((hone_dtype)t->dtype) ||
+        !hone_dtype_row_bytes((hone_dtype)t->dtype, 1, &size))
+        return hone_fail(HONE_UNSUPPORTED, "%s: tensor %s: a vector of %s", hone_file_path(l->file),
+                         name, hone_dtype_name((hone_dtype)t->dtype));
     size_t at = reserve(l, n * sizeof(float));
-    l->model->parameters += n;
-    if (!l->model->memory)
+    if (!l->model->memory) {
+        l->model->parameters += n;
         return HONE_OK;
-    float *v = (float *)(void *)((uint8_t *)l->model->memory + at);
-    if (!hone_dtype_decode((hone_dtype)t->dtype, t->data, n, v))
-        return hone_fail(HONE_FORMAT, "%s: tensor %s: %zu elements do not fill its blocks",
-                         hone_file_path(l->file), name, n);
-    *out = v;
-    if (permuted) {
-        row_map map = {l->model->hp.head_dim, l->model->hp.rope.dim};
-        float one;
-        size_t size;
-        if (!hone_dtype_row_bytes((hone_dtype)t->dtype, 1, &size))
-            return hone_fail(HONE_UNSUPPORTED, "%s: tensor %s: a bias in blocks",
-                             hone_file_path(l->file), name);
-        for (size_t r = 0; r < n; r++) {
-            hone_dtype_decode((hone_dtype)t->dtype, t->data + source_row(&map, r) * size, 1, &one);
-            v[r] = one;
-        }
     }
+    float *v = (float *)(void *)((uint8_t *)l->model->memory + at);
+    for (size_t i = 0; i < n; i++) {
+        if (!hone_dtype_decode((hone_dtype)t->dtype, t->data + hone_row_source(map, i) * size, 1,
+                               &v[i]))
+            return hone_fail(HONE_FORMAT, "%s: tensor %s cannot be decoded",
+                             hone_file_path(l->file), name);
+        v[i] += add;
+    }
+    *out = v;
     return HONE_OK;
 }
 
-static hone_status add_linear(loader *l, hone_slot slot, uint32_t layer, size_t n, size_t k,
-                              hone_linear *target)
-{
-    const hone_arch *a = l->model->arch;
-    bool gguf = hone_file_kind(l->file) == HONE_FILE_GGUF;
-    bool permuted = gguf && a->gguf_interleaved_qk && (slot == HONE_SLOT_Q || slot == HONE_SLOT_K);
-    if (!l->model->memory) /* the second walk only fills the vectors */
-        HONE_TRY(add_matrix(l, slot, layer, n, k, target));
-    else
-        reserve(l, hone_packed_bytes(&target->w));
-    return add_vector(l, names_of(l, slot)->bias, layer, n, true, permuted, &target->bias);
-}
-
-/* Walks over all that the model needs, in one order: once to plan the buffer, once to fill the
- * vectors. */
-static hone_status walk(loader *l)
+/* One slot of one layer. The first walk plans the buffer, the second fills the vectors. */
+static hone_status add_slot(loader *l, hone_slot slot, uint32_t layer)
 {
     hone_model *m = l->model;
-    const hone_hparams *h = &m->hp;
-    size_t q = (size_t)h->heads * h->head_dim, kv = (size_t)h->kv_heads * h->head_dim;
-    HONE_TRY(add_linear(l, HONE_SLOT_EMBEDDING, 0, h->vocab, h->hidden, &m->embedding));
-    for (uint32_t i = 0; i < h->layers; i++) {
-        hone_layer *y = &m->layers[i];
-        HONE_TRY(add_vector(l, names_of(l, HONE_SLOT_NORM_ATTENTION)->weight, i, h->hidden, false,
-                            false, &y->norm_attention));
-        HONE_TRY(add_linear(l, HONE_SLOT_Q, i, q, h->hidden, &y->q));
-        HONE_TRY(add_linear(l, HONE_SLOT_K, i, kv, h->hidden, &y->k));
-        HONE_TRY(add_linear(l, HONE_SLOT_V, i, kv, h->hidden, &y->v));
-        HONE_TRY(add_linear(l, HONE_SLOT_O, i, h->hidden, q, &y->o));
-        HONE_TRY(add_vector(l, names_of(l, HONE_SLOT_NORM_MLP)->weight, i, h->hidden, false, false,
-                            &y->norm_mlp));
-        HONE_TRY(add_linear(l, HONE_SLOT_GATE, i, h->ffn, h->hidden, &y->gate));
-        HONE_TRY(add_linear(l, HONE_SLOT_UP, i, h->ffn, h->hidden, &y->up));
-        HONE_TRY(add_linear(l, HONE_SLOT_DOWN, i, h->hidden, h->ffn, &y->down));
+    hone_place p;
+    static const hone_row_map plain;
+    hone_linear *target = hone_model_at(m, (int)layer, slot);
+    if (!hone_place_find(m->arch, &m->hp, l->gguf, l->prefix, slot, layer, &p))
+        return HONE_OK;
+    if ((p.flags & HONE_NAME_OPTIONAL) && !hone_file_tensor(l->file, p.weight))
+        return HONE_OK;
+    bool needs_bias = p.flags & HONE_NAME_BIAS;
+    if (hone_slot_describe(slot)->vector) {
+        HONE_TRY(add_vector(l, p.weight, p.k, p.k, &plain,
+                            p.flags & HONE_NAME_PLUS_ONE ? 1.0f : 0.0f, false, &target->v));
+        return add_vector(l, p.bias, p.k, p.k, &plain, 0, !needs_bias, &target->bias);
     }
-    HONE_TRY(add_vector(l, names_of(l, HONE_SLOT_NORM_FINAL)->weight, 0, h->hidden, false, false,
-                        &m->norm_final));
-    return h->tied ? HONE_OK : add_linear(l, HONE_SLOT_HEAD, 0, h->vocab, h->hidden, &m->head);
+    if (m->memory)
+        reserve(l, hone_packed_bytes(&target->w));
+    else
+        HONE_TRY(add_matrix(l, &p, slot, target));
+    return add_vector(l, p.bias, p.n, p.stored_n, &p.map, 0, !needs_bias, &target->bias);
+}
+
+/* Walks over all that the model needs, in one order. */
+static hone_status walk(loader *l)
+{
+    for (hone_slot slot = HONE_LAYER_SLOTS; slot < HONE_SLOTS; slot++)
+        HONE_TRY(add_slot(l, slot, 0));
+    for (uint32_t layer = 0; layer < l->model->hp.layers; layer++)
+        for (hone_slot slot = 0; slot < HONE_LAYER_SLOTS; slot++)
+            HONE_TRY(add_slot(l, slot, layer));
+    return HONE_OK;
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+/* Tensors that may lie in a file unused: computed ones, and the head of a tied model. */
+static bool may_be_unused(const loader *l, const char *name)
+{
+    const hone_arch *a = l->model->arch;
+    const char *head = (l->gguf ? a->gguf_names : a->hf_names)[HONE_SLOT_HEAD].weight;
+    if (l->gguf)
+        return strncmp(name, "rope_f", 6) == 0; /* rope_freqs, rope_factors_*: read by rope.c */
+    for (size_t i = 0; i < sizeof a->hf_ignored / sizeof *a->hf_ignored && a->hf_ignored[i]; i++)
+        if (ends_with(name, a->hf_ignored[i]))
+            return true;
+    return l->model->hp.tied && head && strcmp(name, head) == 0;
+}
+
+/* A tensor that nothing uses means that the model is not what it seems to be. */
+static hone_status check_unused(const loader *l)
+{
+    char names[256] = "";
+    size_t unused = 0;
+    for (size_t i = 0; i < hone_file_tensor_count(l->file); i++) {
+        const char *name = hone_file_tensor_at(l->file, i)->name;
+        if (hone_slot_claims(l->model->arch, &l->model->hp, l->gguf, l->prefix, name) ||
+            may_be_unused(l, name))
+            continue;
+        if (unused++ < 3)
+            snprintf(names + strlen(names), sizeof names - strlen(names), "%s%.70s",
+                     unused > 1 ? ", " : "", name);
+    }
+    if (unused == 0)
+        return HONE_OK;
+    return hone_fail(HONE_UNSUPPORTED,
+                     "%s: %zu tensors have no place in architecture %s, so that its result would "
+                     "not be this model's: %s%s",
+                     hone_file_path(l->file), unused, l->model->arch->name, names,
+                     unused > 3 ? ", ..." : "");
 }
 
 static hone_status pack_all(loader *l, hone_progress_fn *progress, void *arg)
@@ -343,16 +351,34 @@ static hone_status pack_all(loader *l, hone_progress_fn *progress, void *arg)
     return s;
 }
 
+/* Reference implementations multiply in the type of the embedding: for all but float32 files the
+ * scale is rounded to bfloat16. */
+static void round_embedding_scale(const loader *l)
+{
+    hone_place p;
+    hone_hparams *h = &l->model->hp;
+    if (h->embedding_scale != 0 &&
+        hone_place_find(l->model->arch, h, l->gguf, l->prefix, HONE_SLOT_EMBEDDING, 0, &p)) {
+        const hone_tensor *t = hone_file_tensor(l->file, p.weight);
+        if (!t || t->dtype != HONE_DTYPE_F32)
+            h->embedding_scale = hone_bf16_to_f32(hone_f32_to_bf16(h->embedding_scale));
+    }
+}
+
 static hone_status load(loader *l, hone_progress_fn *progress, void *arg)
 {
     hone_model *m = l->model;
     HONE_TRY(hone_arch_read(l->file, &m->arch, &m->hp));
-    l->max_jobs = (size_t)m->hp.layers * 7 + 2;
-    m->layers = hone_calloc(m->hp.layers, sizeof *m->layers);
+    l->gguf = hone_file_kind(l->file) == HONE_FILE_GGUF;
+    l->prefix = l->gguf ? NULL : hone_arch_prefix(m->arch, l->file);
+    round_embedding_scale(l);
+    l->max_jobs = (size_t)m->hp.layers * HONE_LAYER_SLOTS + HONE_SLOTS - HONE_LAYER_SLOTS;
+    m->slots = hone_calloc(l->max_jobs, sizeof *m->slots);
     l->jobs = hone_calloc(l->max_jobs, sizeof *l->jobs);
-    if (!m->layers || !l->jobs)
-        return hone_fail_memory(m->hp.layers * sizeof *m->layers, "layers");
+    if (!m->slots || !l->jobs)
+        return hone_fail_memory(l->max_jobs * sizeof *l->jobs, "layers");
     HONE_TRY(walk(l));
+    HONE_TRY(check_unused(l));
     m->memory_bytes = l->bytes;
     m->memory = hone_alloc_big(l->bytes);
     if (!m->memory)
@@ -363,11 +389,9 @@ static hone_status load(loader *l, hone_progress_fn *progress, void *arg)
     m->packed_bytes = l->bytes;
     HONE_TRY(pack_all(l, progress, arg));
     l->bytes = 0;
-    uint64_t parameters = m->parameters;
     HONE_TRY(walk(l));
-    m->parameters = parameters;
     if (m->hp.tied)
-        m->head = m->embedding;
+        hone_model_at(m, 0, HONE_SLOT_HEAD)->w = hone_model_at(m, 0, HONE_SLOT_EMBEDDING)->w;
     return HONE_OK;
 }
 
@@ -395,6 +419,6 @@ void hone_model_free(hone_model *m)
     if (!m)
         return;
     hone_free_big(m->memory, m->memory_bytes);
-    hone_free(m->layers);
+    hone_free(m->slots);
     hone_free(m);
 }

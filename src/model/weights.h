@@ -10,40 +10,35 @@
 
 #include "base/threads.h"
 #include "kernel/kernel.h"
-#include "model/arch.h"
-
-/* Kinds of weight matrices that a technique may give a format of their own. */
-typedef enum hone_weight_kind {
-    HONE_WEIGHT_ATTENTION,
-    HONE_WEIGHT_MLP,
-    HONE_WEIGHT_HEAD, /* output head; the embedding too when tied */
-    HONE_WEIGHT_KINDS
-} hone_weight_kind;
+#include "model/slots.h"
 
 enum { HONE_WEIGHT_AS_FILED = -1 };
 
+/* What stands in a slot: a matrix, or (norms) a vector. */
 typedef struct hone_linear {
     hone_packed w;
-    const float *bias; /* [n] or NULL */
+    const float *v;    /* [k] of a vector; NULL = the slot is empty */
+    const float *bias; /* [n] of a matrix, [k] of a vector, or NULL */
 } hone_linear;
-
-typedef struct hone_layer {
-    const float *norm_attention, *norm_mlp; /* [hidden] */
-    hone_linear q, k, v, o, gate, up, down;
-} hone_layer;
 
 typedef struct hone_model {
     const hone_arch *arch;
     hone_hparams hp;
-    hone_layer *layers;      /* [hp.layers] */
-    const float *norm_final; /* [hidden] */
-    hone_linear embedding;   /* rows are tokens */
-    hone_linear head;        /* the same buffer if tied */
+    hone_linear *slots; /* of the model, then of layer after layer: hone_model_at */
     uint64_t parameters, packed_bytes;
     uint64_t kind_bytes[HONE_WEIGHT_KINDS];
     void *memory;
     size_t memory_bytes;
 } hone_model;
+
+/* What stands in a slot of a layer, or of the whole model (any layer). A tied head is the
+ * embedding. */
+static inline hone_linear *hone_model_at(const hone_model *m, int layer, hone_slot slot)
+{
+    size_t whole = HONE_SLOTS - HONE_LAYER_SLOTS, at = (size_t)slot;
+    return &m->slots[at < HONE_LAYER_SLOTS ? whole + (size_t)layer * HONE_LAYER_SLOTS + at
+                                           : at - HONE_LAYER_SLOTS];
+}
 
 typedef struct hone_model_options {
     bool f32; /* the reference arithmetic: decode everything to float32 */

@@ -152,8 +152,8 @@ static void rotary_frequencies_keep_their_bits_and_heads_are_interleaved(void **
     hone_file *a = open_model(out_path), *b = open_model(DATA "models/llama");
     assert_int_equal(hone_arch_read(a, &arch, &x), HONE_OK);
     assert_int_equal(hone_arch_read(b, &arch, &y), HONE_OK);
-    assert_int_equal(x.rope.dim, y.rope.dim);
-    assert_memory_equal(x.rope.inv_freq, y.rope.inv_freq, y.rope.dim / 2 * sizeof(float));
+    assert_int_equal(x.ropes[0][0].dim, y.ropes[0][0].dim);
+    assert_memory_equal(x.ropes[0][0].inv_freq, y.ropes[0][0].inv_freq, y.ropes[0][0].dim / 2 * sizeof(float));
     const hone_tensor *q = hone_file_tensor(a, "blk.1.attn_q.weight");
     const hone_tensor *p = hone_file_tensor(b, "model.layers.1.self_attn.q_proj.weight");
     assert_non_null(q);

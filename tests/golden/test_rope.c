@@ -50,7 +50,7 @@ static void check_case(const json_t *c, const char *dir)
     double context = json_number_value(json_object_get(config, "max_position_embeddings"));
     hone_rope_config rc;
     static hone_rope rope;
-    if (hone_rope_config_from_hf(f, head_dim, context, &rc) != HONE_OK)
+    if (hone_rope_config_from_hf(f, false, head_dim, context, &rc) != HONE_OK)
         fail_msg("%s: %s", name, hone_error());
     hone_rope_init(&rc, &rope);
     hone_file_close(f);

@@ -88,7 +88,7 @@ static void wrong_hyper_parameters_are_named(void **state)
     expect("num_key_value_heads", "4", HONE_FORMAT, "heads");
     expect("head_dim", "4096", HONE_FORMAT, "head");
     expect("rms_norm_eps", "0", HONE_FORMAT, "epsilon");
-    expect("hidden_act", "\"gelu\"", HONE_UNSUPPORTED, "gelu");
+    expect("hidden_act", "\"swirl\"", HONE_UNSUPPORTED, "swirl");
     expect("rope_scaling", "{\"rope_type\": \"spiral\"}", HONE_UNSUPPORTED, "spiral");
     expect("rope_scaling", "{\"rope_type\": \"linear\", \"factor\": 0}", HONE_FORMAT, "factor");
     expect("rope_theta", "-1", HONE_FORMAT, "theta");

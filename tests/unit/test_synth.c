@@ -141,7 +141,7 @@ static void the_file_is_a_llama_of_the_shape(void **state)
                           .original_context = s->rope_original_context};
     hone_rope want;
     hone_rope_init(&c, &want);
-    assert_memory_equal(h.rope.inv_freq, want.inv_freq, s->head_dim / 2 * sizeof(float));
+    assert_memory_equal(h.ropes[0][0].inv_freq, want.inv_freq, s->head_dim / 2 * sizeof(float));
     const hone_tensor *t = hone_file_tensor(f, "blk.3.ffn_down.weight");
     assert_non_null(t);
     assert_int_equal(t->dtype, HONE_DTYPE_BF16);

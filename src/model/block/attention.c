@@ -1,7 +1,8 @@
 /*
- * Grouped-query attention with rotary positions over paged keys and values (Vaswani et al., arXiv:
- * 1706.03762; Ainslie et al., arXiv:2305.13245; tiles with online softmax: Dao et al.,
- * arXiv:2205.14135): x += o(attention(rope(q(n)), rope(k(n)), v(n))), n = rmsnorm(x).
+ * Grouped-query attention over paged keys and values (Vaswani et al., arXiv:1706.03762; Ainslie et
+ * al., arXiv:2305.13245; tiles with online softmax: Dao et al., arXiv:2205.14135):
+ * o(attention(rope(norm(q(n))), rope(norm(k(n))), v(n))), with what a kind of layer says of it:
+ * rotary positions and norms of heads or none, a window, a soft-cap.
  */
 #include "model/block/common.h"
 
@@ -10,25 +11,51 @@ enum { TOKENS_PER_ITEM = 16 };
 typedef struct attention_work {
     hone_forward *f;
     int layer;
+    const hone_layer_kind *kind;
+    hone_kv kv;
+    /* of contexts in pieces */
+    size_t floats; /* of one partial result */
+    size_t pieces; /* of the longest sequence */
 } attention_work;
 
-/* Page i of a sequence as layer and KV head see it. */
-static uint8_t *head_page(const hone_forward *f, const hone_sequence *s, size_t page, int layer,
+/* Page i of a sequence as the layer and KV head see it. */
+static uint8_t *head_page(const attention_work *w, const hone_sequence *s, size_t page,
                           size_t kv_head)
 {
-    return (uint8_t *)s->pages[page] +
-           ((size_t)layer * f->model->hp.kv_heads + kv_head) * f->kv_head_bytes;
+    const hone_layer_pages *at = &w->f->layer_pages[w->layer];
+    return (uint8_t *)s->pages[at->table][page] + at->offset + kv_head * at->head_bytes;
 }
 
-/* Rotates queries and keys of the rows whose positions fall into one page of one sequence, and
+/* The first page of which the row at `position` sees a key. */
+static size_t first_page(const attention_work *w, size_t position)
+{
+    size_t window = w->kind->window;
+    return window && position >= window ? (position - window + 1) / HONE_KV_PAGE : 0;
+}
+
+/* Norms and rotates the heads of one row. */
+static void prepare_heads(const attention_work *w, float *x, size_t heads, hone_slot norm,
+                          const float *cs, const float *sn, uint32_t rotated)
+{
+    const hone_forward *f = w->f;
+    const hone_linear *n = hone_model_at(f->model, w->layer, norm);
+    size_t hd = w->kind->head_dim;
+    if (n->v)
+        hone_block_norm(f, n, x, heads, hd, x);
+    if (rotated)
+        f->kt->rope(x, heads, hd, rotated, cs, sn, 0);
+}
+
+/* Prepares queries and keys of the rows whose positions fall into one page of one sequence, and
  * stores keys and values. A page belongs to one item, so that no two threads write to one. */
 static void rope_item(void *arg, size_t item, int thread)
 {
     const attention_work *w = arg;
     hone_forward *f = w->f;
-    const hone_hparams *h = &f->model->hp;
+    const hone_layer_kind *y = w->kind;
     const hone_batch *b = f->batch;
-    size_t half = h->rope.dim / 2, hd = h->head_dim;
+    uint32_t rotated = y->rope == HONE_ROPE_NONE ? 0 : f->model->hp.ropes[0][y->rope].dim;
+    size_t half = rotated / 2, hd = y->head_dim;
     (void)thread;
     uint32_t s = 0;
     for (;; s++) { /* items are numbered by sequence, then by page */
@@ -45,13 +72,14 @@ static void rope_item(void *arg, size_t item, int thread)
         size_t position = q->first_position + i, row = q->first_row + i;
         if (position / HONE_KV_PAGE != page)
             continue;
-        const float *cs = f->cos + row * half, *sn = f->sin + row * half;
-        float *k = f->k + row * h->kv_heads * hd, *v = f->v + row * h->kv_heads * hd;
-        f->kt->rope(f->q + row * h->heads * hd, h->heads, hd, h->rope.dim, cs, sn, 0);
-        f->kt->rope(k, h->kv_heads, hd, h->rope.dim, cs, sn, 0);
-        for (size_t j = 0; j < h->kv_heads; j++)
-            f->kt->kv_write(&f->kv, head_page(f, q, page, w->layer, j), position % HONE_KV_PAGE,
-                            k + j * hd, v + j * hd);
+        const float *cs = rotated ? f->cos[y->rope] + row * half : NULL;
+        const float *sn = rotated ? f->sin[y->rope] + row * half : NULL;
+        float *k = f->k + row * y->kv_heads * hd, *v = f->v + row * y->kv_heads * hd;
+        prepare_heads(w, f->q + row * y->heads * hd, y->heads, HONE_SLOT_NORM_Q, cs, sn, rotated);
+        prepare_heads(w, k, y->kv_heads, HONE_SLOT_NORM_K, cs, sn, rotated);
+        for (size_t j = 0; j < y->kv_heads; j++)
+            f->kt->kv_write(&w->kv, head_page(w, q, page, j), position % HONE_KV_PAGE, k + j * hd,
+                            v + j * hd);
     }
 }
 
@@ -71,22 +99,41 @@ static size_t token_blocks(const hone_sequence *q)
     return (q->n_rows + TOKENS_PER_ITEM - 1) / TOKENS_PER_ITEM;
 }
 
-static hone_attn attn_task(const hone_forward *f, const hone_sequence *q, size_t kv_head,
+static hone_attn attn_task(const attention_work *w, const hone_sequence *q, size_t kv_head,
                            uint32_t first, uint32_t tokens, const void *const *pages)
 {
-    const hone_hparams *h = &f->model->hp;
-    size_t group = h->heads / h->kv_heads, width = (size_t)h->heads * h->head_dim;
-    size_t at = (q->first_row + first) * width + kv_head * group * h->head_dim;
-    return (hone_attn){.kv = f->kv,
+    const hone_forward *f = w->f;
+    const hone_layer_kind *y = w->kind;
+    size_t group = y->heads / y->kv_heads, width = (size_t)y->heads * y->head_dim;
+    size_t at = (q->first_row + first) * width + kv_head * group * y->head_dim;
+    return (hone_attn){.kv = w->kv,
                        .tokens = tokens,
                        .group = group,
                        .q = f->q + at,
                        .ldq = width,
                        .last = f->last + q->first_row + first,
-                       .scale = h->attention_scale,
+                       .window = (int32_t)y->window,
+                       .scale = y->scale,
+                       .softcap = y->softcap,
                        .pages = pages,
                        .out = f->attended + at,
                        .ldo = width};
+}
+
+/* Pages [from, end) of a sequence for one KV head, at their places in the thread's list. */
+static const void *const *list_pages(const attention_work *w, const hone_sequence *q,
+                                     size_t kv_head, size_t from, size_t end, int thread)
+{
+    const void **pages = w->f->threads[thread].pages;
+    for (size_t i = from; i < end; i++)
+        pages[i] = head_page(w, q, i, kv_head);
+    return pages;
+}
+
+/* The last position that rows up to `row` of a sequence see. */
+static size_t reach(const hone_forward *f, const hone_sequence *q, uint32_t row)
+{
+    return (size_t)f->last[q->first_row + row];
 }
 
 /* Items: sequence by sequence; within one, blocks of tokens from the last (the longest) to the
@@ -95,55 +142,44 @@ static void attention_item(void *arg, size_t item, int thread)
 {
     const attention_work *w = arg;
     hone_forward *f = w->f;
-    const hone_hparams *h = &f->model->hp;
+    const hone_layer_kind *y = w->kind;
     const hone_sequence *q = f->batch->sequences;
-    while (item >= token_blocks(q) * h->kv_heads)
-        item -= token_blocks(q++) * h->kv_heads;
-    size_t kv_head = item % h->kv_heads;
-    uint32_t first = (uint32_t)(token_blocks(q) - 1 - item / h->kv_heads) * TOKENS_PER_ITEM;
+    while (item >= token_blocks(q) * y->kv_heads)
+        item -= token_blocks(q++) * y->kv_heads;
+    size_t kv_head = item % y->kv_heads;
+    uint32_t first = (uint32_t)(token_blocks(q) - 1 - item / y->kv_heads) * TOKENS_PER_ITEM;
     uint32_t tokens = q->n_rows - first < TOKENS_PER_ITEM ? q->n_rows - first : TOKENS_PER_ITEM;
-    const void **pages = f->threads[thread].pages;
-    size_t n_pages = (q->first_position + first + tokens - 1) / HONE_KV_PAGE + 1;
-    for (size_t i = 0; i < n_pages; i++)
-        pages[i] = head_page(f, q, i, w->layer, kv_head);
-    hone_attn t = attn_task(f, q, kv_head, first, tokens, pages);
+    size_t end = reach(f, q, first + tokens - 1) / HONE_KV_PAGE + 1;
+    const void *const *pages =
+        list_pages(w, q, kv_head, first_page(w, reach(f, q, first)), end, thread);
+    hone_attn t = attn_task(w, q, kv_head, first, tokens, pages);
     hone_attention(f->kt, &t, 0, t.tokens * t.group, f->threads[thread].memory);
 }
 
 /* Few long sequences do not fill the threads with (sequence, head) items: their context is then cut
  * into pieces of 1024 positions, computed apart and merged in order. The bits are the same either
  * way. */
-typedef struct piece_work {
-    hone_forward *f;
-    int layer;
-    size_t floats; /* of one partial result */
-    size_t pieces; /* of the longest sequence */
-} piece_work;
-
-static hone_attn piece_task(const piece_work *w, size_t task, int thread, size_t *first,
+static hone_attn piece_task(const attention_work *w, size_t task, int thread, size_t *first,
                             size_t *end)
 {
     hone_forward *f = w->f;
-    const hone_sequence *q = &f->batch->sequences[task / f->model->hp.kv_heads];
-    size_t kv_head = task % f->model->hp.kv_heads;
-    const void **pages = f->threads[thread].pages;
-    hone_attn t = attn_task(f, q, kv_head, 0, q->n_rows, pages);
+    const hone_sequence *q = &f->batch->sequences[task / w->kind->kv_heads];
+    size_t kv_head = task % w->kind->kv_heads;
+    hone_attn t = attn_task(w, q, kv_head, 0, q->n_rows, f->threads[thread].pages);
     hone_attn_pieces(&t, first, end);
-    size_t pages_piece = HONE_ATTN_PIECE / HONE_KV_PAGE;
-    size_t n_pages = (q->first_position + q->n_rows - 1) / HONE_KV_PAGE + 1;
-    for (size_t i = *first * pages_piece; i < n_pages && i < *end * pages_piece; i++)
-        pages[i] = head_page(f, q, i, w->layer, kv_head);
+    list_pages(w, q, kv_head, first_page(w, reach(f, q, 0)),
+               reach(f, q, q->n_rows - 1) / HONE_KV_PAGE + 1, thread);
     return t;
 }
 
-static float *partial(const piece_work *w, size_t task, size_t piece)
+static float *partial(const attention_work *w, size_t task, size_t piece)
 {
     return w->f->partials + (task * w->f->max_pieces + piece) * w->floats;
 }
 
 static void piece_item(void *arg, size_t item, int thread)
 {
-    const piece_work *w = arg;
+    const attention_work *w = arg;
     size_t first, end, task = item / w->pieces, piece = item % w->pieces;
     hone_attn t = piece_task(w, task, thread, &first, &end);
     if (piece >= first && piece < end)
@@ -153,7 +189,7 @@ static void piece_item(void *arg, size_t item, int thread)
 
 static void merge_item(void *arg, size_t task, int thread)
 {
-    const piece_work *w = arg;
+    const attention_work *w = arg;
     size_t first, end;
     hone_attn t = piece_task(w, task, thread, &first, &end);
     for (size_t p = first + 1; p < end; p++)
@@ -163,11 +199,12 @@ static void merge_item(void *arg, size_t task, int thread)
 }
 
 /* Pieces of the longest sequence; 0 if whole heads are as well. */
-static size_t worth_pieces(const hone_forward *f)
+static size_t worth_pieces(const hone_forward *f, const hone_layer_kind *y)
 {
     const hone_batch *b = f->batch;
     uint32_t longest = 0;
-    if ((size_t)b->n_sequences * f->model->hp.kv_heads > f->max_piece_tasks)
+    if ((size_t)b->n_sequences * y->kv_heads > f->max_piece_tasks ||
+        (y->window && y->window < 2 * HONE_ATTN_PIECE))
         return 0;
     for (uint32_t s = 0; s < b->n_sequences; s++) {
         if (b->sequences[s].n_rows > 1)
@@ -178,59 +215,69 @@ static size_t worth_pieces(const hone_forward *f)
     return longest < 2 * HONE_ATTN_PIECE ? 0 : longest / HONE_ATTN_PIECE + 1;
 }
 
-static void attend_pieces(hone_forward *f, int layer, size_t pieces)
+/* Keys that the rows of a sequence see, all together, and those that any of them sees. */
+static void count_keys(const attention_work *w, const hone_sequence *q, double *seen, double *read)
 {
-    size_t group = f->model->hp.heads / f->model->hp.kv_heads;
-    piece_work w = {f, layer, group * hone_attn_partial_floats(&f->kv), pieces};
-    size_t tasks = f->batch->n_sequences * (size_t)f->model->hp.kv_heads;
-    hone_pool_run(f->pool, piece_item, &w, tasks * pieces);
-    hone_pool_run(f->pool, merge_item, &w, tasks);
+    double window = w->kind->window, end = (double)reach(w->f, q, q->n_rows - 1) + 1;
+    *seen = 0;
+    for (uint32_t i = 0; i < q->n_rows; i++) {
+        double keys = (double)reach(w->f, q, i) + 1;
+        *seen += window > 0 && keys > window ? window : keys;
+    }
+    *read = window > 0 && end > window + q->n_rows ? window + q->n_rows : end;
 }
 
-static void attend(hone_forward *f, int layer)
+static void attend(attention_work *w)
 {
-    const hone_hparams *h = &f->model->hp;
+    hone_forward *f = w->f;
+    const hone_layer_kind *y = w->kind;
     uint64_t begin = hone_span_begin(f->spans);
-    attention_work work = {f, layer};
     size_t items = 0;
-    double flops = 0, bytes = 0;
+    double flops = 0, bytes = 0, seen, read;
     for (uint32_t s = 0; s < f->batch->n_sequences; s++) {
         const hone_sequence *q = &f->batch->sequences[s];
-        items += token_blocks(q) * h->kv_heads;
-        double seen = (double)q->n_rows * (q->first_position + (q->n_rows + 1) / 2.0);
-        flops += 4 * seen * h->heads * h->head_dim;
-        bytes += ((double)q->first_position + q->n_rows) * (double)f->kv_head_bytes / HONE_KV_PAGE *
-                 h->kv_heads;
+        items += token_blocks(q) * y->kv_heads;
+        count_keys(w, q, &seen, &read);
+        flops += 4 * seen * y->heads * y->head_dim;
+        bytes += read * (double)f->layer_pages[w->layer].head_bytes / HONE_KV_PAGE * y->kv_heads;
     }
-    size_t pieces = worth_pieces(f);
-    if (pieces)
-        attend_pieces(f, layer, pieces);
-    else
-        hone_pool_run(f->pool, attention_item, &work, items);
-    hone_span_end(f->spans, HONE_SPAN_ATTENTION, layer, begin, flops, bytes);
+    w->pieces = worth_pieces(f, y);
+    if (w->pieces) {
+        size_t tasks = f->batch->n_sequences * (size_t)y->kv_heads;
+        w->floats = y->heads / y->kv_heads * hone_attn_partial_floats(&w->kv);
+        hone_pool_run(f->pool, piece_item, w, tasks * w->pieces);
+        hone_pool_run(f->pool, merge_item, w, tasks);
+    } else {
+        hone_pool_run(f->pool, attention_item, w, items);
+    }
+    hone_span_end(f->spans, HONE_SPAN_ATTENTION, w->layer, begin, flops, bytes);
 }
 
-static void attention_forward(hone_forward *f, int layer)
+static void attention_forward(hone_forward *f, int layer, const hone_block_use *use)
 {
-    const hone_layer *y = &f->model->layers[layer];
-    const hone_hparams *h = &f->model->hp;
+    const hone_model *m = f->model;
+    const hone_layer_kind *y = hone_kind(&m->hp, (uint32_t)layer);
+    const hone_linear *q = hone_model_at(m, layer, HONE_SLOT_Q),
+                      *k = hone_model_at(m, layer, HONE_SLOT_K),
+                      *v = hone_model_at(m, layer, HONE_SLOT_V),
+                      *o = hone_model_at(m, layer, HONE_SLOT_O);
     hone_act act;
-    int flags = hone_act_flags(&y->q.w) | hone_act_flags(&y->k.w) | hone_act_flags(&y->v.w);
-    hone_block_norm(f, y->norm_attention, &y->q.w, flags, layer, &act);
-    const hone_product_job in[] = {{&y->q, f->q}, {&y->k, f->k}, {&y->v, f->v}};
+    int flags = hone_act_flags(&q->w) | hone_act_flags(&k->w) | hone_act_flags(&v->w);
+    hone_block_input(f, layer, use, q->w.k, flags, &act);
+    const hone_product_job in[] = {{q, f->q}, {k, f->k}, {v, f->v}};
     hone_forward_products(f, &act, in, 3, HONE_SPAN_ATTN_QKV, layer);
 
     uint64_t begin = hone_span_begin(f->spans);
-    attention_work work = {f, layer};
+    attention_work work = {f, layer, y, hone_forward_kv(m, f->kv_format, (uint32_t)layer), 0, 0};
     hone_pool_run(f->pool, rope_item, &work, rope_items(f->batch));
     hone_span_end(f->spans, HONE_SPAN_ATTN_ROPE, layer, begin, 0,
-                  (double)f->batch->rows * (h->heads + 2.0 * h->kv_heads) * h->head_dim * 4);
-    attend(f, layer);
+                  (double)f->batch->rows * (y->heads + 2.0 * y->kv_heads) * y->head_dim * 4);
+    attend(&work);
 
-    hone_forward_act(f, f->attended, f->batch->rows, (size_t)h->heads * h->head_dim,
-                     hone_act_flags(&y->o.w), &act);
-    hone_forward_products(f, &act, &(hone_product_job){&y->o, f->h}, 1, HONE_SPAN_ATTN_OUT, layer);
-    hone_block_add(f);
+    hone_forward_act(f, f->attended, f->batch->rows, (size_t)y->heads * y->head_dim,
+                     hone_act_flags(&o->w), &act);
+    hone_forward_products(f, &act, &(hone_product_job){o, f->h}, 1, HONE_SPAN_ATTN_OUT, layer);
 }
 
-const hone_block hone_block_attention = {"attention", attention_forward};
+const hone_block hone_block_attention = {"attention", HONE_SLOT_NORM_ATTENTION,
+                                         HONE_SLOT_NORM_ATTENTION_AFTER, attention_forward};

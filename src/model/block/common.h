@@ -1,14 +1,15 @@
-/* common - what several blocks do: normalise the residual stream into packed activations, and add
- * to it. */
+/* common - what several blocks do: take the residual stream in, normalised if they want it so. */
 #ifndef HONE_MODEL_BLOCK_COMMON_H
 #define HONE_MODEL_BLOCK_COMMON_H
 
 #include "model/forward.h"
 
-/* f->h = rmsnorm(f->x) * weight, packed for products with `w`. */
-void hone_block_norm(hone_forward *f, const float *weight, const hone_packed *w, int flags,
-                     int layer, hone_act *act);
-/* x += h. */
-void hone_block_add(hone_forward *f);
+/* What the block reads: the stream, normalised if use->norms says HONE_NORM_INPUT, rounded and
+ * packed for products with inputs of k and these flags. Spoils f->h. */
+void hone_block_input(hone_forward *f, int layer, const hone_block_use *use, size_t k, int flags,
+                      hone_act *act);
+/* y = the model's norm of x with what stands in `slot`, for `rows` rows of n. y may be x. */
+void hone_block_norm(const hone_forward *f, const hone_linear *norm, const float *x, size_t rows,
+                     size_t n, float *y);
 
 #endif

@@ -1,45 +1,51 @@
-/* The gated MLP: x += down(silu(gate(n)) * up(n)), n = rmsnorm(x)  (Shazeer, arXiv:2002.05202,
- * SwiGLU). */
+/* The MLP: down(act(up(n))), or gated down(act(gate(n)) * up(n)) (Shazeer, arXiv:2002.05202). */
+#include "model/activation.h"
 #include "model/block/common.h"
 
 enum { ROWS_PER_ITEM = 4 };
 
-typedef struct silu_work {
+typedef struct activate_work {
     hone_forward *f;
     hone_act *act;
-} silu_work;
+    hone_activate_fn *activate;
+    size_t n;
+    bool gated;
+} activate_work;
 
-static void silu_item(void *arg, size_t item, int thread)
+static void activate_item(void *arg, size_t item, int thread)
 {
-    silu_work *w = arg;
+    activate_work *w = arg;
     hone_forward *f = w->f;
-    size_t n = f->model->hp.ffn, r0 = item * ROWS_PER_ITEM,
+    size_t n = w->n, r0 = item * ROWS_PER_ITEM,
            r1 = hone_row_end(item, ROWS_PER_ITEM, f->batch->rows);
+    float *in = (w->gated ? f->gate : f->up) + r0 * n, *up = f->up + r0 * n;
     (void)thread;
-    f->kt->silu_mul(f->gate + r0 * n, f->up + r0 * n, (r1 - r0) * n, f->gate + r0 * n);
-    f->kt->act_pack(w->act, f->gate, n, r0, r1);
+    w->activate(in, w->gated ? up : NULL, (r1 - r0) * n, up);
+    f->kt->act_pack(w->act, f->up, n, r0, r1);
 }
 
-static void mlp_forward(hone_forward *f, int layer)
+static void mlp_forward(hone_forward *f, int layer, const hone_block_use *use)
 {
-    const hone_layer *y = &f->model->layers[layer];
+    const hone_model *m = f->model;
+    const hone_layer_kind *kind = hone_kind(&m->hp, (uint32_t)layer);
+    const hone_linear *gate = hone_model_at(m, layer, HONE_SLOT_GATE),
+                      *up = hone_model_at(m, layer, HONE_SLOT_UP),
+                      *down = hone_model_at(m, layer, HONE_SLOT_DOWN);
     hone_act act;
-    hone_block_norm(f, y->norm_mlp, &y->gate.w,
-                    hone_act_flags(&y->gate.w) | hone_act_flags(&y->up.w), layer, &act);
-    const hone_product_job in[] = {{&y->gate, f->gate}, {&y->up, f->up}};
-    hone_forward_products(f, &act, in, 2, HONE_SPAN_MLP_UP, layer);
+    int flags = hone_act_flags(&up->w) | (kind->gated ? hone_act_flags(&gate->w) : 0);
+    hone_block_input(f, layer, use, up->w.k, flags, &act);
+    const hone_product_job in[] = {{up, f->up}, {gate, f->gate}};
+    hone_forward_products(f, &act, in, kind->gated ? 2 : 1, HONE_SPAN_MLP_UP, layer);
 
     uint64_t begin = hone_span_begin(f->spans);
-    hone_act_init(f->kt, f->batch->rows, f->model->hp.ffn, hone_act_flags(&y->down.w),
-                  f->act_memory, &act);
-    silu_work work = {f, &act};
-    hone_pool_run(f->pool, silu_item, &work, hone_row_items(f->batch->rows, ROWS_PER_ITEM));
-    hone_span_end(f->spans, HONE_SPAN_MLP_ACT, layer, begin, 0,
-                  (double)f->batch->rows * f->model->hp.ffn * 12);
+    size_t rows = f->batch->rows, n = kind->ffn;
+    hone_act_init(f->kt, rows, n, hone_act_flags(&down->w), f->act_memory, &act);
+    activate_work work = {f, &act, hone_activation_kernel(kind->activation, f->kt), n, kind->gated};
+    hone_pool_run(f->pool, activate_item, &work, hone_row_items(rows, ROWS_PER_ITEM));
+    hone_span_end(f->spans, HONE_SPAN_MLP_ACT, layer, begin, 0, (double)rows * (double)n * 12);
 
-    hone_forward_products(f, &act, &(hone_product_job){&y->down, f->h}, 1, HONE_SPAN_MLP_DOWN,
-                          layer);
-    hone_block_add(f);
+    hone_forward_products(f, &act, &(hone_product_job){down, f->h}, 1, HONE_SPAN_MLP_DOWN, layer);
 }
 
-const hone_block hone_block_mlp = {"mlp", mlp_forward};
+const hone_block hone_block_mlp = {"mlp", HONE_SLOT_NORM_MLP, HONE_SLOT_NORM_MLP_AFTER,
+                                   mlp_forward};

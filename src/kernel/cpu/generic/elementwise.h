@@ -71,15 +71,92 @@ static void rope(float *x, size_t heads, size_t head_dim, size_t rot_dim, const 
     }
 }
 
-static void silu_mul(const float *a, const float *b, size_t n, float *y)
+static void layernorm(const float *x, size_t ldx, const float *weight, const float *bias, float eps,
+                      size_t rows, size_t n, float *y, size_t ldy)
 {
-    const v16 one = v16_set1(1.0f);
-    for (size_t i = 0; i < n; i += 16) {
-        size_t m = n - i < 16 ? n - i : 16;
-        v16 x = v16_load_n(a + i, m);
-        v16 s = v16_div(x, v16_add(one, hone_v16_exp(v16_sub(v16_zero(), x))));
-        v16_store_n(y + i, v16_mul(s, v16_load_n(b + i, m)), m);
+    for (size_t r = 0; r < rows; r++) {
+        const float *xr = x + r * ldx;
+        float *yr = y + r * ldy;
+        v16 acc = v16_zero();
+        for (size_t i = 0; i < n; i += 16)
+            acc = v16_add(acc, v16_load_n(xr + i, n - i));
+        const v16 mean = v16_set1(v16_reduce_add(acc) / (float)n);
+        acc = v16_zero();
+        for (size_t i = 0; i < n; i += 16) {
+            v16 d = v16_sub(v16_load_n(xr + i, n - i), mean);
+            if (n - i < 16) { /* the lanes beyond the end count as +0 */
+                float tail[16];
+                v16_store(tail, d);
+                d = v16_load_n(tail, n - i);
+            }
+            acc = v16_fma(d, d, acc);
+        }
+        float variance = v16_reduce_add(acc) / (float)n;
+        const v16 inv = v16_set1(1.0f / __builtin_sqrtf(variance + eps));
+        for (size_t i = 0; i < n; i += 16) {
+            v16 v = v16_mul(v16_sub(v16_load_n(xr + i, n - i), mean), inv);
+            if (weight)
+                v = v16_mul(v, v16_load_n(weight + i, n - i));
+            if (bias)
+                v = v16_add(v, v16_load_n(bias + i, n - i));
+            v16_store_n(yr + i, v, n - i);
+        }
     }
+}
+
+/* x / (1 + exp(-t)): x times the logistic function of t */
+static inline v16 times_sigmoid(v16 x, v16 t)
+{
+    return v16_div(x, v16_add(v16_set1(1.0f), hone_v16_exp(v16_sub(v16_zero(), t))));
+}
+
+static inline v16 v16_silu(v16 x)
+{
+    return times_sigmoid(x, x);
+}
+
+/* x * (1 + erf(x / sqrt 2)) / 2 */
+static inline v16 v16_gelu(v16 x)
+{
+    v16 e = hone_v16_erf(v16_mul(x, v16_set1(0.70710678118654752f)));
+    return v16_mul(v16_mul(x, v16_set1(0.5f)), v16_add(v16_set1(1.0f), e));
+}
+
+/* x * (1 + tanh(u)) / 2 = x * logistic(2 u), u = sqrt(2 / pi) * (x + 0.044715 x^3) */
+static inline v16 v16_gelu_tanh(v16 x)
+{
+    v16 cube = v16_mul(v16_mul(x, x), x);
+    v16 u = v16_fma(cube, v16_set1(0.044715f), x);
+    return times_sigmoid(x, v16_mul(u, v16_set1(1.59576912160573071f)));
+}
+
+static inline v16 v16_relu(v16 x)
+{
+    return v16_max(v16_zero(), x); /* a NaN stays one */
+}
+
+/* One function per activation: y = f(a) * b, or f(a) without b. */
+#define ACTIVATION(name, f)                                                                        \
+    static void name(const float *a, const float *b, size_t n, float *y)                           \
+    {                                                                                              \
+        for (size_t i = 0; i < n; i += 16) {                                                       \
+            size_t m = n - i < 16 ? n - i : 16;                                                    \
+            v16 v = f(v16_load_n(a + i, m));                                                       \
+            if (b)                                                                                 \
+                v = v16_mul(v, v16_load_n(b + i, m));                                              \
+            v16_store_n(y + i, v, m);                                                              \
+        }                                                                                          \
+    }
+ACTIVATION(silu_mul, v16_silu)
+ACTIVATION(gelu_mul, v16_gelu)
+ACTIVATION(gelu_tanh_mul, v16_gelu_tanh)
+ACTIVATION(relu_mul, v16_relu)
+
+static void softcap(float *y, float cap, size_t n)
+{
+    const v16 c = v16_set1(cap);
+    for (size_t i = 0; i < n; i += 16)
+        v16_store_n(y + i, hone_v16_softcap(v16_load_n(y + i, n - i), c), n - i);
 }
 
 static void add(float *y, const float *x, size_t n)

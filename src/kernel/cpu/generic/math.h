@@ -25,6 +25,67 @@ static inline v16 hone_v16_exp(v16 x)
     return v16_select_lt(v16_set1(88.3f), x, v16_set1(__builtin_inff()), y);
 }
 
+static inline v16 hone_v16_horner(v16 x, const float *c, int n)
+{
+    v16 p = v16_set1(c[0]);
+    for (int i = 1; i < n; i++)
+        p = v16_fma(p, x, v16_set1(c[i]));
+    return p;
+}
+
+/* max(x, -x): |x| */
+static inline v16 hone_v16_abs(v16 x)
+{
+    return v16_max(x, v16_sub(v16_zero(), x));
+}
+
+/* tanh(x): an odd polynomial below 0.625 (the coefficients of Cephes' tanhf), above it
+ * 1 - 2 / (exp(2|x|) + 1) with the sign of x. */
+static inline v16 hone_v16_tanh(v16 x)
+{
+    static const float c[5] = {-5.70498872745e-3f, 2.06390887954e-2f, -5.37397155531e-2f,
+                               1.33314422036e-1f, -3.33332819422e-1f};
+    const v16 one = v16_set1(1.0f), zero = v16_zero();
+    v16 z = v16_mul(x, x), a = hone_v16_abs(x);
+    v16 small = v16_fma(v16_mul(hone_v16_horner(z, c, 5), z), x, x);
+    v16 e = v16_add(hone_v16_exp(v16_add(a, a)), one);
+    v16 big = v16_sub(one, v16_div(v16_set1(2.0f), e));
+    big = v16_select_lt(x, zero, v16_sub(zero, big), big);
+    return v16_select_lt(a, v16_set1(0.625f), small, big);
+}
+
+/* cap * tanh(x / cap) */
+static inline v16 hone_v16_softcap(v16 x, v16 cap)
+{
+    return v16_mul(hone_v16_tanh(v16_div(x, cap)), cap);
+}
+
+/* erf(x): below 1 an odd polynomial (the coefficients of Cephes' erff), above it
+ * 1 - exp(-x^2) q(1 / x^2) / |x| with the sign of x (Cephes' erfcf, one polynomial to 2, one
+ * beyond). */
+static inline v16 hone_v16_erf(v16 x)
+{
+    static const float t[7] = {7.853861353153693e-5f, -8.010193625184903e-4f,
+                               5.188327685732524e-3f, -2.685381193529856e-2f,
+                               1.128358514861418e-1f, -3.761262582423300e-1f,
+                               1.128379165726710f};
+    static const float p[9] = {
+        2.326819970068386e-2f,  -1.387039388740657e-1f, 3.687424674597105e-1f,
+        -5.824733027278666e-1f, 6.210004621745983e-1f,  -4.944515323274145e-1f,
+        3.404879937665872e-1f,  -2.741127028184656e-1f, 5.638259427386472e-1f};
+    static const float r[8] = {-1.047766399936249e+1f, 1.297719955372516e+1f, -7.495518717768503f,
+                               2.921019019210786f,     -1.015265279202700f,   4.218463358204948e-1f,
+                               -2.820767439740514e-1f, 5.641895067754075e-1f};
+    const v16 one = v16_set1(1.0f), zero = v16_zero();
+    v16 z = v16_mul(x, x), a = hone_v16_abs(x), inverse = v16_div(one, z);
+    v16 q = v16_select_lt(a, v16_set1(2.0f), hone_v16_horner(inverse, p, 9),
+                          hone_v16_horner(inverse, r, 8));
+    v16 tail = v16_div(v16_mul(hone_v16_exp(v16_sub(zero, z)), q), a);
+    v16 big = v16_sub(one, tail);
+    big = v16_select_lt(x, zero, v16_sub(zero, big), big);
+    return v16_select_lt(a, one, v16_mul(x, hone_v16_horner(z, t, 7)), big);
+}
+
 static inline float hone_exp1(float x)
 {
     float out[16];
