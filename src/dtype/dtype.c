@@ -95,6 +95,7 @@ hone_coding hone_dtype_coding(hone_dtype t)
     if (!hone_dtype_is_grouped(t))
         return c;
     c = (hone_coding){.bits = infos[t].bits, .group = infos[t].group, .has_min = infos[t].has_min};
+    c.low = c.bits == 8 ? -128 : c.bits == 5 && !c.has_min ? -16 : 0;
     for (int i = 0; i < 16 && c.bits == 4; i++)
         c.table[i] = (float)(c.has_min ? i : i - 8);
     return c;

@@ -49,10 +49,12 @@ const char *hone_dtype_ggml_name(uint32_t id);
  * `group` elements of a row. The same for what GGUF stores in blocks and for other checkpoints. */
 typedef struct hone_coding {
     uint32_t bits;   /* 0: plain numbers without codes. 4: codes 0..15, value = table[code].
-                        5, 6, 8: the code is the value, -128..127 */
+                        2, 3, 5, 6, 8: the code is the value, low..low + 2^bits - 1 */
     uint32_t group;  /* elements per scale; 0 = one scale for the whole row */
     bool has_min;    /* element = scale * value + min */
-    bool wide;       /* scales and mins are float32; otherwise every one is a float16 number */
+    bool wide;       /* scales and mins are float32; otherwise every one is a float16 number, */
+    bool nested;     /* or a float16 number for every 256 elements times an integer -128..127 */
+    int low;         /* value of the least code (of 8 bits -128 always) */
     float table[16]; /* of 4 bits */
 } hone_coding;
 

@@ -57,7 +57,8 @@ enum { TILE_SLACK = 2048, ROW_PAD = 16 };
 
 int hone_act_flags(const hone_packed *w)
 {
-    return (w->layout == HONE_LAYOUT_F32 ? HONE_ACT_F32 : 0) | (w->has_min ? HONE_ACT_SUMS : 0);
+    int sums = w->group == 16 ? HONE_ACT_SUMS16 : HONE_ACT_SUMS;
+    return (w->layout == HONE_LAYOUT_F32 ? HONE_ACT_F32 : 0) | (w->has_min ? sums : 0);
 }
 
 size_t hone_act_bytes(const hone_kernels *kt, size_t rows, size_t k, int flags)
@@ -65,7 +66,8 @@ size_t hone_act_bytes(const hone_kernels *kt, size_t rows, size_t k, int flags)
     size_t k_pad = (k + 31) / 32 * 32;
     return align64(rows * (k_pad + ROW_PAD) * 4) +
            (kt->act_bf16 ? rows * k_pad * 2 + TILE_SLACK : 0) +
-           (flags & HONE_ACT_SUMS ? align64(rows * (k_pad / 32) * 4) : 0);
+           (flags & HONE_ACT_SUMS ? align64(rows * (k_pad / 32) * 4) : 0) +
+           (flags & HONE_ACT_SUMS16 ? align64(rows * (k_pad / 16) * 4) : 0);
 }
 
 void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, void *mem,
@@ -80,8 +82,12 @@ void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, voi
         act->bf16 = (uint16_t *)(void *)at;
         at += rows * k_pad * 2 + TILE_SLACK;
     }
-    if (flags & HONE_ACT_SUMS)
+    if (flags & HONE_ACT_SUMS) {
         act->sums = (float *)(void *)at;
+        at += align64(rows * (k_pad / 32) * 4);
+    }
+    if (flags & HONE_ACT_SUMS16)
+        act->sums16 = (float *)(void *)at;
 }
 
 void hone_product(const hone_kernels *kt, const hone_packed *w, const hone_act *a, size_t row0,

@@ -43,39 +43,51 @@ typedef enum hone_layout {
     HONE_LAYOUT_I8,   /* [k_pad][16] int8, scaled by group */
     HONE_LAYOUT_U4,   /* [k_pad/8][16][2] uint16: nibble i of word (column, parity) = code of
                          k = 8*j + 2*i + parity; value = table[code], scaled by group */
+    /* Planes (layout.h): per block of 32 k the low bits of the codes, then the high ones; value =
+       code + low, scaled by group */
+    HONE_LAYOUT_U2, /* 2 bits */
+    HONE_LAYOUT_U3, /* 2 + 1 */
+    HONE_LAYOUT_U5, /* 4 + 1 */
+    HONE_LAYOUT_U6, /* 4 + 2 */
     HONE_LAYOUT_COUNT
 } hone_layout;
 
 /* A weight matrix W[n][k] (y = x W^T), packed once. Panel p holds columns 16p..16p+15 of the
- * result, contiguously: codes, then scales [k/group][16], then mins likewise. Padded columns and
- * the padded tail of K are zero (of U4: scale and min 0 in padded columns, the activation 0 in the
- * tail of K). */
+ * result, contiguously: codes, then scales [ceil(k_pad/group)][16], then mins likewise; of nested
+ * scales then the super-scales [ceil(k_pad/256)][16] and those of the mins. Padded columns and the
+ * padded tail of K are zero (of codes that do not mean 0: scale and min 0 in padded columns, the
+ * activation 0 in the tail of K). */
 typedef struct hone_packed {
     hone_layout layout;
     size_t n, k;
     size_t k_pad;    /* k rounded up to a multiple of 32 */
     size_t n_panels; /* ceil(n / 16) */
-    size_t group;    /* elements of K per scale: 32, 64, 128, 256; 0 = one scale per column */
-    int scale_bytes; /* of a scale or min: 2 (float16), 4 (float32), 0 = no scales */
+    size_t group;    /* elements of K per scale: 16, a multiple of 32, or k_pad = one per column */
+    int scale_bytes; /* of a scale or min: 2 (float16), 4 (float32), 1 (int8, times a float16 for
+                        every 256 elements: the product is exact in float32), 0 = no scales */
     bool has_min;
-    float table[16];     /* U4: value of each code */
+    float table[16];     /* U4: value of each code, rounded to bfloat16 */
+    float low;           /* planes: value of code 0 */
     size_t panel_bytes;  /* from one panel to the next, a multiple of 64 */
     size_t scale_offset; /* within a panel */
-    size_t min_offset;
+    size_t min_offset, super_offset, min_super_offset;
     const uint8_t *data; /* n_panels * panel_bytes, 64-byte aligned; set by the owner */
 } hone_packed;
 
 /* The rows of a matrix W[n][k] as the packer takes them, in whatever tensors and codes they lie.
  * Both calls give elements [k0, k0 + count) of a row, k0 a multiple of 256, count 256 or what is
  * left; false if the bytes make no sense. scales and mins: of the groups that the elements begin or
- * continue, the first being k0 / group (group 0: one). */
+ * continue, the first being k0 / group (group 0: one). If coding.nested, supers gives the factors
+ * of which the scales and mins of elements [k0, k0 + 256) are multiples by -128..127. */
 typedef struct hone_rows hone_rows;
 struct hone_rows {
     hone_coding coding;
     bool (*decode)(const hone_rows *s, size_t row, size_t k0, size_t count, float *out);
     bool (*codes)(const hone_rows *s, size_t row, size_t k0, size_t count, int8_t *codes,
                   float *scales, float *mins); /* NULL if coding.bits == 0 */
-    const void *context;                       /* of the two; the next three are the stored rows' */
+    bool (*supers)(const hone_rows *s, size_t row, size_t k0, float *scale,
+                   float *min); /* NULL unless coding.nested */
+    const void *context;        /* of the two; the next three are the stored rows' */
     hone_dtype dtype;
     const uint8_t *data;
     size_t row_bytes;
@@ -84,8 +96,10 @@ struct hone_rows {
  * t's block. */
 bool hone_rows_init(hone_rows *s, hone_dtype t, const void *data, size_t k);
 
-/* The layout that holds this coding exactly: 4-bit codes -> U4, other codes -> I8, plain numbers
- * and what no layout holds -> BF16 (rounded); or F32 for everything when f32 is true. */
+/* The layout that holds this coding exactly: 4-bit codes -> U4 (table values that are no bfloat16
+ * numbers, as NF4's, are rounded), 2, 3, 5 and 6 bits -> their planes, others -> I8; plain numbers
+ * and groups that no kernel scales (neither 16 nor a multiple of 32 nor the row) -> BF16, rounded;
+ * or F32 for everything when f32 is true. */
 hone_layout hone_layout_for(const hone_coding *c, bool f32);
 
 /* Fills *w (data NULL) for a matrix [n][k] of this coding. The packed size is hone_packed_bytes.
@@ -108,8 +122,9 @@ const char *hone_layout_name(hone_layout layout); /* "bf16", "int8"... */
 /* ---- activations ---------------------------------------------------------------------------- */
 
 enum {
-    HONE_ACT_F32 = 1, /* keep float32 (for F32 layouts); otherwise rounded to bfloat16 */
-    HONE_ACT_SUMS = 2 /* with the sums that weights with a minimum need */
+    HONE_ACT_F32 = 1,   /* keep float32 (for F32 layouts); otherwise rounded to bfloat16 */
+    HONE_ACT_SUMS = 2,  /* with the sums that weights with a minimum need */
+    HONE_ACT_SUMS16 = 4 /* the same for groups of 16 */
 };
 
 typedef struct hone_act {
@@ -120,6 +135,7 @@ typedef struct hone_act {
     float *f32;     /* [rows][ld], rounded unless HONE_ACT_F32; zero in the tail */
     uint16_t *bf16; /* [k_pad/32][rows][32], or NULL if the table does not want it */
     float *sums;    /* [rows][k_pad/32]: E + O of each block with weights 1; NULL without SUMS */
+    float *sums16;  /* [rows][k_pad/16]: the same in blocks of 16; NULL without SUMS16 */
 } hone_act;
 
 typedef struct hone_kernels hone_kernels;
@@ -181,8 +197,9 @@ typedef struct hone_attn {
     size_t ldq;
     const int32_t *last; /* [tokens]: last position that the token sees; -1 = none (output zero) */
     int32_t window;      /* the token sees (last - window, last]; 0 = all */
+    const int32_t *first; /* [tokens]: first position that it sees, instead of a window; or NULL */
     float scale;         /* of the scores, 1/sqrt(k_dim) */
-    float softcap;       /* reserved: must be 0 */
+    float softcap;       /* then s -> softcap * tanh(s / softcap); 0 = none */
     const void *const *pages; /* [last / 64]: page of positions 64 i...; unseen ones may be NULL */
     float *out;
     size_t ldo;
@@ -214,7 +231,8 @@ hone_cost hone_attn_cost(const hone_attn *t);
  * rmsnorm   x[rows][n] at ldx, y likewise (may be x); weight[n] or NULL (= ones).
  * rope      x[heads][head_dim]; cos, sin [rot_dim / 2]; pairs (i, i + rot_dim/2), or (2i, 2i+1) if
  *           interleaved; the rest of the head stays.
- * silu_mul  y may be a or b. exp_sum: y may be x. max of n = 0 is -inf.
+ * layernorm weight and bias [n] or NULL; y may be x.
+ * silu_mul and the other activations: y may be a or b; b NULL = without. exp_sum: y may be x. max of n = 0 is -inf.
  * argmax    NaNs are never chosen; 0 if there is nothing else. */
 struct hone_kernels {
     hone_isa isa;

@@ -6,7 +6,66 @@
 #include "dtype/half.h"
 #include "kernel/kernel.h"
 
-/* Index of (k, column) within the codes of a panel: of elements, for U4 of nibbles. */
+/* Layouts of planes: a block of 32 k x 16 columns holds the low bits of its codes, then the high
+ * ones, in 16-bit words (column, parity) as U4 has them. For k = 16 p + 8 u + 2 i + parity:
+ *   4 low bits    64 bytes per (p, u): bits 4i.. of the word
+ *   2 bits        64 bytes per p: bits 8u + 2i..
+ *   1 high bit    64 bytes: bit 8p + 4u + i */
+typedef struct hone_planes {
+    unsigned low, high; /* bits; 0, 0: no layout of planes */
+} hone_planes;
+
+static inline hone_planes hone_layout_planes(hone_layout layout)
+{
+    switch (layout) {
+    case HONE_LAYOUT_U2:
+        return (hone_planes){2, 0};
+    case HONE_LAYOUT_U3:
+        return (hone_planes){2, 1};
+    case HONE_LAYOUT_U5:
+        return (hone_planes){4, 1};
+    case HONE_LAYOUT_U6:
+        return (hone_planes){4, 2};
+    default:
+        return (hone_planes){0, 0};
+    }
+}
+
+/* Where the `bits` of the plane that starts at byte `at` of the block hold k % 32 and column c. */
+static inline uint8_t *hone_plane_byte(uint8_t *block, size_t at, unsigned bits, size_t k, size_t c,
+                                       unsigned *shift)
+{
+    size_t p = k % 32 / 16, u = k % 16 / 8, i = k % 8 / 2;
+    size_t bit = bits == 4 ? 4 * i : bits == 2 ? 8 * u + 2 * i : 8 * p + 4 * u + i;
+    size_t part = bits == 4 ? 2 * p + u : bits == 2 ? p : 0;
+    *shift = (unsigned)(bit % 8);
+    return block + at + part * 64 + (c * 2 + k % 2) * 2 + bit / 8;
+}
+
+static inline void hone_planes_put(hone_planes s, uint8_t *panel, size_t k, size_t c, unsigned code)
+{
+    uint8_t *block = panel + k / 32 * 64 * (s.low + s.high), *at;
+    unsigned shift;
+    at = hone_plane_byte(block, 0, s.low, k, c, &shift);
+    *at = (uint8_t)(*at | (code & ((1u << s.low) - 1)) << shift);
+    if (!s.high)
+        return;
+    at = hone_plane_byte(block, 64 * s.low, s.high, k, c, &shift);
+    *at = (uint8_t)(*at | (code >> s.low & ((1u << s.high) - 1)) << shift);
+}
+
+static inline unsigned hone_planes_get(hone_planes s, const uint8_t *panel, size_t k, size_t c)
+{
+    uint8_t *block = (uint8_t *)(uintptr_t)panel + k / 32 * 64 * (s.low + s.high);
+    unsigned shift, code = *hone_plane_byte(block, 0, s.low, k, c, &shift) >> shift;
+    code &= (1u << s.low) - 1;
+    if (!s.high)
+        return code;
+    unsigned high = *hone_plane_byte(block, 64 * s.low, s.high, k, c, &shift) >> shift;
+    return code | (high & ((1u << s.high) - 1)) << s.low;
+}
+
+/* Index of (k, column) within the codes of a panel: of elements, for U4 of nibbles. Not planes. */
 static inline size_t hone_packed_index(hone_layout layout, size_t k, size_t c)
 {
     switch (layout) {
@@ -34,17 +93,23 @@ static inline float hone_packed_code(const hone_packed *w, const uint8_t *panel,
         return hone_bf16_to_f32(h);
     case HONE_LAYOUT_I8:
         return (float)(int8_t)panel[i];
-    default:
+    case HONE_LAYOUT_U4:
         memcpy(&h, panel + i / 4 * 2, 2);
         return w->table[(h >> (4 * (i % 4))) & 15];
+    default:
+        return w->low + (float)hone_planes_get(hone_layout_planes(w->layout), panel, k, c);
     }
 }
 
-static inline float hone_packed_scale_at(const hone_packed *w, const uint8_t *at, size_t g,
-                                         size_t c)
+static inline float hone_packed_scale_at(const hone_packed *w, const uint8_t *at,
+                                         const uint8_t *super, size_t g, size_t c)
 {
     uint16_t h;
     float f;
+    if (w->scale_bytes == 1) {
+        memcpy(&h, super + 2 * (g * w->group / 256 * 16 + c), 2);
+        return hone_f16_to_f32(h) * (float)(int8_t)at[g * 16 + c];
+    }
     if (w->scale_bytes == 2) {
         memcpy(&h, at + 2 * (g * 16 + c), 2);
         return hone_f16_to_f32(h);
@@ -56,12 +121,12 @@ static inline float hone_packed_scale_at(const hone_packed *w, const uint8_t *at
 static inline float hone_packed_scale(const hone_packed *w, const uint8_t *panel, size_t g,
                                       size_t c)
 {
-    return hone_packed_scale_at(w, panel + w->scale_offset, g, c);
+    return hone_packed_scale_at(w, panel + w->scale_offset, panel + w->super_offset, g, c);
 }
 
 static inline float hone_packed_min(const hone_packed *w, const uint8_t *panel, size_t g, size_t c)
 {
-    return hone_packed_scale_at(w, panel + w->min_offset, g, c);
+    return hone_packed_scale_at(w, panel + w->min_offset, panel + w->min_super_offset, g, c);
 }
 
 /* ---- pages: K panels, V panels, then (I8) 64 key scales and 64 value scales ------------------ */
@@ -163,7 +228,9 @@ static inline float hone_kv_get(const hone_kv *kv, const void *page, size_t inde
 static inline void hone_attn_visible(const hone_attn *t, size_t token, int64_t *begin, int64_t *end)
 {
     *end = (int64_t)t->last[token] + 1;
-    *begin = t->window > 0 && *end > t->window ? *end - t->window : 0;
+    *begin = t->first                          ? t->first[token]
+             : t->window > 0 && *end > t->window ? *end - t->window
+                                                 : 0;
 }
 
 /* Query row r, rounded as the format asks, padded with zeros to the padded head. */

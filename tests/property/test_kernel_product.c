@@ -155,7 +155,7 @@ static float *run(const problem *p, int isa, bool many, bool bias, size_t ldy)
     return y;
 }
 
-static void compare(const problem *p, int kind, int isa, bool many, bool bias)
+static void compare(const problem *p, size_t kind, int isa, bool many, bool bias)
 {
     size_t n = p->w.n, ldy = n + 3;
     float *want = run(p, HONE_ISA_SCALAR, true, bias, ldy), *got = run(p, isa, many, bias, ldy);
@@ -163,7 +163,7 @@ static void compare(const problem *p, int kind, int isa, bool many, bool bias)
         if (!same(want[i], got[i]))
             fail_msg("%s %s %s%s kind %d: n %zu k %zu rows %zu: [%zu][%zu] is %a, scalar %a",
                      table_name(isa), hone_dtype_name(p->type), many ? "many" : "few",
-                     bias ? " bias" : "", kind, n, p->w.k, p->rows, i / ldy, i % ldy,
+                     bias ? " bias" : "", (int)kind, n, p->w.k, p->rows, i / ldy, i % ldy,
                      (double)got[i], (double)want[i]);
     hone_free_big(want, p->rows * ldy * 4 + 64);
     hone_free_big(got, p->rows * ldy * 4 + 64);
@@ -178,8 +178,8 @@ static void check_sets(hone_dtype t, bool f32, size_t n, size_t k, size_t rows, 
             continue;
         for (int bias = 0; bias < 2; bias++) {
             if (rows <= HONE_FEW_ROWS)
-                compare(&p, kind, isa, false, bias);
-            compare(&p, kind, isa, true, bias);
+                compare(&p, (size_t)kind, isa, false, bias);
+            compare(&p, (size_t)kind, isa, true, bias);
         }
     }
     close_problem(&p);
@@ -240,6 +240,125 @@ static void a_code_table_and_long_groups_equal_scalar(void **state)
         p.w.group = 32;
         close_problem(&p);
     }
+}
+
+/* ---- codings that no file format here has: made up rows ------------------------------------- */
+
+static unsigned pick(size_t row, size_t i, unsigned n)
+{
+    return (unsigned)(hone_rng_u64(21, row, i) % n);
+}
+
+/* Scale or min of group g: what the coding says it may be */
+static float made_scale(const hone_coding *c, size_t row, size_t g, bool min)
+{
+    float x = number(KIND_NORMAL, 700 + row + 1000 * min, g);
+    if (c->nested) {
+        float super = number(KIND_NORMAL, 300 + row + 1000 * min, g * c->group / 256);
+        return hone_f16_to_f32(hone_f32_to_f16(super)) * (float)((int)pick(row, g, 256) - 128);
+    }
+    return c->wide ? x : hone_f16_to_f32(hone_f32_to_f16(x));
+}
+
+static bool made_supers(const hone_rows *s, size_t row, size_t k0, float *scale, float *min)
+{
+    (void)s;
+    *scale = hone_f16_to_f32(hone_f32_to_f16(number(KIND_NORMAL, 300 + row, k0 / 256)));
+    *min = hone_f16_to_f32(hone_f32_to_f16(number(KIND_NORMAL, 1300 + row, k0 / 256)));
+    return true;
+}
+
+static bool made_codes(const hone_rows *s, size_t row, size_t k0, size_t count, int8_t *codes,
+                       float *scales, float *mins)
+{
+    const hone_coding *c = &s->coding;
+    size_t group = c->group ? c->group : SIZE_MAX, g0 = k0 / group;
+    for (size_t i = 0; i < count; i++)
+        codes[i] = (int8_t)(c->low + (int)pick(row, k0 + i + 5000, 1u << c->bits));
+    for (size_t g = g0; g <= (k0 + count - 1) / group; g++) {
+        scales[g - g0] = made_scale(c, row, g, false);
+        if (c->has_min)
+            mins[g - g0] = made_scale(c, row, g, true);
+    }
+    return true;
+}
+
+/* Against the definition applied to these rows in double */
+static void check_made_value(const problem *p, const hone_rows *rows, const float *y)
+{
+    const hone_coding *c = &rows->coding;
+    size_t k = p->w.k, group = c->group ? c->group : SIZE_MAX;
+    for (size_t r = 0; r < p->rows; r++)
+        for (size_t n = 0; n < p->w.n; n++) {
+            double sum = 0.0, size = 1.0;
+            for (size_t i = 0; i < k; i++) {
+                unsigned code = pick(n, i + 5000, 1u << c->bits);
+                double v = c->bits == 4 ? (double)p->w.table[code] : c->low + (double)code;
+                v *= (double)made_scale(c, n, i / group, false);
+                v += c->has_min ? (double)made_scale(c, n, i / group, true) : 0.0;
+                v *= (double)hone_bf16_to_f32(hone_f32_to_bf16(p->x[r * k + i]));
+                sum += v;
+                size += fabs(v);
+            }
+            assert_true(fabs((double)y[r * p->w.n + n] - sum) <= 4e-6 * size);
+        }
+}
+
+static void check_made(hone_coding c, size_t n, size_t k, size_t rows)
+{
+    problem p = {.type = HONE_DTYPE_F32, .rows = rows};
+    hone_rows made = {.coding = c, .codes = made_codes, .supers = made_supers};
+    for (int i = 0; i < 16; i++)
+        made.coding.table[i] = number(KIND_NORMAL, 9100, (uint64_t)i);
+    assert_int_equal(hone_packed_plan(hone_layout_for(&c, false), &made.coding, n, k, &p.w),
+                     HONE_OK);
+    assert_true(p.w.scale_bytes > 0);
+    p.data = get(hone_packed_bytes(&p.w));
+    assert_true(hone_pack_panels(&p.w, &made, 0, p.w.n_panels, p.data));
+    p.w.data = p.data;
+    p.source = get(n * k * 4);
+    p.x = get(rows * k * 4);
+    p.bias = get(n * 4);
+    for (size_t i = 0; i < rows * k; i++)
+        p.x[i] = number(KIND_NORMAL, 1000 + i / k, i % k);
+    for (size_t i = 0; i < n; i++)
+        p.bias[i] = number(KIND_NORMAL, 5000, i);
+    float *y = run(&p, HONE_ISA_SCALAR, true, false, n);
+    check_made_value(&p, &made, y);
+    hone_free_big(y, rows * n * 4 + 64);
+    for (int isa = 0; isa < TABLES; isa++)
+        for (int many = rows > HONE_FEW_ROWS; table_there(isa) && many < 2; many++)
+            compare(&p, c.bits * 1000 + c.group, isa, many, true);
+    close_problem(&p);
+}
+
+/* All that hone_coding can say: code bits, groups of 16, of any multiple of 32, of a row; scales in
+ * float16, float32 and nested; with and without minima. */
+static void every_coding_equals_scalar(void **state)
+{
+    (void)state;
+    static const uint32_t bits[] = {2, 3, 4, 5, 6, 8},
+                          groups[] = {0, 16, 32, 64, 96, 128, 256, 320, 1024};
+    static const size_t ks[] = {48, 288, 1056}, rows[] = {1, 2, 3, 4, 9, 34};
+    size_t turn = 0;
+    for (size_t b = 0; b < sizeof bits / sizeof *bits; b++)
+        for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
+            for (int form = 0; form < 6; form++, turn++) {
+                hone_coding c = {.bits = bits[b],
+                                 .group = groups[g],
+                                 .has_min = form % 2,
+                                 .wide = form / 2 == 1,
+                                 .nested = form / 2 == 2};
+                c.low = c.bits == 8 ? -128 : c.bits == 4 ? 0 : turn % 2 ? 0 : -(1 << (c.bits - 1));
+                if (c.nested && (!c.group || 256 % c.group))
+                    continue;
+                size_t k = ks[turn % 3];
+                check_made(c, 17 + turn % 32, c.group == 32 && k == 48 ? 64 : k, rows[turn % 6]);
+            }
+    hone_coding c = {.bits = 6, .group = 16, .nested = true, .low = -32};
+    check_made(c, 150, 2304, 40);
+    c = (hone_coding){.bits = 4, .group = 0, .wide = true, .has_min = true};
+    check_made(c, 150, 2304, 275);
 }
 
 /* Beyond every block that a set cuts rows and K into (256 rows, 2048 of K). */
@@ -329,6 +448,7 @@ int main(void)
         cmocka_unit_test(every_set_equals_scalar_in_float_layouts),
         cmocka_unit_test(every_set_equals_scalar_in_scaled_layouts),
         cmocka_unit_test(a_code_table_and_long_groups_equal_scalar),
+        cmocka_unit_test(every_coding_equals_scalar),
         cmocka_unit_test(long_sums_and_many_rows_equal_scalar),
         cmocka_unit_test(products_agree_with_double_precision),
         cmocka_unit_test(an_unpacked_row_is_the_decoded_row),

@@ -12,9 +12,11 @@
 #include "kernel/cpu/avx512/vec.h"
 
 #include "kernel/cpu/amx/tile.h"
+#include "kernel/layout.h"
 #include "kernel/table.h"
 
 enum { ROW_BLOCK = 256, K_SPAN = 2048, K_STEP = 256, SCALED_ROWS = 30, SCALED_SPAN = 1024 };
+enum { CARRY_ROWS = 128 * SCALED_ROWS }; /* whose D a group that spans K is kept for */
 
 static hone_product_many_fn *many_below; /* of the weaker set: the layouts that tiles do not do */
 static hone_act_pack_fn *pack_below;
@@ -165,7 +167,7 @@ static void many_bf16(const view *v)
 {
     size_t blocks = v->w->k_pad / 32, span = K_SPAN / 32;
     tile_config config;
-    tile_fill_config(&config, 16);
+    tile_fill_config(&config, 16, 32);
     tile_set_config(&config);
     for (size_t row = v->row0; row < v->row1; row += ROW_BLOCK) {
         size_t rows = v->row1 - row < ROW_BLOCK ? v->row1 - row : ROW_BLOCK;
@@ -220,17 +222,68 @@ static void expand_u4(const uint8_t *codes, size_t blocks, const float table[16]
     M(t##0) M(t##1) M(t##2) M(t##3) M(t##4) M(t##5) M(t##6) M(t##7) M(t##8) M(t##9)
 #define EACH_30(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) EACH_10(M, 1) EACH_10(M, 2)
 
-/* One panel x 30 rows (fewer are computed and not written): blocks [from, to), whose weight tiles
- * are at b. D of a group goes through d[2][30][16]: the vector unit takes group g while the tiles
- * do g + 1. sums[30][16], C of the earlier blocks in and out. */
+/* Planes: the words of vec.h are the rows of a tile as they come. */
+V16_INLINE void expand_planes_of(const uint8_t *codes, size_t blocks, float first, int low,
+                                 int high, uint8_t *to)
+{
+    v16_table t = v16_table_linear(first);
+    for (size_t b = 0; b < blocks; b++, codes += 64 * (low + high))
+        for (size_t p = 0; p < 2; p++)
+            for (int i = 0; i < 8; i++, to += 64)
+                _mm512_storeu_si512((void *)to,
+                                    v16_words_planes(codes, p, i / 4, i % 4, low, high, t));
+}
+
+static void expand_planes(hone_layout layout, const uint8_t *codes, size_t blocks, float first,
+                          uint8_t *to)
+{
+    if (layout == HONE_LAYOUT_U2)
+        expand_planes_of(codes, blocks, first, 2, 0, to);
+    else if (layout == HONE_LAYOUT_U3)
+        expand_planes_of(codes, blocks, first, 2, 1, to);
+    else if (layout == HONE_LAYOUT_U5)
+        expand_planes_of(codes, blocks, first, 4, 1, to);
+    else
+        expand_planes_of(codes, blocks, first, 4, 2, to);
+}
+
+/* Codes of blocks of 32 from `from` on, as tiles */
+static void expand_codes(const hone_packed *w, const uint8_t *panel, size_t from, size_t blocks,
+                         uint8_t *to)
+{
+    hone_planes s = hone_layout_planes(w->layout);
+    if (w->layout == HONE_LAYOUT_I8)
+        expand_i8(panel + from * 512, blocks, to);
+    else if (w->layout == HONE_LAYOUT_U4)
+        expand_u4(panel + from * 256, blocks, w->table, to);
+    else
+        expand_planes(w->layout, panel + from * 64 * (s.low + s.high), blocks, w->low, to);
+}
+
+/* Scales (or mins) of 16 columns of group g */
+V16_INLINE v16 scales_of(const hone_packed *w, const uint8_t *at, const uint8_t *super, size_t g)
+{
+    if (w->scale_bytes == 2)
+        return v16_load_f16((const uint16_t *)(const void *)(at + g * 32));
+    if (w->scale_bytes == 4)
+        return v16_load((const float *)(const void *)(at + g * 64));
+    v16 s = v16_load_f16((const uint16_t *)(const void *)(super + g * w->group / 256 * 32));
+    return v16_mul(s, v16_load_i8(at + g * 16));
+}
+
+/* One panel x 30 rows (fewer are computed and not written): blocks of 32 (16 in groups of 16)
+ * [from, to), whose weight tiles are at b. D of a group goes through d[2][30][16]: the vector unit
+ * takes group g while the tiles do g + 1. sums[30][16], C of the earlier blocks in and out. A group
+ * that continues past `to` leaves its D in carry[30][16], where the next call finds it. */
 static void scaled_30(const view *v, const uint8_t *panel, const uint8_t *b, size_t row,
-                      size_t rows, size_t from, size_t to, float *sums)
+                      size_t rows, size_t from, size_t to, float *sums, float *carry)
 {
     float d[2][SCALED_ROWS][16] __attribute__((aligned(64)));
     float ones[SCALED_ROWS];
     const hone_packed *w = v->w;
-    const uint16_t *a = act_tile(v->a, row, from);
-    size_t group = w->group / 32, next = v->a->rows * 32, blocks = w->k_pad / 32;
+    size_t size = w->group == 16 ? 16 : 32;
+    const float *act_sums = size == 16 ? v->a->sums16 : v->a->sums;
+    size_t group = w->group / size, blocks = w->k_pad / size;
     /* the second tile of rows, or the first again if there is none: rows beyond the last are not
      * read from elsewhere than the matrix's own slack */
     size_t second = rows > 15 ? 15 * 32 : 0;
@@ -238,20 +291,32 @@ static void scaled_30(const view *v, const uint8_t *panel, const uint8_t *b, siz
     EACH_30(LOAD_C)
 #undef LOAD_C
     for (size_t g = from / group, turn = 0; g * group < to; g++, turn ^= 1) {
-        tile_zero(0);
-        tile_zero(1);
-        size_t end = (g + 1) * group < to ? (g + 1) * group : to;
-        for (size_t block = g * group; block < end; block++, a += next, b += 1024) {
+        size_t block = g * group < from ? from : g * group, last = (g + 1) * group;
+        size_t end = last < to ? last : to;
+        if (block > g * group) {
+            tile_load(0, carry, 64);
+            tile_load(1, carry + 15 * 16, 64);
+        } else {
+            tile_zero(0);
+            tile_zero(1);
+        }
+        for (; block < end; block++, b += 32 * size) {
+            const uint16_t *a = act_tile(v->a, row, block * size / 32) + block * size % 32;
             tile_load(6, b, 64);
             tile_load(4, a, 64);
             tile_load(5, a + second, 64);
             tile_dpbf16(0, 4, 6);
             tile_dpbf16(1, 5, 6);
         }
+        if (last > to && to < blocks) {
+            tile_store(0, carry, 64);
+            tile_store(1, carry + 15 * 16, 64);
+            break;
+        }
         tile_store(0, d[turn][0], 64);
         tile_store(1, d[turn][15], 64);
         const float *dg = d[turn][0];
-        v16 s = v16_load_f16((const uint16_t *)(const void *)(panel + w->scale_offset + g * 32));
+        v16 s = scales_of(w, panel + w->scale_offset, panel + w->super_offset, g);
 #define SCALE_C(r) c##r = v16_fma(s, v16_load(dg + (r)*16), c##r);
         EACH_30(SCALE_C)
 #undef SCALE_C
@@ -259,10 +324,10 @@ static void scaled_30(const view *v, const uint8_t *panel, const uint8_t *b, siz
             continue;
         for (size_t r = 0; r < SCALED_ROWS; r++) {
             ones[r] = 0.0f;
-            for (size_t block = g * group; r < rows && block < end; block++)
-                ones[r] += v->a->sums[(row + r) * blocks + block];
+            for (block = g * group; r < rows && block < end; block++)
+                ones[r] += act_sums[(row + r) * blocks + block];
         }
-        s = v16_load_f16((const uint16_t *)(const void *)(panel + w->min_offset + g * 32));
+        s = scales_of(w, panel + w->min_offset, panel + w->min_super_offset, g);
 #define MIN_C(r) c##r = v16_fma(s, v16_set1(ones[r]), c##r);
         EACH_30(MIN_C)
 #undef MIN_C
@@ -272,30 +337,29 @@ static void scaled_30(const view *v, const uint8_t *panel, const uint8_t *b, siz
 #undef STORE_C
 }
 
+/* Rows of v (at most CARRY_ROWS) */
 static void many_scaled(const view *v)
 {
     const hone_packed *w = v->w;
     size_t blocks = w->k_pad / 32, span = SCALED_SPAN / 32;
-    size_t unit = w->layout == HONE_LAYOUT_I8 ? 512 : 256; /* bytes of codes of a block */
     uint8_t *tiles = v->scratch;
-    float *c = (float *)(void *)(tiles + span * 1024);
+    float *c = (float *)(void *)(tiles + span * 1024), *d = c + SCALED_ROWS * 16;
     tile_config config;
-    tile_fill_config(&config, 15);
+    size_t block = w->group == 16 ? 16 : 32;
+    tile_fill_config(&config, 15, (int)block);
     tile_set_config(&config);
     for (size_t p = v->panel0; p < v->panel1; p++) {
         const uint8_t *panel = w->data + p * w->panel_bytes;
         for (size_t from = 0; from < blocks; from += span) {
             size_t to = blocks - from < span ? blocks : from + span;
-            if (w->layout == HONE_LAYOUT_I8)
-                expand_i8(panel + from * unit, to - from, tiles);
-            else
-                expand_u4(panel + from * unit, to - from, w->table, tiles);
+            expand_codes(w, panel, from, to - from, tiles);
             for (size_t r = v->row0; r < v->row1; r += SCALED_ROWS) {
                 size_t rows = v->row1 - r < SCALED_ROWS ? v->row1 - r : SCALED_ROWS;
                 memset(c, 0, SCALED_ROWS * 64);
                 if (from)
                     load_panel(v, p, r, rows, c);
-                scaled_30(v, panel, tiles, r, rows, from, to, c);
+                scaled_30(v, panel, tiles, r, rows, from * 32 / block, to * 32 / block, c,
+                          d + (r - v->row0) / SCALED_ROWS * SCALED_ROWS * 16);
                 store_panel(v, p, r, rows, c, to == blocks);
             }
         }
@@ -315,7 +379,10 @@ static void product_many(const hone_packed *w, const hone_act *a, size_t row0, s
     if (w->layout == HONE_LAYOUT_BF16)
         many_bf16(&v);
     else
-        many_scaled(&v);
+        for (; v.row0 < row1; v.row0 = v.row1) {
+            v.row1 = row1 - v.row0 < CARRY_ROWS ? row1 : v.row0 + CARRY_ROWS;
+            many_scaled(&v);
+        }
 }
 
 #ifdef HONE_TILE_EMULATE

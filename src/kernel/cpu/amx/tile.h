@@ -20,14 +20,15 @@ typedef struct __attribute__((aligned(64))) tile_config {
     uint8_t rows[16];
 } tile_config;
 
-/* All tiles 64 bytes wide; accumulators and activations of `rows` rows, weights (6, 7) of 16. */
-static inline void tile_fill_config(tile_config *c, int rows)
+/* Accumulators (0..3) of `rows` rows of 64 bytes; activations (4, 5) of `rows` rows of k bfloat16
+ * numbers, weights (6, 7) of k / 2 rows of 64 bytes. k is 32, or 16 for blocks of 16. */
+static inline void tile_fill_config(tile_config *c, int rows, int k)
 {
     memset(c, 0, sizeof *c);
     c->palette = 1;
     for (int i = 0; i < 8; i++) {
-        c->row_bytes[i] = 64;
-        c->rows[i] = (uint8_t)(i >= 6 ? 16 : rows);
+        c->row_bytes[i] = (uint16_t)(i == 4 || i == 5 ? 2 * k : 64);
+        c->rows[i] = (uint8_t)(i >= 6 ? k / 2 : rows);
     }
 }
 
@@ -91,7 +92,7 @@ static inline void emulated_dpbf16(int c, int a, int b)
     for (int m = 0; m < emulated.config.rows[c]; m++)
         for (int n = 0; n < 16; n++) {
             float even = 0.0f, odd = 0.0f, sum;
-            for (int k = 0; k < 16; k++) {
+            for (int k = 0; k < emulated.config.rows[b]; k++) {
                 even = __builtin_fmaf(emulated_bf16(a, m, 2 * k), emulated_bf16(b, k, 2 * n), even);
                 odd = __builtin_fmaf(emulated_bf16(a, m, 2 * k + 1), emulated_bf16(b, k, 2 * n + 1),
                                      odd);

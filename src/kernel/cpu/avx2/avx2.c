@@ -117,9 +117,9 @@ static void few_u4_own(const core_job *j)
                 ones += j->sums[block];
         }
         for (int p = 0; p < 2; p++) {
-            c[p] = v16_fma(v16_load_f16(scales_at(j->scale[p], g)), d[p], c[p]);
+            c[p] = v16_fma(core_scales(j, j->scale[p], j->super[p], g), d[p], c[p]);
             if (j->min[0])
-                c[p] = v16_fma(v16_load_f16(scales_at(j->min[p], g)), v16_set1(ones), c[p]);
+                c[p] = v16_fma(core_scales(j, j->min[p], j->min_super[p], g), v16_set1(ones), c[p]);
         }
     }
     for (int p = 0; p < 2; p++) {

@@ -133,6 +133,14 @@ V16_INLINE v16 v16_load_f16(const uint16_t *p)
     return (v16){_mm256_cvtph_ps(_mm_loadu_si128(at)), _mm256_cvtph_ps(_mm_loadu_si128(at + 1))};
 }
 
+/* 16 int8 as floats */
+V16_INLINE v16 v16_load_i8(const uint8_t *p)
+{
+    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return (v16){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)),
+                 _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(x, 8)))};
+}
+
 /* a0 a1 a2 a3 | a4 ... -> the even, the odd elements of 16 in order */
 V16_INLINE __m256 v16_even_half(const float *x)
 {
@@ -193,6 +201,13 @@ V16_INLINE v16_table v16_table_load(const float table[16])
 {
     return (v16_table){_mm256_loadu_ps(table), _mm256_loadu_ps(table + 8),
                        _mm256_set1_ps(table[0])};
+}
+
+/* Code c means low + c. */
+V16_INLINE v16_table v16_table_linear(float low)
+{
+    v16_table t = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_set1_ps(low)};
+    return t;
 }
 
 V16_INLINE __m256i v16_load_si(const uint8_t *at)
@@ -264,6 +279,34 @@ V16_INLINE void v16_pair_u4(const uint8_t *b, size_t unit, int i, v16_table t, i
     x = _mm256_srli_epi32(x, 16);
     y = _mm256_srli_epi32(y, 16);
     *odd = (v16){v16_linear(x, 4 * i, t.base), v16_linear(y, 4 * i, t.base)};
+}
+
+/* Codes of 8 columns, one in each 16-bit word (column, parity): see v16_pair_planes. */
+V16_INLINE __m256i v16_codes_planes(const uint8_t *block, size_t p, int u, int i, int low, int high)
+{
+    size_t part = low == 4 ? 2 * p + (size_t)u : p;
+    __m256i x = _mm256_srli_epi16(v16_load_si(block + part * 64), low == 4 ? 4 * i : 8 * u + 2 * i);
+    x = _mm256_and_si256(x, _mm256_set1_epi16((short)((1 << low) - 1)));
+    if (!high)
+        return x;
+    __m256i y = v16_load_si(block + 64 * low + (high == 2 ? p * 64 : p));
+    int shift = (high == 2 ? 8 * u + 2 * i : 4 * u + i) - low;
+    y = shift > 0 ? _mm256_srli_epi16(y, shift) : _mm256_slli_epi16(y, -shift);
+    y = _mm256_and_si256(y, _mm256_set1_epi16((short)(((1 << high) - 1) << low)));
+    return _mm256_or_si256(x, y);
+}
+
+/* Rows k = 16 p + 8 u + 2 i and the next of a block of planes (layout.h) */
+V16_INLINE void v16_pair_planes(const uint8_t *block, size_t p, int u, int i, int low, int high,
+                                v16_table t, v16 *even, v16 *odd)
+{
+    const __m256i word = _mm256_set1_epi32(0xffff);
+    __m256i x = v16_codes_planes(block, p, u, i, low, high);
+    __m256i y = v16_codes_planes(block + 32, p, u, i, low, high);
+    even->lo = _mm256_add_ps(_mm256_cvtepi32_ps(_mm256_and_si256(x, word)), t.base);
+    even->hi = _mm256_add_ps(_mm256_cvtepi32_ps(_mm256_and_si256(y, word)), t.base);
+    odd->lo = _mm256_add_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(x, 16)), t.base);
+    odd->hi = _mm256_add_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(y, 16)), t.base);
 }
 
 #endif

@@ -104,6 +104,13 @@ V16_INLINE v16 v16_load_f16(const uint16_t *p)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
+/* 16 int8 as floats */
+V16_INLINE v16 v16_load_i8(const uint8_t *p)
+{
+    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(x));
+}
+
 V16_INLINE void v16_unzip(const float *x, v16 *even, v16 *odd)
 {
     const __m512i e = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
@@ -143,11 +150,32 @@ V16_INLINE float v16_reduce_max(v16 a)
 
 typedef struct v16_table {
     v16 codes;
+    __m512i words[2]; /* of planes: bfloat16 of code 0..63 */
 } v16_table;
 
 V16_INLINE v16_table v16_table_load(const float table[16])
 {
-    return (v16_table){_mm512_loadu_ps(table)};
+    return (v16_table){.codes = _mm512_loadu_ps(table)};
+}
+
+V16_INLINE __m256i v16_iota_bf16(float low)
+{
+    const __m512i n = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    v16 x = _mm512_add_ps(_mm512_cvtepi32_ps(n), _mm512_set1_ps(low));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(x), 16));
+}
+
+/* Code c means low + c, a whole number of at most 8 bits. */
+V16_INLINE v16_table v16_table_linear(float low)
+{
+    v16_table t;
+    t.codes = v16_zero();
+    for (int i = 0; i < 2; i++) {
+        float first = low + (float)(32 * i);
+        t.words[i] = _mm512_inserti64x4(_mm512_castsi256_si512(v16_iota_bf16(first)),
+                                        v16_iota_bf16(first + 16.0f), 1);
+    }
+    return t;
 }
 
 V16_INLINE void v16_pair_f32(const uint8_t *b, size_t unit, int i, v16 *even, v16 *odd)
@@ -180,6 +208,37 @@ V16_INLINE void v16_pair_u4(const uint8_t *b, size_t unit, int i, v16_table t, i
     __m512i x = _mm512_loadu_si512((const void *)(b + unit * 64));
     *even = _mm512_permutexvar_ps(_mm512_srli_epi32(x, (unsigned)(4 * i)), t.codes);
     *odd = _mm512_permutexvar_ps(_mm512_srli_epi32(x, (unsigned)(4 * i + 16)), t.codes);
+}
+
+/* Rows k = 16 p + 8 u + 2 i and the next of a block of planes (layout.h), as 32 bfloat16 words. The
+ * look-up sees 5 bits of an index (6 in two tables), so that what lies above need not be masked;
+ * nor do bits that a shift brings over from the other word of a pair matter. */
+V16_INLINE __m512i v16_words_planes(const uint8_t *block, size_t p, int u, int i, int low, int high,
+                                    v16_table t)
+{
+    size_t part = low == 4 ? 2 * p + (size_t)u : p;
+    __m512i x = _mm512_loadu_si512((const void *)(block + part * 64));
+    x = _mm512_srli_epi32(x, (unsigned)(low == 4 ? 4 * i : 8 * u + 2 * i));
+    if (high) { /* its bits to just above the low ones */
+        const uint8_t *at = block + 64 * low + (high == 2 ? p * 64 : p);
+        int shift = (high == 2 ? 8 * u + 2 * i : 4 * u + i) - low;
+        __m512i y = _mm512_loadu_si512((const void *)at);
+        y = shift > 0 ? _mm512_srli_epi32(y, (unsigned)shift)
+                      : _mm512_slli_epi32(y, (unsigned)-shift);
+        x = _mm512_ternarylogic_epi64(_mm512_set1_epi16((short)((1 << low) - 1)), x, y, 0xca);
+    }
+    if (low + high < 5)
+        x = _mm512_and_si512(x, _mm512_set1_epi16((short)((1 << (low + high)) - 1)));
+    return low + high == 6 ? _mm512_permutex2var_epi16(t.words[0], x, t.words[1])
+                           : _mm512_permutexvar_epi16(x, t.words[0]);
+}
+
+V16_INLINE void v16_pair_planes(const uint8_t *block, size_t p, int u, int i, int low, int high,
+                                v16_table t, v16 *even, v16 *odd)
+{
+    __m512i w = v16_words_planes(block, p, u, i, low, high, t);
+    *even = _mm512_castsi512_ps(_mm512_slli_epi32(w, 16));
+    *odd = _mm512_castsi512_ps(_mm512_and_si512(w, _mm512_set1_epi32((int)0xffff0000u)));
 }
 
 #endif

@@ -82,6 +82,8 @@ static void attn_softmax(const attn_work *w, size_t lo, size_t hi, float *s, flo
         if (i8)
             x[i] = v16_mul(x[i], v16_load(scales + 16 * i));
         x[i] = v16_mul(x[i], scale);
+        if (t->softcap != 0.0f)
+            x[i] = hone_v16_softcap(x[i], v16_set1(t->softcap));
         if (!all) {
             v16 lane = v16_load(attn_lanes + 16 * i);
             x[i] = v16_select_lt(lane, from, low, v16_select_lt(lane, to, x[i], low));
@@ -132,8 +134,8 @@ static void attn_rows(attn_work *w, int64_t tile, size_t r0, size_t at, size_t r
         static const float no_table[16];
         int layout = attn_layout(w->t->kv.format);
         /* panels follow each other, so that all of them are one long panel here */
-        expand(layout, w->page, 4 * w->k_pad / 8, no_table, w->keys);
-        expand(layout, values, w->v_pad / 16 * 8, no_table, w->values);
+        expand(layout, w->page, 4 * w->k_pad / 8, no_table, 0.0f, w->keys);
+        expand(layout, values, w->v_pad / 16 * 8, no_table, 0.0f, w->values);
         w->expanded = true;
     }
     attn_product(w, rows, w->q + at * w->k_pad, w->k_pad, w->page, w->keys, 4, w->k_pad / 8, s, 64,

@@ -138,32 +138,32 @@ V16_INLINE void core_block(int layout, int R, int P, const core_job *j, size_t b
         v16_zero();
     size_t pairs = j->half ? 1 : 2; /* of units of 8 rows of k */
     size_t ahead = core_ahead(j, block, j->blocks, j->ahead, 2 * pairs * core_unit_bytes(layout));
-    UNROLL for (size_t n = 2 * pairs * block; n < 2 * pairs * (block + 1); n += 2)
+    for (size_t n = 2 * pairs * block; n < 2 * pairs * (block + 1); n += 2)
         UNROLL for (int ui = 0; ui < 8; ui++)
-    {
-        int u = ui / 4, i = ui % 4;
-        size_t unit = n + (size_t)u;
-        const float *a = j->a + 8 * unit;
-        if (layout != CORE_F32 && j->ahead && i == 0) {
-            UNROLL for (int p = 0; p < P; p++) core_prefetch(layout, j->b[p] + ahead);
-            ahead += core_unit_bytes(layout);
-        }
         {
-            v16 we[CORE_P], wo[CORE_P];
-            UNROLL for (int p = 0; p < P; p++)
-                core_pair(layout, j->b[p], unit, u, i, t, &we[p], &wo[p]);
-            UNROLL for (int r = 0; r < R; r++)
+            int u = ui / 4, i = ui % 4;
+            size_t unit = n + (size_t)u;
+            const float *a = j->a + 8 * unit;
+            if (layout != CORE_F32 && j->ahead && i == 0) {
+                UNROLL for (int p = 0; p < P; p++) core_prefetch(layout, j->b[p] + ahead);
+                ahead += core_unit_bytes(layout);
+            }
             {
-                v16 ae = v16_set1(a[(size_t)r * j->lda + 2 * (size_t)i]);
-                v16 ao = v16_set1(a[(size_t)r * j->lda + 2 * (size_t)i + 1]);
+                v16 we[CORE_P], wo[CORE_P];
                 UNROLL for (int p = 0; p < P; p++)
+                    core_pair(layout, j->b[p], unit, u, i, t, &we[p], &wo[p]);
+                UNROLL for (int r = 0; r < R; r++)
                 {
-                    e[p][r] = v16_fma(ae, we[p], e[p][r]);
-                    o[p][r] = v16_fma(ao, wo[p], o[p][r]);
+                    v16 ae = v16_set1(a[(size_t)r * j->lda + 2 * (size_t)i]);
+                    v16 ao = v16_set1(a[(size_t)r * j->lda + 2 * (size_t)i + 1]);
+                    UNROLL for (int p = 0; p < P; p++)
+                    {
+                        e[p][r] = v16_fma(ae, we[p], e[p][r]);
+                        o[p][r] = v16_fma(ao, wo[p], o[p][r]);
+                    }
                 }
             }
         }
-    }
     UNROLL for (int p = 0; p < P; p++) UNROLL for (int r = 0; r < R; r++) s[p][r] =
         v16_add(e[p][r], o[p][r]);
 }
@@ -467,8 +467,8 @@ typedef void tile_fn(const float *a, size_t lda, const float *b0, const float *b
     TILE_FN(name, 5, N)                                                                            \
     TILE_FN(name, 6, N)                                                                            \
     TILE_LAST(name, N)                                                                             \
-    static tile_fn *const name##_fns[] = {name##_1, name##_2, name##_3,        name##_4,           \
-                                          name##_5, name##_6, TILE_NAMED(name)};
+    static tile_fn *const name##_fns[] = {NULL,     name##_1, name##_2, name##_3,                  \
+                                          name##_4, name##_5, name##_6, TILE_NAMED(name)};
 TILE_FNS(tile, 4)
 TILE_FNS(half, 2)
 
@@ -535,7 +535,7 @@ static void many_store(int R, const core_job *j, const tile *t)
 static void many(int R, const core_job *j)
 {
     tile t;
-    tile_fn *fn = (j->half ? half_fns : tile_fns)[R - 1];
+    tile_fn *fn = (j->half ? half_fns : tile_fns)[R];
     size_t block = j->half ? 16 : 32;
     const float *b0 = (const float *)(const void *)j->b[0],
                 *b1 = (const float *)(const void *)j->b[MANY_PANELS - 1];

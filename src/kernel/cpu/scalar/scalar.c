@@ -7,6 +7,16 @@
 
 #include <assert.h>
 
+static float block_ones(const float *x, int n)
+{
+    float e = 0.0f, o = 0.0f;
+    for (int i = 0; i < n; i += 2) {
+        e = __builtin_fmaf(x[i], 1.0f, e);
+        o = __builtin_fmaf(x[i + 1], 1.0f, o);
+    }
+    return e + o;
+}
+
 static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
 {
     for (size_t r = row0; r < row1; r++) {
@@ -15,23 +25,19 @@ static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, siz
             float v = i < act->k ? x[r * ldx + i] : 0.0f;
             to[i] = act->flags & HONE_ACT_F32 ? v : hone_bf16_to_f32(hone_f32_to_bf16(v));
         }
-        for (size_t b = 0; act->sums && b < act->k_pad / 32; b++) {
-            float e = 0.0f, o = 0.0f;
-            for (int i = 0; i < 32; i += 2) {
-                e = __builtin_fmaf(to[32 * b + (size_t)i], 1.0f, e);
-                o = __builtin_fmaf(to[32 * b + (size_t)i + 1], 1.0f, o);
-            }
-            act->sums[r * (act->k_pad / 32) + b] = e + o;
-        }
+        for (size_t b = 0; act->sums && b < act->k_pad / 32; b++)
+            act->sums[r * (act->k_pad / 32) + b] = block_ones(to + 32 * b, 32);
+        for (size_t b = 0; act->sums16 && b < act->k_pad / 16; b++)
+            act->sums16[r * (act->k_pad / 16) + b] = block_ones(to + 16 * b, 16);
     }
 }
 
-/* E + O of block b of a row with column c of a panel */
-static float block_sum(const hone_packed *w, const uint8_t *panel, const float *a, size_t b,
-                       size_t c)
+/* E + O of block b of `size` elements of a row with column c of a panel */
+static float block_sum(const hone_packed *w, const uint8_t *panel, const float *a, size_t size,
+                       size_t b, size_t c)
 {
     float e = 0.0f, o = 0.0f;
-    for (size_t k = 32 * b; k < 32 * b + 32; k += 2) {
+    for (size_t k = size * b; k < size * b + size; k += 2) {
         e = __builtin_fmaf(a[k], hone_packed_code(w, panel, k, c), e);
         o = __builtin_fmaf(a[k + 1], hone_packed_code(w, panel, k + 1, c), o);
     }
@@ -41,17 +47,17 @@ static float block_sum(const hone_packed *w, const uint8_t *panel, const float *
 static float product_one(const hone_packed *w, const uint8_t *panel, const float *a,
                          const float *sums, size_t c)
 {
-    size_t blocks = w->k_pad / 32, group = w->group ? w->group / 32 : blocks;
+    size_t size = w->group == 16 ? 16 : 32, blocks = w->k_pad / size, group = w->group / size;
     float sum = 0.0f;
     if (!w->scale_bytes) {
         for (size_t b = 0; b < blocks; b++)
-            sum += block_sum(w, panel, a, b, c);
+            sum += block_sum(w, panel, a, size, b, c);
         return sum;
     }
     for (size_t b = 0, g = 0; b < blocks; g++) {
         float d = 0.0f, ones = 0.0f;
         for (size_t end = b + group; b < end && b < blocks; b++) {
-            d += block_sum(w, panel, a, b, c);
+            d += block_sum(w, panel, a, size, b, c);
             if (w->has_min) {
                 assert(sums); /* the activation was packed with HONE_ACT_SUMS */
                 ones += sums[b];
@@ -71,6 +77,8 @@ static void product(const hone_packed *w, const hone_act *a, size_t row0, size_t
     (void)scratch;
     for (size_t r = row0; r < row1; r++) {
         const float *sums = a->sums ? a->sums + r * (a->k_pad / 32) : NULL;
+        if (w->group == 16)
+            sums = a->sums16 ? a->sums16 + r * (a->k_pad / 16) : NULL;
         for (size_t col = panel0 * 16; col < panel1 * 16 && col < w->n; col++) {
             const uint8_t *panel = w->data + col / 16 * w->panel_bytes;
             float v = product_one(w, panel, a->f32 + r * a->ld, sums, col % 16);
@@ -111,7 +119,13 @@ static float score(const hone_attn *t, const void *page, size_t slot, const floa
     }
     if (t->kv.format == HONE_KV_I8)
         s *= hone_kv_scales(&t->kv, (void *)(uintptr_t)page)[slot];
-    return s * t->scale;
+    s *= t->scale;
+    if (t->softcap != 0.0f) {
+        float lanes[16];
+        v16_store(lanes, hone_v16_softcap(v16_set1(s), v16_set1(t->softcap)));
+        s = lanes[0];
+    }
+    return s;
 }
 
 /* O = O + (E + O') for each half of 32 keys of the tile. */
