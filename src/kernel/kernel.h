@@ -197,7 +197,8 @@ typedef struct hone_attn {
     size_t ldq;
     const int32_t *last; /* [tokens]: last position that the token sees; -1 = none (output zero) */
     int32_t window;      /* the token sees (last - window, last]; 0 = all */
-    const int32_t *first; /* [tokens]: first position that it sees, instead of a window; or NULL */
+    /* [tokens]: first position that the token sees, instead of a window; or NULL */
+    const int32_t *first;
     float scale;         /* of the scores, 1/sqrt(k_dim) */
     float softcap;       /* then s -> softcap * tanh(s / softcap); 0 = none */
     const void *const *pages; /* [last / 64]: page of positions 64 i...; unseen ones may be NULL */

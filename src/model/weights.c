@@ -128,6 +128,13 @@ static bool mapped_codes(const hone_rows *s, size_t row, size_t k0, size_t count
                                 codes, scales, mins);
 }
 
+static bool mapped_supers(const hone_rows *s, size_t row, size_t k0, float *scale, float *min)
+{
+    const pack_job *j = s->context;
+    return j->source.rows.supers(&j->source.rows, hone_row_source(&j->place.map, row), k0, scale,
+                                 min);
+}
+
 /* Rounds rows [row0, row0 + n) to the job's format, one after the other into `rows`. */
 static bool round_rows(const pack_job *j, size_t row0, size_t n, float *row, uint8_t *rows)
 {
@@ -154,6 +161,7 @@ static bool pack_panels(const loader *l, const pack_job *j, size_t p0, size_t p1
         hone_rows mapped = j->source.rows;
         mapped.decode = mapped_decode;
         mapped.codes = mapped_codes;
+        mapped.supers = mapped_supers;
         mapped.context = j;
         return hone_pack_panels(w, &mapped, p0, p1, dst);
     }

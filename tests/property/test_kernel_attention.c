@@ -23,7 +23,9 @@ typedef struct setup {
     uint8_t *pages; /* [PAGES] */
     const void *table[PAGES];
     float *q; /* [TOKENS_MAX][group][k_dim] */
-    int32_t last[TOKENS_MAX];
+    int32_t last[TOKENS_MAX], first[TOKENS_MAX];
+    int32_t spread; /* tokens see from last - spread on, by `first`; 0 = by the window */
+    float softcap;
 } setup;
 
 static void *get(size_t bytes)
@@ -83,8 +85,10 @@ static float *run(setup *s, hone_isa isa, size_t first_token, size_t tokens, int
            ldo = s->group * s->kv.v_dim;
     float *out = get(tokens * ldo * 4);
     void *scratch = get(sb);
-    for (size_t i = 0; i < tokens; i++)
+    for (size_t i = 0; i < tokens; i++) {
         s->last[i] = last + (int32_t)i;
+        s->first[i] = s->last[i] > s->spread ? s->last[i] - s->spread : 0;
+    }
     hone_attn t = {.kv = s->kv,
                    .tokens = tokens,
                    .group = s->group,
@@ -92,6 +96,8 @@ static float *run(setup *s, hone_isa isa, size_t first_token, size_t tokens, int
                    .ldq = s->group * s->kv.k_dim,
                    .last = s->last,
                    .window = window,
+                   .first = s->spread ? s->first : NULL,
+                   .softcap = s->softcap,
                    .scale = 1.0f / sqrtf((float)s->kv.k_dim),
                    .pages = s->table,
                    .out = out,
@@ -171,6 +177,10 @@ static void every_set_equals_scalar(void **state)
             check_case(&s, 3, 2200, 0);
             check_case(&s, 9, 2201, 100);
             check_case(&s, 5, 1022, 3);
+            s.softcap = 0.7f;
+            check_case(&s, 9, 1100, 100);
+            s.spread = 70;
+            check_case(&s, 17, 1020, 0);
             setup_close(&s);
         }
 }
@@ -202,7 +212,8 @@ static void check_double(setup *s, int32_t last, int32_t window, double toleranc
             double x = 0;
             for (size_t d = 0; d < kd; d++)
                 x += (double)s->q[h * kd + d] * (double)s->k[(size_t)p * kd + d];
-            x = exp(x / sqrt((double)kd));
+            x /= sqrt((double)kd);
+            x = exp(s->softcap != 0 ? (double)s->softcap * tanh(x / (double)s->softcap) : x);
             sum += x;
             for (size_t d = 0; d < vd; d++)
                 o[d] += x * (double)s->v[(size_t)p * vd + d];
@@ -224,6 +235,10 @@ static void attention_agrees_with_double_precision(void **state)
         check_double(&s, 0, 0, tolerance[f]);
         check_double(&s, 100, 0, tolerance[f]);
         check_double(&s, 2200, 0, tolerance[f]);
+        check_double(&s, 2200, 77, tolerance[f]);
+        s.softcap = 1.5f;
+        check_double(&s, 2200, 0, tolerance[f]);
+        s.spread = 76; /* the same keys as a window of 77 */
         check_double(&s, 2200, 77, tolerance[f]);
         setup_close(&s);
     }

@@ -40,12 +40,16 @@ static void numbers(int kind)
 }
 
 /* What operation `op` of a set does to the first n numbers: all its results in out. */
-static const char *const op_names[] = {"rmsnorm",   "rmsnorm without weight",
-                                       "rope",      "rope interleaved",
-                                       "silu_mul",  "add",
-                                       "scale",     "max",
-                                       "argmax",    "exp_sum",
-                                       "logsumexp", "round_bf16"};
+static const char *const op_names[] = {"rmsnorm",       "rmsnorm without weight",
+                                       "rope",          "rope interleaved",
+                                       "silu_mul",      "add",
+                                       "scale",         "max",
+                                       "argmax",        "exp_sum",
+                                       "logsumexp",     "round_bf16",
+                                       "layernorm",     "layernorm without bias",
+                                       "gelu_mul",      "gelu",
+                                       "gelu_tanh_mul", "relu_mul",
+                                       "softcap",       "silu"};
 enum { OPS = sizeof op_names / sizeof *op_names };
 
 static void apply(const hone_kernels *kt, int op, size_t n, float *out)
@@ -83,8 +87,28 @@ static void apply(const hone_kernels *kt, int op, size_t n, float *out)
     case 10:
         out[n] = kt->logsumexp(x, n);
         break;
-    default:
+    case 11:
         kt->round_bf16(x, n, out);
+        break;
+    case 12:
+    case 13:
+        kt->layernorm(x, n, z, op == 12 ? angle_cos : NULL, 1e-5f, 1, n, out, n);
+        break;
+    case 14:
+    case 15:
+        kt->gelu_mul(x, op == 14 ? z : NULL, n, out);
+        break;
+    case 16:
+        kt->gelu_tanh_mul(x, z, n, out);
+        break;
+    case 17:
+        kt->relu_mul(x, z, n, out);
+        break;
+    case 18:
+        kt->softcap(out, 1.5f, n);
+        break;
+    default:
+        kt->silu_mul(x, NULL, n, out);
     }
     hone_fp_mode_leave(mode);
 }
@@ -156,6 +180,41 @@ static void values_agree_with_libm(void **state)
         near(out[2 * i + 1],
              (double)x[2 * i + 1] * (double)angle_cos[i] + (double)x[2 * i] * (double)angle_sin[i],
              1e-6, 1e-6);
+}
+
+static void activations_and_layernorm_agree_with_libm(void **state)
+{
+    (void)state;
+    static float out[MAX + 1];
+    const hone_kernels *kt = hone_kernels_get(hone_isa_best());
+    const size_t n = 999;
+    double mean = 0, variance = 0;
+    numbers(0);
+    for (size_t i = 0; i < n; i++)
+        x[i] *= 3;
+    for (size_t i = 0; i < n; i++)
+        mean += (double)x[i] / (double)n;
+    for (size_t i = 0; i < n; i++)
+        variance += ((double)x[i] - mean) * ((double)x[i] - mean) / (double)n;
+    apply(kt, 12, n, out);
+    for (size_t i = 0; i < n; i++)
+        near(out[i],
+             ((double)x[i] - mean) / sqrt(variance + 1e-5) * (double)z[i] + (double)angle_cos[i],
+             1e-6, 1e-6);
+    apply(kt, 15, n, out);
+    for (size_t i = 0; i < n; i++)
+        near(out[i], 0.5 * (double)x[i] * (1 + erf((double)x[i] / sqrt(2))), 4e-7, 5e-7);
+    apply(kt, 16, n, out);
+    for (size_t i = 0; i < n; i++) {
+        double v = (double)x[i], u = sqrt(2 / acos(-1)) * (v + 0.044715 * v * v * v);
+        near(out[i], 0.5 * v * (1 + tanh(u)) * (double)z[i], 1e-6, 1e-6);
+    }
+    apply(kt, 17, n, out);
+    for (size_t i = 0; i < n; i++)
+        assert_true(out[i] == (x[i] > 0 ? x[i] : 0) * z[i]);
+    apply(kt, 18, n, out);
+    for (size_t i = 0; i < n; i++)
+        near(out[i], 1.5 * tanh((double)x[i] / 1.5), 3e-7, 0);
 }
 
 static void exp_is_right_over_its_whole_range(void **state)
@@ -246,6 +305,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_set_equals_scalar),
         cmocka_unit_test(values_agree_with_libm),
+        cmocka_unit_test(activations_and_layernorm_agree_with_libm),
         cmocka_unit_test(exp_is_right_over_its_whole_range),
         cmocka_unit_test(bf16_rounding_is_to_nearest_even),
         cmocka_unit_test(an_instruction_set_can_be_forced_or_is_refused_with_a_list),
