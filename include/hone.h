@@ -1,7 +1,7 @@
 /*
  * hone as a library: load a model, feed sessions, sample, decode.
  *
- *     #include <hone.h>                       cc program.c $(pkg-config --cflags --libs --static hone)
+ *     #include <hone.h>                       cc program.c $(pkg-config --cflags --libs hone)
  *
  *     hone_config config = hone_config_default();
  *     hone_engine *engine;

@@ -11,7 +11,7 @@ done
 expect 0 "$to/bin/hone" --version
 prints "hone 0"
 
-flags=$(PKG_CONFIG_PATH="$to/lib/pkgconfig" pkg-config --static --cflags --libs hone) || fail "pkg-config does not know hone"
+flags=$(PKG_CONFIG_PATH="$to/lib/pkgconfig" pkg-config --cflags --libs hone) || fail "pkg-config does not know hone"
 # shellcheck disable=SC2086 # a list of words
 expect 0 ${CC:-cc} -std=c17 -Wall -Wextra -Werror "$HONE_SOURCE_DIR/tests/e2e/library.c" -o "$WORK/program" $flags
 expect 0 "$WORK/program" "$MODEL" "Once upon a time" 20
