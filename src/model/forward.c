@@ -111,6 +111,10 @@ static size_t lay_out(hone_forward *f, uint8_t *base)
         f->sin[i] = cut(base, &at, m * (h->ropes[0][i].dim / 2) * sizeof(float));
     }
     f->act_memory = cut(base, &at, hone_act_bytes(f->kt, m, n.widest, ~0)); /* of any flags */
+    if (f->model->ordered) {
+        f->ordered = cut(base, &at, m * n.widest * sizeof(float));
+        f->ordered_act_memory = cut(base, &at, hone_act_bytes(f->kt, m, n.widest, ~0));
+    }
     f->last = cut(base, &at, m * sizeof *f->last);
     f->layer_pages = cut(base, &at, h->layers * sizeof *f->layer_pages);
     f->partials =
@@ -233,8 +237,9 @@ static size_t panels_per_item(const hone_packed *w, size_t rows)
     return n < 4 ? 4 : n;
 }
 
-void hone_forward_products(hone_forward *f, const hone_act *act, const hone_product_job *jobs,
-                           size_t n_jobs, hone_span_kind span, int layer)
+/* Products of the same activations, all at once. */
+static void run_products(hone_forward *f, const hone_act *act, const hone_product_job *jobs,
+                         size_t n_jobs, hone_span_kind span, int layer)
 {
     uint64_t begin = hone_span_begin(f->spans);
     product_work w = {.f = f, .act = act, .jobs = jobs, .n_jobs = n_jobs};
@@ -249,6 +254,49 @@ void hone_forward_products(hone_forward *f, const hone_act *act, const hone_prod
     }
     hone_pool_run(f->pool, product_item, &w, w.first_item[n_jobs]);
     hone_span_end(f->spans, span, layer, begin, flops, bytes);
+}
+
+typedef struct order_work {
+    hone_forward *f;
+    const hone_act *from;
+    const uint32_t *order;
+    hone_act *to;
+} order_work;
+
+static void order_item(void *arg, size_t item, int thread)
+{
+    const order_work *w = arg;
+    size_t k = w->from->k, r0 = item * ROWS_PER_ITEM,
+           r1 = hone_row_end(item, ROWS_PER_ITEM, w->from->rows);
+    (void)thread;
+    for (size_t r = r0; r < r1; r++)
+        for (size_t i = 0; i < k; i++)
+            w->f->ordered[r * k + i] = w->from->f32[r * w->from->ld + w->order[i]];
+    w->f->kt->act_pack(w->to, w->f->ordered, k, r0, r1);
+}
+
+/* The activations in another order of columns. They were rounded already; again changes nothing. */
+static void order_act(hone_forward *f, const hone_act *act, const uint32_t *order, hone_act *out)
+{
+    uint64_t begin = hone_span_begin(f->spans);
+    hone_act_init(f->kt, act->rows, act->k, act->flags, f->ordered_act_memory, out);
+    order_work w = {f, act, order, out};
+    hone_pool_run(f->pool, order_item, &w, hone_row_items(act->rows, ROWS_PER_ITEM));
+    hone_span_end(f->spans, HONE_SPAN_NORM, -1, begin, 0, (double)act->rows * (double)act->k * 8);
+}
+
+void hone_forward_products(hone_forward *f, const hone_act *act, const hone_product_job *jobs,
+                           size_t n_jobs, hone_span_kind span, int layer)
+{
+    for (size_t a = 0, b; a < n_jobs; a = b) { /* neighbours with the same order together */
+        const uint32_t *order = jobs[a].linear->order;
+        hone_act ordered;
+        for (b = a + 1; b < n_jobs && jobs[b].linear->order == order;)
+            b++;
+        if (order)
+            order_act(f, act, order, &ordered);
+        run_products(f, order ? &ordered : act, jobs + a, b - a, span, layer);
+    }
 }
 
 /* ---- the step ------------------------------------------------------------------------------- */

@@ -48,6 +48,9 @@ typedef struct hone_forward {
     float *x, *h, *pending, *q, *k, *v, *attended, *gate, *up;
     float *cos[HONE_ROPES], *sin[HONE_ROPES]; /* [max_rows][dim / 2] */
     void *act_memory;
+    /* Activations for matrices whose columns have an order of their own; NULL if none has. */
+    float *ordered; /* [max_rows][widest] */
+    void *ordered_act_memory;
     int32_t *last; /* [max_rows] last position that each row sees */
     float *
         partials; /* [max_piece_tasks][max_pieces][rows of a KV head]: attention of long contexts */

@@ -143,6 +143,14 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
+bool hone_source_is_part(const char *name)
+{
+    for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
+        if (ends_with(name, parts[p]))
+            return true;
+    return false;
+}
+
 /* The name of the matrix that tensor t would be the main one of, in kind `kind`; false if none. Of
  * all experts in a tensor the first. */
 static bool matrix_name(const hone_tensor *t, const hone_source_kind *kind,
@@ -210,11 +218,8 @@ hone_status hone_source_leftovers(const hone_file *f, hone_source_leftover *each
     hone_source_each(f, mark, &m);
     for (size_t i = 0; i < count; i++) {
         const hone_tensor *t = hone_file_tensor_at(f, i);
-        for (size_t p = 0; !m.used[i] && p < sizeof parts / sizeof *parts; p++)
-            if (ends_with(t->name, parts[p])) {
-                each(arg, t);
-                break;
-            }
+        if (!m.used[i] && hone_source_is_part(t->name))
+            each(arg, t);
     }
     hone_free(m.used);
     return HONE_OK;

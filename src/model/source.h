@@ -70,6 +70,9 @@ typedef void hone_source_leftover(void *arg, const hone_tensor *t);
 HONE_CHECKED hone_status hone_source_leftovers(const hone_file *f, hone_source_leftover *each,
                                                void *arg);
 
+/* Whether a tensor's name ends as those of quantised forms do. */
+bool hone_source_is_part(const char *name);
+
 size_t hone_source_kind_count(void);
 const hone_source_kind *hone_source_kind_at(size_t i);
 

@@ -17,6 +17,8 @@ typedef struct pack_job {
     hone_linear *target;
     int as;        /* format that it is rounded to first, or HONE_WEIGHT_AS_FILED */
     size_t offset; /* in the model's buffer */
+    size_t order;  /* offset of the order of its columns; SIZE_MAX = none */
+    size_t end;    /* of what it takes of the buffer */
     size_t first_item, items;
 } pack_job;
 
@@ -27,7 +29,7 @@ typedef struct loader {
     const char *prefix; /* of the file's tensors */
     bool gguf;
     pack_job *jobs;
-    size_t n_jobs, max_jobs, bytes;
+    size_t n_jobs, max_jobs, walked, bytes;
     hone_pool *pool;
     uint8_t **scratch; /* per thread */
     size_t scratch_bytes;
@@ -75,6 +77,27 @@ static hone_status open_source(loader *l, pack_job *j)
                            hone_file_path(l->file), p->weight, hone_dtype_name(type));
 }
 
+/* Takes place for the order of a job's columns, or that of a neighbour with the same. */
+static void reserve_order(loader *l, pack_job *j)
+{
+    enum { NEIGHBOURS = 3 };
+    const uint32_t *order = j->source.order;
+    size_t bytes = j->place.k * sizeof *order;
+    j->order = SIZE_MAX;
+    if (!order || j->as != HONE_WEIGHT_AS_FILED || !j->target->w.scale_bytes)
+        return;
+    l->model->ordered = true;
+    for (const pack_job *o = j; o > l->jobs && o > j - NEIGHBOURS;) {
+        o--;
+        if (o->order != SIZE_MAX && o->place.k == j->place.k &&
+            memcmp(o->source.order, order, bytes) == 0) {
+            j->order = o->order;
+            return;
+        }
+    }
+    j->order = reserve(l, bytes);
+}
+
 static hone_status add_matrix(loader *l, const hone_place *p, hone_slot slot, hone_linear *target)
 {
     if (l->n_jobs == l->max_jobs)
@@ -87,11 +110,15 @@ static hone_status add_matrix(loader *l, const hone_place *p, hone_slot slot, ho
     hone_coding coding = j->as != HONE_WEIGHT_AS_FILED ? hone_dtype_coding((hone_dtype)j->as)
                          : j->transposed               ? hone_dtype_coding(HONE_DTYPE_F32)
                                                        : j->source.rows.coding;
+    if (hone_slot_describe(slot)->lookup && j->source.order)
+        coding = (hone_coding){0}; /* rows of a table are read as they stand */
     hone_status s = hone_packed_plan(hone_layout_for(&coding, l->options->f32), &coding, p->n, p->k,
                                      &target->w);
     if (s != HONE_OK)
         return hone_fail_in(s, "%s: tensor %s", hone_file_path(l->file), j->source.name);
     j->offset = reserve(l, hone_packed_bytes(&target->w));
+    reserve_order(l, j);
+    j->end = l->bytes;
     l->model->parameters += p->n * p->k;
     l->model->kind_bytes[hone_slot_describe(slot)->kind] += hone_packed_bytes(&target->w);
     return HONE_OK;
@@ -251,7 +278,7 @@ static hone_status add_slot(loader *l, hone_slot slot, uint32_t layer)
         return add_vector(l, p.bias, p.k, p.k, &plain, 0, !needs_bias, &target->bias);
     }
     if (m->memory)
-        reserve(l, hone_packed_bytes(&target->w));
+        l->bytes = l->jobs[l->walked++].end;
     else
         HONE_TRY(add_matrix(l, &p, slot, target));
     return add_vector(l, p.bias, p.n, p.stored_n, &p.map, 0, !needs_bias, &target->bias);
@@ -281,6 +308,8 @@ static bool may_be_unused(const loader *l, const char *name)
     const char *head = (l->gguf ? a->gguf_names : a->hf_names)[HONE_SLOT_HEAD].weight;
     if (l->gguf)
         return strncmp(name, "rope_f", 6) == 0; /* rope_freqs, rope_factors_*: read by rope.c */
+    if (hone_source_is_part(name)) /* scales of activations, of the KV cache: `hone info` lists */
+        return true;
     for (size_t i = 0; i < sizeof a->hf_ignored / sizeof *a->hf_ignored && a->hf_ignored[i]; i++)
         if (ends_with(name, a->hf_ignored[i]))
             return true;
@@ -316,6 +345,11 @@ static hone_status pack_all(loader *l, hone_progress_fn *progress, void *arg)
     for (size_t i = 0; i < l->n_jobs; i++) {
         pack_job *j = &l->jobs[i];
         j->target->w.data = (uint8_t *)l->model->memory + j->offset;
+        if (j->order != SIZE_MAX) {
+            uint32_t *order = (uint32_t *)(void *)((uint8_t *)l->model->memory + j->order);
+            memcpy(order, j->source.order, j->place.k * sizeof *order);
+            j->target->order = order;
+        }
         j->first_item = items;
         j->items = (j->target->w.n_panels + PANELS_PER_ITEM - 1) / PANELS_PER_ITEM;
         items += j->items;

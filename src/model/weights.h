@@ -19,12 +19,17 @@ typedef struct hone_linear {
     hone_packed w;
     const float *v;    /* [k] of a vector; NULL = the slot is empty */
     const float *bias; /* [n] of a matrix, [k] of a vector, or NULL */
+    /* The packed matrix has column order[i] of the stored one as its i-th: its input must be put in
+     * this order first (scattered groups, model/source.h). [k]; NULL = as they stand. Matrices with
+     * the same order share the array. */
+    const uint32_t *order;
 } hone_linear;
 
 typedef struct hone_model {
     const hone_arch *arch;
     hone_hparams hp;
     hone_linear *slots; /* of the model, then of layer after layer: hone_model_at */
+    bool ordered;       /* some matrix has an order of its own */
     uint64_t parameters, packed_bytes;
     uint64_t kind_bytes[HONE_WEIGHT_KINDS];
     void *memory;

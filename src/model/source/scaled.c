@@ -291,6 +291,7 @@ static hone_coding code(hone_scaled *m, bool halves)
     }
     for (int i = 0; i < 16 && m->bits == 4; i++)
         c.table[i] = m->table ? m->table[i] : (float)(i - m->bias);
+    c.low = c.bits == 8 ? -128 : c.bits == 4 ? 0 : -m->bias;
     c.has_min = m->has_min;
     c.wide = m->has_min || !halves;
     return c;
@@ -385,7 +386,7 @@ hone_status hone_scaled_open(const hone_file *f, const hone_scaled *desc, const 
         table_is_bf16 = table_is_bf16 && is_bf16(m->table[i]);
     out->bf16_exact = powers && table_is_bf16 &&
                       (m->bits || !m->elements || m->elements->dtype != HONE_DTYPE_F32);
-    if (usable && !m->order) { /* the step does not yet put activations in another order */
+    if (usable) {
         out->rows.coding = code(m, halves);
         out->rows.codes = scaled_codes;
         out->order = m->order;
