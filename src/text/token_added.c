@@ -2,114 +2,45 @@
 #include "text/tokenizer_internal.h"
 #include "text/utf8.h"
 
-#include <string.h>
-#include <utf8proc.h>
-
-void hone_trie_free(hone_trie *x)
+/* What is sought in normalised text is normalised itself, unless literal. */
+static hone_status sought(hone_tokenizer *t, const hone_added *a, hone_str *out)
 {
-    hone_free(x->edges);
-    hone_free(x->leaf);
-    *x = (hone_trie){0};
-}
-
-static uint32_t edge_slot(const hone_trie *x, uint32_t from, uint32_t byte)
-{
-    uint32_t h = (from * 256u + byte) * 0x9E3779B1u;
-    h ^= h >> 15;
-    for (uint32_t i = h & x->mask;; i = (i + 1) & x->mask)
-        if (!x->edges[i].to || (x->edges[i].from == from && x->edges[i].byte == byte))
-            return i;
-}
-
-static hone_status grow_edges(hone_trie *x)
-{
-    size_t slots = x->edges ? ((size_t)x->mask + 1) * 2 : 256, old = x->edges ? x->mask + 1u : 0;
-    struct hone_trie_edge *before = x->edges, *fresh = hone_calloc(slots, sizeof *fresh);
-    if (!fresh)
-        return hone_fail_memory(slots * sizeof *fresh, "the added tokens");
-    x->edges = fresh;
-    x->mask = (uint32_t)(slots - 1);
-    for (size_t i = 0; i < old; i++)
-        if (before[i].to)
-            x->edges[edge_slot(x, before[i].from, before[i].byte)] = before[i];
-    hone_free(before);
-    return HONE_OK;
-}
-
-static hone_status new_node(hone_trie *x)
-{
-    HONE_TRY(HONE_GROW(x->leaf, x->leaf_capacity, (size_t)x->n_nodes + 1));
-    x->leaf[x->n_nodes++] = -1;
-    return HONE_OK;
-}
-
-static hone_status trie_add(hone_trie *x, const char *s, size_t n, int32_t value)
-{
-    if (n == 0)
+    *out = a->content;
+    if (!a->normalized || a->literal)
         return HONE_OK;
-    if (x->n_nodes == 0)
-        HONE_TRY(new_node(x));
-    x->starts[(uint8_t)s[0]] = true;
-    uint32_t node = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (!x->edges || x->n_edges + 1 > x->mask / 2)
-            HONE_TRY(grow_edges(x));
-        uint32_t e = edge_slot(x, node, (uint8_t)s[i]);
-        if (!x->edges[e].to) {
-            HONE_TRY(new_node(x));
-            x->edges[e] = (struct hone_trie_edge){node, (uint8_t)s[i], x->n_nodes - 1};
-            x->n_edges++;
-        }
-        node = x->edges[e].to;
-    }
-    if (x->leaf[node] < 0)
-        x->leaf[node] = value;
-    return HONE_OK;
+    hone_scratch s;
+    hone_str made;
+    hone_status st = hone_scratch_init(&s, 0);
+    if (st == HONE_OK)
+        st = hone_steps_apply(t, &s, &t->norms, hone_pool_str(t, a->content), a->content.n, false,
+                              &made);
+    if (st == HONE_OK)
+        st = hone_pool_add(t, s.text + made.at, made.n, out);
+    hone_scratch_free(&s);
+    return st;
 }
 
 hone_status hone_added_build(hone_tokenizer *t)
 {
-    for (uint32_t i = 0; i < t->n_added; i++) {
-        const hone_added *a = &t->added[i];
-        const char *content = hone_pool_str(t, a->content);
-        if (!a->normalized) {
-            HONE_TRY(trie_add(&t->raw_trie, content, a->content.n, (int32_t)i));
-            continue;
-        }
-        if (a->literal) {
-            HONE_TRY(trie_add(&t->normalized_trie, content, a->content.n, (int32_t)i));
-            continue;
-        }
-        /* What is sought in normalised text is normalised itself. */
-        hone_scratch s;
-        hone_str made = {0, 0};
-        hone_status st = hone_scratch_init(&s, 0);
-        if (st == HONE_OK)
-            st = hone_normalize(t, &s, content, a->content.n, &made);
-        if (st == HONE_OK)
-            st = trie_add(&t->normalized_trie, s.text + made.at, made.n, (int32_t)i);
-        hone_scratch_free(&s);
-        HONE_TRY(st);
+    size_t bytes = ((size_t)t->n_added + 1) * sizeof(hone_trie_entry), n[2] = {0, 0};
+    hone_trie_entry *entries[2] = {hone_malloc(bytes), hone_malloc(bytes)};
+    hone_status s = HONE_OK;
+    if (!entries[0] || !entries[1])
+        s = hone_fail_memory(bytes, "the added tokens");
+    for (uint32_t i = 0; i < t->n_added && s == HONE_OK; i++) {
+        hone_trie_entry e = {.value = (int32_t)i};
+        s = sought(t, &t->added[i], &e.s);
+        int which = t->added[i].normalized;
+        if (s == HONE_OK && e.s.n > 0)
+            entries[which][n[which]++] = e;
     }
-    return HONE_OK;
-}
-
-/* The longest token that starts at p; its length, or 0. */
-static size_t longest(const hone_trie *x, const char *p, size_t n, int32_t *value)
-{
-    size_t best = 0;
-    uint32_t node = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t e = edge_slot(x, node, (uint8_t)p[i]);
-        if (!x->edges[e].to)
-            break;
-        node = x->edges[e].to;
-        if (x->leaf[node] >= 0) {
-            best = i + 1;
-            *value = x->leaf[node];
-        }
-    }
-    return best;
+    if (s == HONE_OK)
+        s = hone_trie_build(&t->raw_trie, t, entries[0], n[0]);
+    if (s == HONE_OK)
+        s = hone_trie_build(&t->normalized_trie, t, entries[1], n[1]);
+    hone_free(entries[0]);
+    hone_free(entries[1]);
+    return s;
 }
 
 /* The start of the code point that ends at text[end]; 0xFFFD where the text is not UTF-8. */
@@ -131,17 +62,11 @@ static uint32_t code_after(const char *text, size_t n, size_t at, size_t *len)
                                                                      : 0xFFFD;
 }
 
-static bool is_word(uint32_t c)
-{
-    utf8proc_category_t g = utf8proc_category((utf8proc_int32_t)c);
-    return c == '_' || (g >= UTF8PROC_CATEGORY_LU && g <= UTF8PROC_CATEGORY_NO);
-}
-
 static bool stands_alone(const char *text, size_t n, size_t at, size_t end)
 {
     size_t unused;
-    return !(at > 0 && is_word(code_before(text, 0, at, &unused))) &&
-           !(end < n && is_word(code_after(text, n, end, &unused)));
+    return !(at > 0 && hone_is_word(code_before(text, 0, at, &unused))) &&
+           !(end < n && hone_is_word(code_after(text, n, end, &unused)));
 }
 
 const hone_added *hone_added_next(const hone_tokenizer *t, const hone_trie *x, const char *text,
@@ -151,10 +76,10 @@ const hone_added *hone_added_next(const hone_tokenizer *t, const hone_trie *x, c
     if (x->n_nodes == 0)
         return NULL;
     for (size_t i = from; i < n; i++) {
-        if (!x->starts[(uint8_t)text[i]])
+        if (!x->roots[(uint8_t)text[i]])
             continue;
         int32_t value = -1;
-        size_t len = longest(x, text + i, n - i, &value);
+        size_t len = hone_trie_longest(x, text + i, n - i, &value);
         if (!len)
             continue;
         const hone_added *a = &t->added[value];

@@ -121,7 +121,7 @@ hone_status hone_merges_put_pieces(hone_tokenizer *t, const char *left, size_t n
 /* ---- merges from scores (SentencePiece) ---- */
 
 typedef struct scored {
-    float score;
+    double score;
     uint32_t id;
 } scored;
 
@@ -156,8 +156,10 @@ static hone_status put_splits(hone_tokenizer *t, uint32_t id, uint32_t rank)
 {
     hone_str s = t->symbols[id];
     const char *p = hone_pool_str(t, s);
-    for (uint32_t i = (uint32_t)hone_utf8_length(p[0]); i < s.n;
-         i += (uint32_t)hone_utf8_length(p[i])) {
+    for (uint32_t i = 0; i < s.n;) {
+        i += t->byte_level ? 1 : (uint32_t)hone_utf8_length(p[i]);
+        if (i >= s.n)
+            break;
         int32_t left = hone_str_index_find(&t->by_symbol, t, t->symbols, p, i);
         if (left < 0)
             continue;
@@ -185,7 +187,8 @@ hone_status hone_merges_from_scores(hone_tokenizer *t)
             HONE_GOTO(s, done,
                       hone_fail(HONE_LIMIT, "token %u has %u bytes; merging allows %d", i, e.n,
                                 HONE_MERGED_PIECE_MAX));
-        HONE_GOTO(s, done, add_character_symbols(t, i));
+        if (!t->byte_level)
+            HONE_GOTO(s, done, add_character_symbols(t, i));
         order[n++] = (scored){t->scores[i], i};
     }
     qsort(order, n, sizeof *order, by_score_descending);
@@ -199,36 +202,52 @@ done:
     return s;
 }
 
-void hone_merges_find_cuts(hone_tokenizer *t)
+/* What a token that merges can make says about where text may be cut. */
+static void heed_token(hone_tokenizer *t, hone_str e)
 {
     const size_t meta = sizeof HONE_META_SPACE - 1;
+    const char *p = hone_pool_str(t, e);
+    bool other = false; /* a character before that is not U+2581 */
+    for (size_t k = 0; k < e.n; k++) {
+        if ((uint8_t)p[k] < 128)
+            t->cut_ascii[(uint8_t)p[k]] = false;
+        bool is_meta = e.n - k >= meta && memcmp(p + k, HONE_META_SPACE, meta) == 0;
+        if (is_meta && other)
+            t->cut_meta = false;
+        other = other || !is_meta;
+        if (is_meta)
+            k += meta - 1;
+    }
+}
+
+static bool is_symbol(const hone_tokenizer *t, const char *s, size_t n)
+{
+    return hone_str_index_find(&t->by_symbol, t, t->symbols, s, n) >= 0;
+}
+
+void hone_merges_find_cuts(hone_tokenizer *t)
+{
     t->cut_meta = false;
     memset(t->cut_ascii, 0, sizeof t->cut_ascii);
-    if (t->byte_level || t->ignore_merges || t->word_end.n || !t->merges)
+    if (t->byte_level || t->ignore_merges || t->word_end.n || t->word_mid.n || !t->merges)
         return;
-    t->cut_meta = hone_str_index_find(&t->by_symbol, t, t->symbols, HONE_META_SPACE, meta) >= 0;
+    t->cut_meta = is_symbol(t, HONE_META_SPACE, sizeof HONE_META_SPACE - 1);
     for (int c = 0; c < 128; c++) {
         char one = (char)c;
-        t->cut_ascii[c] = t->byte_symbol[c] >= 0 ||
-                          hone_str_index_find(&t->by_symbol, t, t->symbols, &one, 1) >= 0;
+        t->cut_ascii[c] = t->byte_symbol[c] >= 0 || is_symbol(t, &one, 1);
     }
-    for (size_t i = 0; i <= t->merge_mask; i++) {
-        if (t->merges[i].key == UINT64_MAX)
-            continue;
-        hone_str e = t->symbols[t->merges[i].id];
-        const char *p = hone_pool_str(t, e);
-        bool other = false; /* a character before that is not U+2581 */
-        for (size_t k = 0; k < e.n; k++) {
-            if ((uint8_t)p[k] < 128)
-                t->cut_ascii[(uint8_t)p[k]] = false;
-            bool is_meta = e.n - k >= meta && memcmp(p + k, HONE_META_SPACE, meta) == 0;
-            if (is_meta && other)
-                t->cut_meta = false;
-            other = other || !is_meta;
-            if (is_meta)
-                k += meta - 1;
-        }
-    }
+    for (size_t i = 0; i <= t->merge_mask; i++)
+        if (t->merges[i].key != UINT64_MAX)
+            heed_token(t, t->symbols[t->merges[i].id]);
+}
+
+/* The same for unigram: no piece reaches over a cut, and the character behind it is known. */
+void hone_unigram_find_cuts(hone_tokenizer *t)
+{
+    memset(t->cut_ascii, 0, sizeof t->cut_ascii);
+    t->cut_meta = !t->byte_level && is_symbol(t, HONE_META_SPACE, sizeof HONE_META_SPACE - 1);
+    for (int32_t i = 0; i < t->n_tokens && t->cut_meta; i++)
+        heed_token(t, t->symbols[i]);
 }
 
 /* ---- scratch ---- */
@@ -246,7 +265,8 @@ hone_status hone_scratch_init(hone_scratch *s, size_t text_bytes)
 
 void hone_scratch_free(hone_scratch *s)
 {
-    void *owned[] = {s->text, s->pieces[0], s->pieces[1], s->ids, s->cache, s->nodes, s->heap};
+    void *owned[] = {s->text,  s->pieces[0], s->pieces[1], s->ids,  s->cache,
+                     s->nodes, s->heap,      s->paths,     s->codes};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         hone_free(owned[i]);
     pcre2_match_data_free(s->match);
@@ -367,7 +387,22 @@ static hone_status merge_long(const hone_tokenizer *t, hone_scratch *s, uint32_t
     return HONE_OK;
 }
 
-/* The word's first symbols: bytes, or characters (the last with word_end appended). */
+/* A character with what stands before it inside a word and behind it at the end. */
+static int32_t find_affixed(const hone_tokenizer *t, const char *p, uint32_t n, bool first,
+                            bool last)
+{
+    char whole[128];
+    hone_str mid = first ? (hone_str){0, 0} : t->word_mid,
+             end = last ? t->word_end : (hone_str){0, 0};
+    if (mid.n + n + end.n > sizeof whole)
+        return HONE_NO_SYMBOL;
+    memcpy(whole, hone_pool_str(t, mid), mid.n);
+    memcpy(whole + mid.n, p, n);
+    memcpy(whole + mid.n + n, hone_pool_str(t, end), end.n);
+    return hone_str_index_find(&t->by_symbol, t, t->symbols, whole, mid.n + n + end.n);
+}
+
+/* The word's first symbols: bytes, or characters (with word_mid and word_end). */
 static hone_status cut_symbols(const hone_tokenizer *t, hone_scratch *s, hone_str w,
                                uint32_t *count)
 {
@@ -376,16 +411,10 @@ static hone_status cut_symbols(const hone_tokenizer *t, hone_scratch *s, hone_st
     for (uint32_t i = 0; i < w.n;) {
         uint32_t len = t->byte_level ? 1 : (uint32_t)hone_utf8_length(p[i]);
         HONE_TRY(HONE_GROW(s->nodes, s->node_capacity, (size_t)n + 1));
-        int32_t symbol = HONE_NO_SYMBOL;
-        if (t->word_end.n && i + len == w.n) {
-            char last[64];
-            if (len + t->word_end.n <= sizeof last) {
-                memcpy(last, p + i, len);
-                memcpy(last + len, hone_pool_str(t, t->word_end), t->word_end.n);
-                symbol =
-                    hone_str_index_find(&t->by_symbol, t, t->symbols, last, len + t->word_end.n);
-            }
-        } else if (t->byte_level)
+        int32_t symbol;
+        if (t->word_end.n || t->word_mid.n)
+            symbol = find_affixed(t, p + i, len, i == 0, i + len == w.n);
+        else if (t->byte_level)
             symbol = t->byte_symbol[(uint8_t)p[i]];
         else
             symbol = hone_str_index_find(&t->by_symbol, t, t->symbols, p + i, len);
@@ -401,8 +430,10 @@ static hone_status cut_symbols(const hone_tokenizer *t, hone_scratch *s, hone_st
     return HONE_OK;
 }
 
-static hone_status put_unknown(const hone_tokenizer *t, hone_scratch *s, const char *p, uint32_t n)
+hone_status hone_scratch_put_unknown(const hone_tokenizer *t, hone_scratch *s, hone_str w)
 {
+    const char *p = s->text + w.at;
+    uint32_t n = w.n;
     if (t->byte_fallback) {
         uint32_t have = 0;
         while (have < n && t->byte_symbol[(uint8_t)p[have]] >= 0)
@@ -438,7 +469,8 @@ static hone_status merge_word(const hone_tokenizer *t, hone_scratch *s, hone_str
         if (symbol >= 0 && symbol < t->n_tokens)
             HONE_TRY(hone_scratch_put_id(s, symbol));
         else
-            HONE_TRY(put_unknown(t, s, s->text + w.at + s->nodes[i].at, s->nodes[i].n));
+            HONE_TRY(
+                hone_scratch_put_unknown(t, s, (hone_str){w.at + s->nodes[i].at, s->nodes[i].n}));
     }
     return HONE_OK;
 }
@@ -452,6 +484,14 @@ static hone_status copy_ids(hone_scratch *s, const struct hone_word_slot *slot)
     return HONE_OK;
 }
 
+static hone_status build_merges(hone_tokenizer *t)
+{
+    hone_merges_find_cuts(t);
+    return HONE_OK;
+}
+
+const hone_token_model hone_model_bpe = {"BPE", build_merges, merge_word};
+
 hone_status hone_model_encode_word(const hone_tokenizer *t, hone_scratch *s, hone_str w)
 {
     if (w.n == 0)
@@ -464,14 +504,14 @@ hone_status hone_model_encode_word(const hone_tokenizer *t, hone_scratch *s, hon
             return hone_scratch_put_id(s, id);
     }
     if (w.n > CACHED_WORD_MAX)
-        return merge_word(t, s, w);
+        return t->model->encode(t, s, w);
     uint64_t hash = XXH3_64bits(p, w.n);
     struct hone_word_slot *slot = &s->cache[hash & s->cache_mask];
     if (slot->n_ids && slot->hash == hash && slot->word.n == w.n &&
         memcmp(s->text + slot->word.at, p, w.n) == 0)
         return copy_ids(s, slot);
     uint32_t first = s->n_ids;
-    HONE_TRY(merge_word(t, s, w));
+    HONE_TRY(t->model->encode(t, s, w));
     *slot = (struct hone_word_slot){hash, w, first, s->n_ids - first};
     return HONE_OK;
 }

@@ -1,132 +1,12 @@
 /*
  * The pre-tokenizer: steps that cut a text into words, most of them by the expressions that models
- * were trained with (PCRE2 with its JIT). The list of words goes to and fro between two vectors.
+ * were trained with. The list of words goes to and fro between two vectors.
  */
 #include "text/tokenizer_internal.h"
 #include "text/utf8.h"
 
-#include <string.h>
-#include <utf8proc.h>
-
 const char hone_gpt2_expression[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-
-bool hone_is_space(uint32_t c)
-{
-    return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
-           c == 0x205F || c == 0x3000;
-}
-
-/* ---- expressions ---- */
-
-static void *pcre_malloc(size_t n, void *unused)
-{
-    (void)unused;
-    return hone_malloc(n);
-}
-
-static void pcre_free(void *p, void *unused)
-{
-    (void)unused;
-    hone_free(p);
-}
-
-hone_status hone_expression_compile(const char *pattern, size_t n, const char *what,
-                                    pcre2_code **out)
-{
-    *out = NULL;
-    if (n > HONE_EXPRESSION_MAX)
-        return hone_fail(HONE_LIMIT, "the expression of %s has %zu bytes, more than %d", what, n,
-                         HONE_EXPRESSION_MAX);
-    pcre2_general_context *g = pcre2_general_context_create(pcre_malloc, pcre_free, NULL);
-    pcre2_compile_context *c = g ? pcre2_compile_context_create(g) : NULL;
-    int error = 0;
-    PCRE2_SIZE at = 0;
-    if (c)
-        *out = pcre2_compile((PCRE2_SPTR)pattern, n,
-                             PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
-                             &error, &at, c);
-    hone_status s = HONE_OK;
-    if (!c || error == PCRE2_ERROR_HEAP_FAILED)
-        s = hone_fail_memory(n, "a regular expression");
-    else if (!*out) {
-        PCRE2_UCHAR message[128];
-        pcre2_get_error_message(error, message, sizeof message);
-        s = hone_fail(HONE_FORMAT, "the expression of %s is wrong at byte %zu: %s", what, at,
-                      (const char *)message);
-    } else
-        (void)pcre2_jit_compile(*out, PCRE2_JIT_COMPLETE); /* without it matching is slower */
-    pcre2_compile_context_free(c);
-    pcre2_general_context_free(g);
-    return s;
-}
-
-static hone_status prepare_matching(hone_scratch *s)
-{
-    if (s->match)
-        return HONE_OK;
-    pcre2_general_context *g = pcre2_general_context_create(pcre_malloc, pcre_free, NULL);
-    if (g) {
-        s->context = pcre2_match_context_create(g);
-        s->match = pcre2_match_data_create(1, g);
-        pcre2_general_context_free(g);
-    }
-    if (!s->match || !s->context)
-        return hone_fail_memory(256, "matching an expression");
-    pcre2_set_heap_limit(s->context, 64 * 1024); /* KiB */
-    return HONE_OK;
-}
-
-hone_status hone_expression_next(const pcre2_code *code, hone_scratch *s, hone_str piece,
-                                 uint32_t *from, uint32_t *to)
-{
-    HONE_TRY(prepare_matching(s));
-    uint32_t start = *from;
-    /* Enough for expressions that look at each byte a few times; a hostile one stops here. */
-    uint64_t limit = 1000000u + 8ull * piece.n;
-    pcre2_set_match_limit(s->context, limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit);
-    for (;;) {
-        int rc = pcre2_match(code, (PCRE2_SPTR)(s->text + piece.at), piece.n, start,
-                             PCRE2_NO_UTF_CHECK, s->match, s->context);
-        if (rc == PCRE2_ERROR_JIT_STACKLIMIT && !s->jit_stack) {
-            pcre2_general_context *g = pcre2_general_context_create(pcre_malloc, pcre_free, NULL);
-            s->jit_stack = g ? pcre2_jit_stack_create(64 * 1024, 32 * 1024 * 1024, g) : NULL;
-            pcre2_general_context_free(g);
-            if (!s->jit_stack)
-                return hone_fail_memory(64 * 1024, "matching an expression");
-            pcre2_jit_stack_assign(s->context, NULL, s->jit_stack);
-            continue;
-        }
-        if (rc == PCRE2_ERROR_NOMATCH) {
-            *from = *to = piece.n;
-            return HONE_OK;
-        }
-        if (rc == PCRE2_ERROR_NOMEMORY)
-            return hone_fail_memory(0, "matching an expression");
-        if (rc < 0) {
-            PCRE2_UCHAR message[128];
-            pcre2_get_error_message(rc, message, sizeof message);
-            return hone_fail(HONE_LIMIT,
-                             "the tokenizer's expression gave up on the word at byte %u of a piece "
-                             "of %u bytes (%s): break the text there",
-                             start, piece.n, (const char *)message);
-        }
-        const PCRE2_SIZE *v = pcre2_get_ovector_pointer(s->match);
-        if (v[1] > v[0] && v[0] >= start) {
-            *from = (uint32_t)v[0];
-            *to = (uint32_t)v[1];
-            return HONE_OK;
-        }
-        if (v[0] >= piece.n || v[0] < start) { /* an empty match at the end, or a \K trick */
-            *from = *to = piece.n;
-            return HONE_OK;
-        }
-        start = (uint32_t)v[0] + (uint32_t)hone_utf8_length(s->text[piece.at + v[0]]);
-    }
-}
-
-/* ---- steps ---- */
 
 /* Puts words behind each other in one vector, heeding a step's behaviour within each piece. */
 typedef struct sink {
@@ -203,30 +83,66 @@ static hone_status split_string(sink *k, hone_str piece, const char *what, uint3
     return HONE_OK;
 }
 
-static bool is_numeric(uint32_t c)
+/* Each character of the class is a match of its own. */
+static hone_status split_class(sink *k, hone_str piece)
 {
-    if (c < 0x80)
-        return c >= '0' && c <= '9';
-    utf8proc_category_t g = utf8proc_category((utf8proc_int32_t)c);
-    return g == UTF8PROC_CATEGORY_ND || g == UTF8PROC_CATEGORY_NL || g == UTF8PROC_CATEGORY_NO;
-}
-
-static hone_status split_digits(sink *k, hone_str piece)
-{
+    bool (*is)(uint32_t) = k->step->is;
     uint32_t start = 0;
-    bool before = false;
     for (uint32_t i = 0; i < piece.n;) {
         const char *p = k->s->text + piece.at + i;
         uint32_t len = (uint32_t)hone_utf8_length(*p);
-        bool digit = is_numeric(hone_utf8_code(p));
-        if (i > 0 && (digit != before || (digit && k->step->individual))) {
-            HONE_TRY(put(k, (hone_str){piece.at + start, i - start}, before));
-            start = i;
+        if (is(hone_utf8_code(p))) {
+            HONE_TRY(put(k, (hone_str){piece.at + start, i - start}, false));
+            HONE_TRY(put(k, (hone_str){piece.at + i, len}, true));
+            start = i + len;
         }
-        before = digit;
         i += len;
     }
-    return put(k, (hone_str){piece.at + start, piece.n - start}, before);
+    return put(k, (hone_str){piece.at + start, piece.n - start}, false);
+}
+
+static hone_status split_words(sink *k, hone_str piece)
+{
+    enum { SPACE, WORD, OTHER } before = SPACE;
+    uint32_t start = 0;
+    for (uint32_t i = 0; i <= piece.n;) {
+        const char *p = k->s->text + piece.at + i;
+        uint32_t c = i < piece.n ? hone_utf8_code(p) : ' ';
+        int now = hone_is_word(c) ? WORD : hone_is_space(c) ? SPACE : OTHER;
+        if (now != (int)before) {
+            if (before != SPACE)
+                HONE_TRY(put(k, (hone_str){piece.at + start, i - start}, true));
+            start = i;
+        }
+        before = now;
+        i += i < piece.n ? (uint32_t)hone_utf8_length(*p) : 1;
+    }
+    return HONE_OK;
+}
+
+/* Numbers in groups of three, counted from their right end. */
+static hone_status split_triples(sink *k, hone_str piece)
+{
+    uint32_t start = 0, i = 0, len = 0;
+    while (i < piece.n) {
+        const char *p = k->s->text + piece.at;
+        uint32_t digits = 0, end = i;
+        for (; end < piece.n && hone_is_number(hone_utf8_code(p + end)); digits++)
+            end += (uint32_t)hone_utf8_length(p[end]);
+        if (digits == 0) {
+            i += (uint32_t)hone_utf8_length(p[i]);
+            continue;
+        }
+        HONE_TRY(put(k, (hone_str){piece.at + start, i - start}, false));
+        for (uint32_t left = digits; left > 0; i += len) {
+            uint32_t group = left % 3 ? left % 3 : 3;
+            for (len = 0, left -= group; group > 0; group--)
+                len += (uint32_t)hone_utf8_length(k->s->text[piece.at + i + len]);
+            HONE_TRY(put(k, (hone_str){piece.at + i, len}, true));
+        }
+        start = i;
+    }
+    return put(k, (hone_str){piece.at + start, piece.n - start}, false);
 }
 
 static hone_status split_metaspace(const hone_tokenizer *t, sink *k, hone_str piece, bool first)
@@ -274,8 +190,12 @@ static hone_status split_piece(const hone_tokenizer *t, sink *k, hone_str piece,
         return split_expression(k, piece);
     case HONE_SPLIT_STRING:
         return split_string(k, piece, hone_pool_str(t, k->step->what), k->step->what.n);
-    case HONE_SPLIT_DIGITS:
-        return split_digits(k, piece);
+    case HONE_SPLIT_CLASS:
+        return split_class(k, piece);
+    case HONE_SPLIT_WORDS:
+        return split_words(k, piece);
+    case HONE_SPLIT_TRIPLES:
+        return split_triples(k, piece);
     case HONE_SPLIT_METASPACE:
         return split_metaspace(t, k, piece, first);
     case HONE_SPLIT_PREFIX:

@@ -30,6 +30,7 @@ hone_status hone_tokenizer_new(hone_tokenizer **out)
     *out = t;
     if (!t)
         return hone_fail_memory(sizeof *t, "a tokenizer");
+    t->model = &hone_model_bpe;
     t->bos = t->eos = t->eot = t->unk = t->pad = -1;
     for (int i = 0; i < 256; i++)
         t->byte_symbol[i] = HONE_NO_SYMBOL;
@@ -46,15 +47,17 @@ void hone_tokenizer_close(hone_tokenizer *t)
 {
     if (!t)
         return;
-    for (int i = 0; i < t->n_norms; i++)
-        pcre2_code_free(t->norms[i].code);
+    hone_steps_free(&t->norms);
+    hone_steps_free(&t->decoder);
     for (int i = 0; i < t->n_splits; i++)
         pcre2_code_free(t->splits[i].code);
     hone_trie_free(&t->raw_trie);
     hone_trie_free(&t->normalized_trie);
+    hone_trie_free(&t->words);
+    hone_trie_free(&t->tails);
     void *owned[] = {t->pool,   t->pieces,  t->outs,           t->types,           t->flags,
                      t->scores, t->symbols, t->by_piece.slots, t->by_symbol.slots, t->added,
-                     t->merges};
+                     t->merges, t->firsts};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         hone_free(owned[i]);
     hone_free(t);
@@ -122,16 +125,6 @@ hone_status hone_added_add(hone_tokenizer *t, const char *s, size_t n, const hon
     return HONE_OK;
 }
 
-hone_status hone_norm_add(hone_tokenizer *t, hone_norm_step step)
-{
-    if (t->n_norms == HONE_STEPS_MAX) {
-        pcre2_code_free(step.code);
-        return hone_fail(HONE_LIMIT, "more than %d normalizer steps", HONE_STEPS_MAX);
-    }
-    t->norms[t->n_norms++] = step;
-    return HONE_OK;
-}
-
 hone_status hone_split_add(hone_tokenizer *t, hone_split_step step)
 {
     if (t->n_splits == HONE_STEPS_MAX) {
@@ -147,14 +140,17 @@ hone_status hone_norm_add_spm(hone_tokenizer *t, bool prefix, bool collapse)
     hone_str meta, blank;
     HONE_TRY(hone_pool_add(t, HONE_META_SPACE, 3, &meta));
     HONE_TRY(hone_pool_add(t, " ", 1, &blank));
+    if (t->charsmap.n)
+        HONE_TRY(hone_steps_add(&t->norms, (hone_step){.kind = HONE_STEP_CHARSMAP}));
     if (collapse)
-        HONE_TRY(hone_norm_add(t, (hone_norm_step){.kind = HONE_NORM_COLLAPSE}));
+        HONE_TRY(hone_steps_add(&t->norms, (hone_step){.kind = HONE_STEP_COLLAPSE}));
     if (prefix)
-        HONE_TRY(hone_norm_add(t, (hone_norm_step){.kind = HONE_NORM_PREPEND, .with = blank}));
-    HONE_TRY(
-        hone_norm_add(t, (hone_norm_step){.kind = HONE_NORM_REPLACE, .what = blank, .with = meta}));
-    t->out_from = meta;
-    t->out_to = blank;
+        HONE_TRY(hone_steps_add(&t->norms, (hone_step){.kind = HONE_STEP_PREPEND, .with = blank}));
+    HONE_TRY(hone_steps_add(&t->norms,
+                            (hone_step){.kind = HONE_STEP_REPLACE, .what = blank, .with = meta}));
+    HONE_TRY(hone_steps_add(&t->decoder, (hone_step){.kind = HONE_STEP_FROM_BYTE}));
+    HONE_TRY(hone_steps_add(&t->decoder,
+                            (hone_step){.kind = HONE_STEP_REPLACE, .what = meta, .with = blank}));
     t->strip_start = prefix ? 1 : 0;
     return HONE_OK;
 }
@@ -256,10 +252,16 @@ bool hone_byte_alphabet_decode(const char *s, size_t n, char *out, size_t *bytes
     return true;
 }
 
+uint32_t hone_byte_alphabet_code(uint8_t b)
+{
+    if (is_printable_byte(b))
+        return b;
+    return 0x100u + (b < 0x21 ? b : b < 0xA1 ? 0x21u + b - 0x7Fu : 0x43u);
+}
+
 /* ---- building ---- */
 
-/* <0xNN> -> the byte, else -1. */
-static int byte_of_piece(const char *s, size_t n)
+int hone_byte_of_piece(const char *s, size_t n)
 {
     unsigned b;
     char end;
@@ -272,42 +274,54 @@ static int byte_of_piece(const char *s, size_t n)
     return sscanf(s + 3, "%2x%c", &b, &end) == 2 ? (int)b : -1;
 }
 
-/* Decoded bytes of one token. */
-static hone_status make_out(hone_tokenizer *t, int32_t id, char *work)
+/* Decoded bytes of one token, within a text or at its start. */
+static hone_status make_out(hone_tokenizer *t, hone_scratch *s, int32_t id, bool first,
+                            hone_str *out)
 {
-    hone_str piece = t->pieces[id];
-    memcpy(work, hone_pool_str(t, piece), piece.n);
-    size_t n = 0;
-    int byte = t->out_bytes ? byte_of_piece(work, piece.n) : -1;
+    hone_str piece = t->pieces[id], made;
     if (t->types[id] == HONE_TOKEN_UNKNOWN && t->out_unk.n) {
-        t->outs[id] = t->out_unk;
+        *out = t->out_unk;
         return HONE_OK;
     }
-    char *out = work + HONE_PIECE_MAX;
-    if (byte >= 0)
-        out[n++] = (char)byte;
-    else if (t->out_alphabet && hone_byte_alphabet_decode(work, piece.n, out, &n))
-        ;
-    else if (t->out_from.n) {
-        hone_str from = t->out_from, to = t->out_to;
-        for (size_t i = 0; i < piece.n;) {
-            bool hit =
-                piece.n - i >= from.n && memcmp(work + i, hone_pool_str(t, from), from.n) == 0;
-            if (hit)
-                memcpy(out + n, hone_pool_str(t, to), to.n);
-            else
-                out[n] = work[i];
-            n += hit ? to.n : 1;
-            i += hit ? from.n : 1;
-        }
-    } else {
-        t->outs[id] = piece;
+    if (t->unescape && t->symbols[id].n) {
+        *out = t->symbols[id];
         return HONE_OK;
     }
-    if (n == piece.n && memcmp(out, work, n) == 0)
-        t->outs[id] = piece;
-    else
-        HONE_TRY(hone_pool_add(t, out, n, &t->outs[id]));
+    /* An added token is no spelling of bytes unless all of it is one. */
+    s->text_n = 0;
+    HONE_TRY(hone_steps_apply(t, s, &t->decoder, hone_pool_str(t, piece), piece.n, first, &made));
+    const char *p = s->text + made.at;
+    if (made.n == piece.n && memcmp(p, hone_pool_str(t, piece), piece.n) == 0) {
+        *out = piece;
+        return HONE_OK;
+    }
+    return hone_pool_add(t, p, made.n, out);
+}
+
+static bool depends_on_place(const hone_tokenizer *t)
+{
+    for (int i = 0; i < t->decoder.n; i++) {
+        hone_step_kind k = t->decoder.of[i].kind;
+        if (k == HONE_STEP_METASPACE || k == HONE_STEP_WORDPIECE)
+            return true;
+    }
+    return false;
+}
+
+static hone_status make_outs(hone_tokenizer *t, hone_scratch *s)
+{
+    bool both = depends_on_place(t);
+    if (both) {
+        HONE_TRY(HONE_GROW(t->firsts, t->first_capacity, (size_t)t->n_tokens));
+        memset(t->firsts, 0, (size_t)t->n_tokens * sizeof *t->firsts);
+    }
+    for (int32_t i = 0; i < t->n_tokens; i++) {
+        if (!(t->flags[i] & HONE_TOKEN_IS_SET))
+            continue;
+        HONE_TRY(make_out(t, s, i, false, &t->outs[i]));
+        if (both)
+            HONE_TRY(make_out(t, s, i, true, &t->firsts[i]));
+    }
     return HONE_OK;
 }
 
@@ -318,7 +332,7 @@ static hone_status make_symbol(hone_tokenizer *t, int32_t id, char *work)
         return HONE_OK;
     hone_str piece = t->pieces[id];
     int byte =
-        t->types[id] == HONE_TOKEN_BYTE ? byte_of_piece(hone_pool_str(t, piece), piece.n) : -1;
+        t->types[id] == HONE_TOKEN_BYTE ? hone_byte_of_piece(hone_pool_str(t, piece), piece.n) : -1;
     if (byte >= 0 && t->byte_symbol[byte] < 0)
         t->byte_symbol[byte] = id;
     bool reachable = (t->types[id] == HONE_TOKEN_NORMAL || t->types[id] == HONE_TOKEN_USER) &&
@@ -327,7 +341,16 @@ static hone_status make_symbol(hone_tokenizer *t, int32_t id, char *work)
         return HONE_OK;
     t->symbols[id] = piece;
     size_t n;
-    if (t->byte_level) {
+    if (t->unescape) {
+        memcpy(work, hone_pool_str(t, piece), piece.n);
+        if (!hone_unescape_python(work, piece.n, true, work + HONE_PIECE_MAX, &n) || n == 0)
+            return hone_fail(HONE_FORMAT, "token %d is no escaped string: \"%.60s\"", id,
+                             hone_pool_str(t, piece));
+        HONE_TRY(hone_pool_add(t, work + HONE_PIECE_MAX, n, &t->symbols[id]));
+    } else if (t->byte_level && t->plain_bytes) {
+        if (n = piece.n, n == 1)
+            t->byte_symbol[(uint8_t)*hone_pool_str(t, piece)] = id;
+    } else if (t->byte_level) {
         memcpy(work, hone_pool_str(t, piece), piece.n);
         if (!hone_byte_alphabet_decode(work, piece.n, work + HONE_PIECE_MAX, &n))
             return HONE_OK; /* no text becomes it */
@@ -348,20 +371,21 @@ hone_status hone_vocab_index(hone_tokenizer *t)
     memset(t->outs, 0, n * sizeof *t->outs);
     memset(t->symbols, 0, n * sizeof *t->symbols);
     t->n_symbols = (uint32_t)n;
-    size_t growth = t->out_to.n > t->out_from.n ? t->out_to.n : 1;
-    size_t work_bytes = HONE_PIECE_MAX * (1 + growth);
-    char *work = hone_malloc(work_bytes);
+    char *work = hone_malloc(2 * (size_t)HONE_PIECE_MAX);
     if (!work)
-        return hone_fail_memory(work_bytes, "the vocabulary");
-    hone_status s = HONE_OK;
+        return hone_fail_memory(2 * (size_t)HONE_PIECE_MAX, "the vocabulary");
+    hone_scratch scratch;
+    hone_status s = hone_scratch_init(&scratch, 0);
     for (int32_t i = 0; i < t->n_tokens && s == HONE_OK; i++) {
         if (!(t->flags[i] & HONE_TOKEN_IS_SET))
             continue;
         HONE_GOTO(s, done, hone_str_index_put(&t->by_piece, t, t->pieces, (uint32_t)i));
-        HONE_GOTO(s, done, make_out(t, i, work));
         HONE_GOTO(s, done, make_symbol(t, i, work));
     }
+    if (s == HONE_OK)
+        s = make_outs(t, &scratch);
 done:
+    hone_scratch_free(&scratch);
     hone_free(work);
     return s;
 }
@@ -427,12 +451,15 @@ hone_status hone_tokenizer_finish(hone_tokenizer *t)
         t->bos = t->prefix[0];
     mark_ends(t);
     HONE_TRY(hone_added_build(t));
-    hone_merges_find_cuts(t);
-    snprintf(t->description, sizeof t->description, "%s, %d tokens, %u merges",
-             t->byte_level ? "byte-level BPE"
-             : t->by_score ? "SentencePiece BPE"
-                           : "BPE",
-             t->n_tokens, t->n_merges);
+    if (t->model->build)
+        HONE_TRY(t->model->build(t));
+    int n = snprintf(t->description, sizeof t->description, "%s%s, %d tokens",
+                     t->byte_level ? "byte-level "
+                     : t->by_score ? "SentencePiece "
+                                   : "",
+                     t->model->name, t->n_tokens);
+    if (t->n_merges && n > 0)
+        snprintf(t->description + n, sizeof t->description - (size_t)n, ", %u merges", t->n_merges);
     return HONE_OK;
 }
 
@@ -476,7 +503,7 @@ bool hone_tokenizer_is_special(const hone_tokenizer *t, int32_t id)
 
 float hone_tokenizer_score(const hone_tokenizer *t, int32_t id)
 {
-    return inside(t, id) && t->scores ? t->scores[id] : 0.0f;
+    return inside(t, id) && t->scores ? (float)t->scores[id] : 0.0f;
 }
 
 bool hone_tokenizer_is_end(const hone_tokenizer *t, int32_t id)

@@ -13,6 +13,8 @@ struct hone_detok {
     const hone_tokenizer *t;
     unsigned flags;
     bool midway, joined; /* joined: a token came before */
+    bool ended;          /* the token before ended a word: a blank comes before the next */
+    int32_t before;      /* the token before; -1: none */
     int strip;           /* blanks still to be taken off the start */
     char held[4];
     size_t n_held;
@@ -107,19 +109,27 @@ static hone_status put_token(hone_detok *d, int32_t id, size_t position)
     if ((d->flags & HONE_DECODE_SKIP_SPECIAL) && (t->flags[id] & HONE_TOKEN_IS_SPECIAL) &&
         !stands_for_text)
         return HONE_OK;
-    size_t n;
-    const char *p = hone_tokenizer_bytes(t, id, &n);
-    HONE_TRY(room(d, 3 * n + 16)); /* so that nothing fails half way */
-    if (t->join_blank && d->joined)
+    bool repeated = t->skip_repeated && d->before == id;
+    if (repeated)
+        return HONE_OK;
+    bool first = t->firsts && !d->joined && !d->midway;
+    hone_str out = first ? t->firsts[id] : t->outs[id];
+    HONE_TRY(room(d, 3 * (size_t)out.n + 16)); /* so that nothing fails half way */
+    if (d->ended || (t->join_blank && d->joined))
         HONE_TRY(put_bytes(d, " ", 1));
     d->joined = true;
-    return put_bytes(d, p, n);
+    d->before = id;
+    uint32_t end = t->out_end.n;
+    d->ended = end && out.n >= end &&
+               memcmp(hone_pool_str(t, out) + out.n - end, hone_pool_str(t, t->out_end), end) == 0;
+    return put_bytes(d, hone_pool_str(t, out), out.n - (d->ended ? end : 0));
 }
 
 static void start(hone_detok *d)
 {
     d->n = d->n_held = 0;
-    d->joined = false;
+    d->joined = d->ended = false;
+    d->before = -1;
     d->strip = d->midway ? 0 : d->t->strip_start;
 }
 

@@ -27,7 +27,7 @@ static hone_status encode_words(encoding *e, hone_str whole, bool first)
 static hone_status encode_fragment(encoding *e, const char *text, size_t n, bool first)
 {
     hone_str whole;
-    HONE_TRY(hone_normalize(e->t, &e->s, text, n, &whole));
+    HONE_TRY(hone_steps_apply(e->t, &e->s, &e->t->norms, text, n, false, &whole));
     size_t done = 0, at, end;
     const hone_added *a;
     /* The scratch may move while words are encoded: its address is taken anew each time. */

@@ -1,88 +1,13 @@
 /*
- * Tokenizers in GGUF metadata (ggml/docs/gguf.md, keys tokenizer.ggml.*). The file names its
- * pre-tokenizer; what each name stands for is the table below, from the models' own tokenizer.json
- * files and the list that llama.cpp publishes.
+ * Tokenizers in GGUF metadata (ggml/docs/gguf.md, keys tokenizer.ggml.*): a row per kind of model.
+ * What the names of pre-tokenizers stand for is in tokenizer_gguf_pre.c.
  */
+#include "text/tokenizer_gguf.h"
 #include "file/file.h"
-#include "text/tokenizer_internal.h"
 
 #include <string.h>
 
 #define KEY(name) "tokenizer.ggml." name
-
-enum { PATTERNS_MAX = 6 };
-
-typedef struct pre_row {
-    const char *names; /* separated by blanks */
-    bool ignore_merges;
-    bool add_bos; /* when the file does not say */
-    const char *patterns[PATTERNS_MAX];
-} pre_row;
-
-#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
-#define LLAMA3(digits)                                                                             \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                           \
-    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-/* The cased letters as deepseek-llm lists them; escaped, since NFC would change some. */
-#define LATIN_GREEK_CYRILLIC                                                                       \
-    "A-Za-z\\x{B5}\\x{C0}-\\x{D6}\\x{D8}-\\x{F6}\\x{F8}-\\x{1BA}\\x{1BC}-\\x{1BF}"                 \
-    "\\x{1C4}-\\x{293}\\x{295}-\\x{2AF}\\x{370}-\\x{373}\\x{376}\\x{377}\\x{37B}-\\x{37D}"         \
-    "\\x{37F}\\x{386}\\x{388}-\\x{38A}\\x{38C}\\x{38E}-\\x{3A1}\\x{3A3}-\\x{3F5}"                  \
-    "\\x{3F7}-\\x{481}\\x{48A}-\\x{52F}\\x{531}-\\x{556}\\x{10A0}-\\x{10C5}"                       \
-    "\\x{13A0}-\\x{13F5}\\x{13F8}-\\x{13FD}\\x{1C90}-\\x{1CBA}\\x{1CBD}-\\x{1CBF}"                 \
-    "\\x{1D00}-\\x{1D2B}\\x{1D6B}-\\x{1D77}\\x{1D79}-\\x{1D9A}\\x{1E00}-\\x{1F15}"                 \
-    "\\x{1F18}-\\x{1F1D}\\x{1F20}-\\x{1F45}\\x{1F48}-\\x{1F4D}\\x{1F50}-\\x{1F57}"                 \
-    "\\x{1F59}\\x{1F5B}\\x{1F5D}\\x{1F5F}-\\x{1F7D}\\x{1F80}-\\x{1FB4}\\x{1FB6}-\\x{1FBC}"         \
-    "\\x{1FBE}\\x{1FC2}-\\x{1FC4}\\x{1FC6}-\\x{1FCC}\\x{1FD0}-\\x{1FD3}"                           \
-    "\\x{1FD6}-\\x{1FDB}\\x{1FE0}-\\x{1FEC}\\x{1FF2}-\\x{1FF4}\\x{1FF6}-\\x{1FFC}"                 \
-    "\\x{2102}\\x{2107}\\x{210A}-\\x{2113}\\x{2115}\\x{2119}-\\x{211D}\\x{2124}\\x{2126}"          \
-    "\\x{2128}\\x{212A}-\\x{212D}\\x{212F}-\\x{2134}\\x{2139}\\x{213C}-\\x{213F}"                  \
-    "\\x{2145}-\\x{2149}\\x{214E}\\x{2183}\\x{2184}\\x{2C00}-\\x{2C7B}\\x{2C7E}-\\x{2CE4}"         \
-    "\\x{2CEB}-\\x{2CEE}\\x{2CF2}\\x{2CF3}\\x{A640}-\\x{A66D}\\x{A680}-\\x{A69B}"                  \
-    "\\x{A722}-\\x{A76F}\\x{A771}-\\x{A787}\\x{A78B}-\\x{A78E}\\x{AB70}-\\x{ABBF}"                 \
-    "\\x{FB00}-\\x{FB06}\\x{FB13}-\\x{FB17}\\x{FF21}-\\x{FF3A}\\x{FF41}-\\x{FF5A}"                 \
-    "\\x{10400}-\\x{1044F}\\x{104B0}-\\x{104D3}\\x{104D8}-\\x{104FB}\\x{10C80}-\\x{10CB2}"         \
-    "\\x{10CC0}-\\x{10CF2}\\x{118A0}-\\x{118DF}\\x{1E900}-\\x{1E943}"
-
-static const pre_row rows[] = {
-    {"default", false, false, {"[\\p{P}\\$\\+<=>\\^~\\|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}},
-    {"gpt-2 gpt2 phi-2 mpt olmo jais dolly gpt-neox stablelm jina-es jina-de jina-v2-es jina-v2-de "
-     "jina-v2-code gigachat roberta-bpe",
-     false,
-     false,
-     {GPT2}},
-    {"llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2",
-     true,
-     true,
-     {LLAMA3("\\p{N}{1,3}")}},
-    {"dbrx smaug-bpe chatglm-bpe glm4", false, false, {LLAMA3("\\p{N}{1,3}")}},
-    {"qwen2 deepseek-r1-qwen stablelm2 megrez hunyuan", false, false, {LLAMA3("\\p{N}")}},
-    {"deepseek-llm",
-     false,
-     false,
-     {"[\\r\\n]", "\\s?[" LATIN_GREEK_CYRILLIC "]+",
-      "\\s?[!-/:-~\\x{FF01}-\\x{FF0F}\\x{FF1A}-\\x{FF5E}\\x{2018}-\\x{201F}\\x{3000}-\\x{3002}]+",
-      "\\s+\\z", "[\\x{4E00}-\\x{9FA5}\\x{800}-\\x{4E00}\\x{AC00}-\\x{D7FF}]+", "\\p{N}+"}},
-    {"deepseek-coder",
-     false,
-     false,
-     {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+",
-      "[\\x{4E00}-\\x{9FA5}\\x{800}-\\x{4E00}\\x{AC00}-\\x{D7FF}]+", "\\p{N}"}},
-    {"starcoder refact command-r smollm codeshell exaone minerva-7b",
-     false,
-     false,
-     {"\\p{N}", GPT2}},
-    {"falcon", false, false, {"[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2, "[0-9][0-9][0-9]"}},
-};
-
-static bool has_name(const char *names, const char *name)
-{
-    size_t n = strlen(name);
-    for (const char *p = names; n && (p = strstr(p, name)); p += n)
-        if ((p == names || p[-1] == ' ') && (p[n] == ' ' || p[n] == 0))
-            return true;
-    return false;
-}
 
 /* ---- tokens ---- */
 
@@ -133,7 +58,7 @@ static hone_status add_tokens(hone_tokenizer *t, const hone_file *f, bool spm)
             return hone_fail(HONE_FORMAT, KEY("scores") " is no array of numbers");
         HONE_TRY(add_one(t, (int32_t)i, s, n, type));
         if (spm)
-            t->scores[i] = (float)score;
+            t->scores[i] = (double)(float)score;
     }
     return HONE_OK;
 }
@@ -180,62 +105,227 @@ static hone_status read_id(const hone_file *f, const char *key, int32_t fallback
     return HONE_OK;
 }
 
-static hone_status read_specials(hone_tokenizer *t, const hone_file *f, bool spm, bool bos_default)
+/* What holds for a kind of tokenizer when the file does not say. */
+typedef struct defaults {
+    int32_t bos, eos, unk;
+    bool add_bos, add_eos, add_sep;
+} defaults;
+
+/* An id that only the default gives must exist. */
+static void heed_default(const hone_tokenizer *t, const hone_file *f, const char *key, int32_t *id)
 {
-    bool add_bos, add_eos;
-    HONE_TRY(read_id(f, KEY("bos_token_id"), spm ? 1 : -1, &t->bos));
-    HONE_TRY(read_id(f, KEY("eos_token_id"), spm ? 2 : -1, &t->eos));
-    HONE_TRY(read_id(f, KEY("unknown_token_id"), spm ? 0 : -1, &t->unk));
+    if (*id >= t->n_tokens && !hone_file_has(f, key))
+        *id = -1;
+}
+
+static hone_status read_specials(hone_tokenizer *t, const hone_file *f, defaults d)
+{
+    bool add_bos, add_eos, add_sep;
+    int32_t cls, sep;
+    HONE_TRY(read_id(f, KEY("cls_token_id"), d.bos, &cls));
+    HONE_TRY(read_id(f, KEY("bos_token_id"), cls, &t->bos));
+    HONE_TRY(read_id(f, KEY("eos_token_id"), d.eos, &t->eos));
+    HONE_TRY(read_id(f, KEY("unknown_token_id"), d.unk, &t->unk));
     HONE_TRY(read_id(f, KEY("padding_token_id"), -1, &t->pad));
     HONE_TRY(read_id(f, KEY("eot_token_id"), -1, &t->eot));
-    HONE_TRY(hone_file_bool_or(f, KEY("add_bos_token"), bos_default, &add_bos));
-    HONE_TRY(hone_file_bool_or(f, KEY("add_eos_token"), false, &add_eos));
-    if (spm && t->bos >= t->n_tokens)
-        t->bos = hone_file_has(f, KEY("bos_token_id")) ? t->bos : -1;
-    if (spm && t->eos >= t->n_tokens)
-        t->eos = hone_file_has(f, KEY("eos_token_id")) ? t->eos : -1;
+    HONE_TRY(read_id(f, KEY("seperator_token_id"), -1, &sep)); /* written so */
+    HONE_TRY(hone_file_bool_or(f, KEY("add_bos_token"), d.add_bos, &add_bos));
+    HONE_TRY(hone_file_bool_or(f, KEY("add_eos_token"), d.add_eos, &add_eos));
+    HONE_TRY(hone_file_bool_or(f, KEY("add_sep_token"), d.add_sep, &add_sep));
+    heed_default(t, f, KEY("bos_token_id"), &t->bos);
+    heed_default(t, f, KEY("eos_token_id"), &t->eos);
+    heed_default(t, f, KEY("unknown_token_id"), &t->unk);
     if (add_bos && t->bos >= 0)
         t->prefix[t->n_prefix++] = t->bos;
-    if (add_eos && t->eos >= 0)
+    if (add_sep && d.add_sep && sep >= 0) /* elsewhere it only stands between two texts */
+        t->suffix[t->n_suffix++] = sep;
+    if (add_eos && t->eos >= 0 && !(d.add_sep && t->eos == sep))
         t->suffix[t->n_suffix++] = t->eos;
     return HONE_OK;
 }
 
-/* ---- the two kinds ---- */
+/* Added tokens that swallow blanks, which GGUF does not carry: as llama.cpp, by the model's name.
+ */
+static const struct {
+    const char *key, *names[4];
+    const char *only;     /* this token; NULL: all added tokens */
+    const char *not_s[4]; /* but these */
+    bool left, right;
+} strips[] = {
+    {"general.name", {"phi-3", "phi3"}, NULL, {"<unk>", "<s>", "<|endoftext|>"}, false, true},
+    {KEY("pre"), {"jina-v2-de", "jina-v2-es", "jina-v2-code"}, "<mask>", {NULL}, true, false},
+    {"general.architecture", {"nomic-bert-moe", "jina-bert-v3"}, "<mask>", {NULL}, true, false},
+    {"general.name", {"modern-bert"}, "[MASK]", {NULL}, true, false},
+};
+
+static bool is_one_of(const char *const *names, const char *s, bool part)
+{
+    for (int i = 0; i < 4 && names[i]; i++)
+        if (part ? strcasestr(s, names[i]) != NULL : strcmp(s, names[i]) == 0)
+            return true;
+    return false;
+}
+
+static hone_status heed_names(hone_tokenizer *t, const hone_file *f)
+{
+    for (size_t k = 0; k < sizeof strips / sizeof *strips; k++) {
+        const char *name;
+        HONE_TRY(hone_file_str_or(f, strips[k].key, "", &name));
+        if (!is_one_of(strips[k].names, name, true))
+            continue;
+        for (uint32_t i = 0; i < t->n_added; i++) {
+            const char *token = hone_pool_str(t, t->added[i].content);
+            if (strips[k].only ? strcmp(token, strips[k].only) != 0
+                               : is_one_of(strips[k].not_s, token, false))
+                continue;
+            t->added[i].lstrip |= strips[k].left;
+            t->added[i].rstrip |= strips[k].right;
+        }
+    }
+    return HONE_OK;
+}
+
+/* ---- the kinds ---- */
 
 static hone_status load_spm(hone_tokenizer *t, const hone_file *f)
 {
     bool prefix, collapse;
     HONE_TRY(hone_file_bool_or(f, KEY("add_space_prefix"), true, &prefix));
     HONE_TRY(hone_file_bool_or(f, KEY("remove_extra_whitespaces"), false, &collapse));
-    t->by_score = t->fuse_unk = t->byte_fallback = t->out_bytes = true;
+    t->by_score = t->fuse_unk = t->byte_fallback = true;
     HONE_TRY(add_tokens(t, f, true));
     HONE_TRY(hone_norm_add_spm(t, prefix, collapse));
-    HONE_TRY(read_specials(t, f, true, true));
+    HONE_TRY(read_specials(t, f, (defaults){.bos = 1, .eos = 2, .unk = 0, .add_bos = true}));
     HONE_TRY(hone_vocab_index(t));
     return hone_merges_from_scores(t);
 }
 
+/* tokenizer.ggml.precompiled_charsmap: an array of bytes. */
+static hone_status read_charsmap(hone_tokenizer *t, const hone_file *f)
+{
+    hone_array a;
+    if (!hone_file_has(f, KEY("precompiled_charsmap")))
+        return HONE_OK;
+    HONE_TRY(hone_file_array(f, KEY("precompiled_charsmap"), &a));
+    if (a.count == 0)
+        return HONE_OK;
+    if (a.count > HONE_TOKENIZER_MAX)
+        return hone_fail(HONE_LIMIT, "a character map of %llu bytes", (unsigned long long)a.count);
+    uint8_t *data = hone_malloc((size_t)a.count);
+    if (!data)
+        return hone_fail_memory((size_t)a.count, "a character map");
+    hone_status s = HONE_OK;
+    for (uint64_t i = 0; i < a.count && s == HONE_OK; i++) {
+        int64_t v;
+        if (!hone_array_i64(&a, i, &v) || v < -128 || v > 255)
+            s = hone_fail(HONE_FORMAT, KEY("precompiled_charsmap") " is no array of bytes");
+        else
+            data[i] = (uint8_t)v;
+    }
+    if (s == HONE_OK)
+        s = hone_charsmap_set(t, data, (size_t)a.count);
+    hone_free(data);
+    return s;
+}
+
+static hone_status load_unigram(hone_tokenizer *t, const hone_file *f)
+{
+    bool prefix, collapse;
+    HONE_TRY(hone_file_bool_or(f, KEY("add_space_prefix"), true, &prefix));
+    HONE_TRY(hone_file_bool_or(f, KEY("remove_extra_whitespaces"), false, &collapse));
+    t->model = &hone_model_unigram;
+    t->fuse_unk = true;
+    HONE_TRY(add_tokens(t, f, true));
+    for (int32_t i = 0; i < t->n_tokens; i++)
+        if (t->types[i] == HONE_TOKEN_UNUSED && t->pieces[i].n)
+            t->types[i] = HONE_TOKEN_NORMAL; /* as llama.cpp */
+    HONE_TRY(read_charsmap(t, f));
+    HONE_TRY(hone_norm_add_spm(t, prefix, collapse));
+    HONE_TRY(read_specials(t, f, (defaults){.bos = -1, .eos = 1, .unk = 2, .add_eos = true}));
+    return hone_vocab_index(t);
+}
+
+static hone_status add_patterns(hone_tokenizer *t, const hone_gguf_pre *row)
+{
+    for (int i = 0; i < HONE_GGUF_PATTERNS_MAX && row->patterns[i]; i++)
+        HONE_TRY(row->patterns[i] == hone_gguf_triples
+                     ? hone_split_add(t, (hone_split_step){.kind = HONE_SPLIT_TRIPLES})
+                     : hone_split_add_expression(t, row->patterns[i]));
+    return HONE_OK;
+}
+
 static hone_status load_bpe(hone_tokenizer *t, const hone_file *f)
 {
-    const char *pre;
+    const char *pre, *model;
+    HONE_TRY(hone_file_str(f, KEY("model"), &model));
     HONE_TRY(hone_file_str_or(f, KEY("pre"), "default", &pre));
-    const pre_row *row = NULL;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows && !row; i++)
-        if (has_name(rows[i].names, pre))
-            row = &rows[i];
+    const hone_gguf_pre *row = hone_gguf_find_pre(strcmp(model, "gemma4") == 0 ? model : pre);
     if (!row)
         return hone_fail(HONE_UNSUPPORTED,
-                         "the pre-tokenizer \"%s\" is not known to hone yet (" KEY("pre") ")", pre);
-    t->byte_level = t->out_alphabet = true;
-    t->ignore_merges = row->ignore_merges;
-    for (int i = 0; i < PATTERNS_MAX && row->patterns[i]; i++)
-        HONE_TRY(hone_split_add_expression(t, row->patterns[i]));
+                         "the pre-tokenizer \"%s\" is not known to hone (" KEY("pre") ")", pre);
+    bool meta = row->flags & HONE_PRE_META;
+    t->byte_level = !meta;
+    t->byte_fallback = meta;
+    t->ignore_merges = row->flags & HONE_PRE_WHOLE_WORDS;
+    if (meta)
+        HONE_TRY(hone_norm_add_spm(t, false, false));
+    else
+        HONE_TRY(hone_steps_add(&t->decoder, (hone_step){.kind = HONE_STEP_FROM_ALPHABET}));
+    HONE_TRY(add_patterns(t, row));
     HONE_TRY(add_tokens(t, f, false));
-    HONE_TRY(read_specials(t, f, false, row->add_bos));
+    defaults d = {.bos = -1, .eos = -1, .unk = -1, .add_bos = row->flags & HONE_PRE_BOS};
+    HONE_TRY(read_specials(t, f, d));
     HONE_TRY(hone_vocab_index(t));
     return add_merges(t, f);
 }
+
+/* WordPiece as llama.cpp writes it: U+2581 starts a word, nothing marks what continues one. */
+static hone_status load_bert(hone_tokenizer *t, const hone_file *f)
+{
+    bool lower, strip;
+    HONE_TRY(hone_file_bool_or(f, KEY("normalizer.lowercase"), true, &lower));
+    HONE_TRY(hone_file_bool_or(f, KEY("normalizer.strip_accents"), lower, &strip));
+    t->model = &hone_model_wordpiece;
+    t->word_chars = UINT32_MAX;
+    HONE_TRY(add_tokens(t, f, false));
+    if (strip)
+        HONE_TRY(hone_steps_add(&t->norms, (hone_step){.kind = HONE_STEP_NFD}));
+    HONE_TRY(hone_steps_add(&t->norms, (hone_step){.kind = HONE_STEP_CLEAN}));
+    if (strip)
+        HONE_TRY(hone_steps_add(&t->norms, (hone_step){.kind = HONE_STEP_DROP_MARKS, .all = true}));
+    if (lower)
+        HONE_TRY(hone_steps_add(&t->norms, (hone_step){.kind = HONE_STEP_LOWERCASE}));
+    const hone_split_step splits[] = {
+        {.kind = HONE_SPLIT_CLASS, .is = hone_is_space, .behaviour = HONE_SPLIT_REMOVED},
+        {.kind = HONE_SPLIT_CLASS, .is = hone_is_punctuation},
+        {.kind = HONE_SPLIT_CLASS, .is = hone_is_cjk}};
+    for (size_t i = 0; i < sizeof splits / sizeof *splits; i++)
+        HONE_TRY(hone_split_add(t, splits[i]));
+    hone_split_step start = {.kind = HONE_SPLIT_METASPACE, .prepend = HONE_PREPEND_ALWAYS};
+    HONE_TRY(hone_pool_add(t, HONE_META_SPACE, 3, &start.what));
+    HONE_TRY(hone_split_add(t, start));
+    hone_step blank = {.kind = HONE_STEP_METASPACE, .what = start.what, .all = true};
+    HONE_TRY(hone_pool_add(t, " ", 1, &blank.with));
+    HONE_TRY(hone_steps_add(&t->decoder, blank));
+    HONE_TRY(read_specials(
+        t, f, (defaults){.bos = 101, .eos = -1, .unk = 100, .add_bos = true, .add_sep = true}));
+    return hone_vocab_index(t);
+}
+
+static hone_status load_rwkv(hone_tokenizer *t, const hone_file *f)
+{
+    t->model = &hone_model_longest;
+    t->byte_level = t->unescape = true;
+    HONE_TRY(add_tokens(t, f, false));
+    HONE_TRY(read_specials(t, f, (defaults){.bos = -1, .eos = -1, .unk = -1}));
+    return hone_vocab_index(t);
+}
+
+static const struct {
+    const char *model;
+    hone_status (*load)(hone_tokenizer *t, const hone_file *f);
+} kinds[] = {{"llama", load_spm}, {"gpt2", load_bpe},   {"gemma4", load_bpe},
+             {"bert", load_bert}, {"t5", load_unigram}, {"rwkv", load_rwkv}};
 
 hone_status hone_load_tokenizer_gguf(hone_tokenizer *t, const struct hone_file *f)
 {
@@ -243,13 +333,15 @@ hone_status hone_load_tokenizer_gguf(hone_tokenizer *t, const struct hone_file *
     if (!hone_file_has(f, KEY("model")))
         return hone_fail(HONE_NOT_FOUND, "the file carries no tokenizer (" KEY("model") ")");
     HONE_TRY(hone_file_str(f, KEY("model"), &model));
-    if (strcmp(model, "llama") == 0)
-        return load_spm(t, f);
-    if (strcmp(model, "gpt2") == 0)
-        return load_bpe(t, f);
     if (strcmp(model, "none") == 0 || strcmp(model, "no_vocab") == 0)
         return hone_fail(HONE_NOT_FOUND, "the file says that it has no tokenizer");
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(model, kinds[i].model) == 0) {
+            HONE_TRY(kinds[i].load(t, f));
+            return heed_names(t, f);
+        }
     return hone_fail(HONE_UNSUPPORTED,
-                     "the tokenizer model \"%s\" is not known to hone yet (llama and gpt2 are)",
+                     "the tokenizer model \"%s\" is not known to hone (llama, gpt2, bert, t5, rwkv "
+                     "and gemma4 are)",
                      model);
 }

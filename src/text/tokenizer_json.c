@@ -11,12 +11,6 @@ static hone_status parse(const char *text, size_t n, json_t **out)
     return hone_json_parse(text, n, HONE_JSON_DEPTH_MAX, HONE_JSON_VALUES_MAX, "the file", out);
 }
 
-static bool is_byte_piece(const char *s, size_t n)
-{
-    return n == 6 && memcmp(s, "<0x", 3) == 0 && s[5] == '>' &&
-           strspn(s + 3, "0123456789ABCDEFabcdef") == 2;
-}
-
 /* ---- model ---- */
 
 static hone_status read_vocab(hone_tokenizer *t, json_t *vocab)
@@ -30,7 +24,7 @@ static hone_status read_vocab(hone_tokenizer *t, json_t *vocab)
         size_t n = strlen(key);
         if (!json_is_integer(id))
             return hone_fail(HONE_FORMAT, "the id of token \"%.40s\" is no integer", key);
-        bool byte = t->byte_fallback && is_byte_piece(key, n);
+        bool byte = t->byte_fallback && hone_byte_of_piece(key, n) >= 0;
         HONE_TRY(hone_vocab_set(t, json_integer_value(id), key, n,
                                 byte ? HONE_TOKEN_BYTE : HONE_TOKEN_NORMAL, HONE_TOKEN_IS_MODEL));
         /* Ids may leave holes, but not most of the vocabulary. */
@@ -64,37 +58,112 @@ static hone_status read_merge(hone_tokenizer *t, const json_t *m, uint32_t rank)
     }
     if (!left || !right || n == 0 || k == 0)
         return hone_fail(HONE_FORMAT, "merge %u is neither \"left right\" nor [left, right]", rank);
-    return hone_merges_put_pieces(t, left, n, right, k, 0, rank);
+    return hone_merges_put_pieces(t, left, n, right, k, t->word_mid.n, rank);
+}
+
+static hone_status keep_affix(hone_tokenizer *t, const json_t *m, const char *key, hone_str *out)
+{
+    const json_t *v = json_object_get(m, key);
+    if (json_string_length(v) > 32)
+        return hone_fail(HONE_LIMIT, "%s is longer than 32 bytes", key);
+    return json_string_length(v) > 0
+               ? hone_pool_add(t, json_string_value(v), json_string_length(v), out)
+               : HONE_OK;
 }
 
 /* The model's options and vocabulary; merges come after the index is built. */
-static hone_status read_model(hone_tokenizer *t, const json_t *m)
+static hone_status read_bpe(hone_tokenizer *t, const json_t *m)
 {
-    const char *type = hone_json_type(m);
-    const json_t *merges = json_object_get(m, "merges");
-    if (!json_is_object(m) || (!*type && !merges) || (*type && strcmp(type, "BPE") != 0))
-        return hone_fail(HONE_UNSUPPORTED, "the model \"%s\" is not known to hone yet (BPE is)",
-                         *type                                        ? type
-                         : json_is_array(json_object_get(m, "vocab")) ? "Unigram"
-                                                                      : "without merges");
     if (json_number_value(json_object_get(m, "dropout")) > 0)
         return hone_fail(HONE_UNSUPPORTED, "a model with dropout");
-    if (json_string_length(json_object_get(m, "continuing_subword_prefix")) > 0)
-        return hone_fail(HONE_UNSUPPORTED, "a BPE model with continuing_subword_prefix");
     t->byte_fallback = hone_json_flag(m, "byte_fallback", false);
     t->fuse_unk = hone_json_flag(m, "fuse_unk", false);
     t->ignore_merges = hone_json_flag(m, "ignore_merges", false);
-    const json_t *end = json_object_get(m, "end_of_word_suffix");
-    if (json_string_length(end) > 32)
-        return hone_fail(HONE_LIMIT, "end_of_word_suffix is longer than 32 bytes");
-    if (json_string_length(end) > 0)
-        HONE_TRY(hone_pool_add(t, json_string_value(end), json_string_length(end), &t->word_end));
+    HONE_TRY(keep_affix(t, m, "end_of_word_suffix", &t->word_end));
+    HONE_TRY(keep_affix(t, m, "continuing_subword_prefix", &t->word_mid));
     return read_vocab(t, json_object_get(m, "vocab"));
+}
+
+static hone_status read_unigram(hone_tokenizer *t, const json_t *m)
+{
+    const json_t *vocab = json_object_get(m, "vocab"), *unk = json_object_get(m, "unk_id");
+    size_t n = json_array_size(vocab), i;
+    json_t *e;
+    if (n == 0 || n > HONE_VOCAB_MAX)
+        return hone_fail(n ? HONE_LIMIT : HONE_FORMAT, "the model has %zu tokens", n);
+    t->model = &hone_model_unigram;
+    t->byte_fallback = hone_json_flag(m, "byte_fallback", false);
+    t->fuse_unk = true;
+    HONE_TRY(HONE_GROW(t->scores, t->score_capacity, n));
+    json_array_foreach((json_t *)(uintptr_t)vocab, i, e)
+    {
+        const json_t *piece = json_array_get(e, 0), *score = json_array_get(e, 1);
+        if (!json_is_string(piece) || !json_is_number(score))
+            return hone_fail(HONE_FORMAT, "token %zu is not [piece, score]", i);
+        const char *s = json_string_value(piece);
+        size_t bytes = json_string_length(piece);
+        bool byte = t->byte_fallback && hone_byte_of_piece(s, bytes) >= 0;
+        HONE_TRY(hone_vocab_set(t, (int64_t)i, s, bytes, byte ? HONE_TOKEN_BYTE : HONE_TOKEN_NORMAL,
+                                HONE_TOKEN_IS_MODEL));
+        t->scores[i] = json_number_value(score);
+    }
+    if (!json_is_integer(unk))
+        return HONE_OK;
+    json_int_t id = json_integer_value(unk);
+    if (id < 0 || id >= (json_int_t)n)
+        return hone_fail(HONE_FORMAT, "unk_id %lld is outside the vocabulary of %zu", (long long)id,
+                         n);
+    t->unk = (int32_t)id;
+    t->types[id] = HONE_TOKEN_UNKNOWN;
+    return HONE_OK;
+}
+
+static hone_status read_wordpiece(hone_tokenizer *t, const json_t *m)
+{
+    static const char mid[] = "##";
+    const json_t *most = json_object_get(m, "max_input_chars_per_word");
+    json_int_t chars = json_is_integer(most) ? json_integer_value(most) : 100;
+    t->model = &hone_model_wordpiece;
+    t->word_chars = chars < 0 ? 0 : chars < UINT32_MAX ? (uint32_t)chars : UINT32_MAX;
+    if (json_object_get(m, "continuing_subword_prefix"))
+        HONE_TRY(keep_affix(t, m, "continuing_subword_prefix", &t->word_mid));
+    else
+        HONE_TRY(hone_pool_add(t, mid, 2, &t->word_mid));
+    return read_vocab(t, json_object_get(m, "vocab"));
+}
+
+static hone_status read_words(hone_tokenizer *t, const json_t *m)
+{
+    t->model = &hone_model_word;
+    return read_vocab(t, json_object_get(m, "vocab"));
+}
+
+static const struct model_row {
+    const char *type;
+    const char *sign; /* a member that tells it where "type" is missing */
+    hone_status (*read)(hone_tokenizer *t, const json_t *m);
+} models[] = {{"BPE", "merges", read_bpe},
+              {"Unigram", "unk_id", read_unigram},
+              {"WordPiece", "max_input_chars_per_word", read_wordpiece},
+              {"WordLevel", "unk_token", read_words}};
+
+static hone_status read_model(hone_tokenizer *t, const json_t *m)
+{
+    const char *type = hone_json_type(m);
+    for (size_t i = 0; json_is_object(m) && i < sizeof models / sizeof *models; i++)
+        if (*type ? strcmp(type, models[i].type) == 0 : json_object_get(m, models[i].sign) != NULL)
+            return models[i].read(t, m);
+    return hone_fail(HONE_UNSUPPORTED,
+                     "the model \"%s\" is not known to hone (BPE, Unigram, WordPiece, WordLevel "
+                     "are)",
+                     *type ? type : "without type and merges");
 }
 
 static hone_status read_merges(hone_tokenizer *t, const json_t *m)
 {
     const json_t *merges = json_object_get(m, "merges");
+    if (t->model != &hone_model_bpe)
+        return HONE_OK;
     if (!json_is_array(merges))
         return hone_fail(HONE_FORMAT, "the model has no merges");
     size_t i;
@@ -143,7 +212,7 @@ static hone_status add_token(hone_tokenizer *t, const json_t *o, json_int_t id)
 static hone_status find_unknown(hone_tokenizer *t, const json_t *m)
 {
     const json_t *unk = json_object_get(m, "unk_token");
-    if (!json_is_string(unk))
+    if (!json_is_string(unk) || t->model == &hone_model_unigram)
         return HONE_OK;
     t->unk = hone_tokenizer_find(t, json_string_value(unk), json_string_length(unk));
     if (t->unk < 0)
@@ -213,7 +282,8 @@ hone_status hone_load_vocab_merges(hone_tokenizer *t, const char *vocab, size_t 
 {
     json_t *root;
     HONE_TRY(parse(vocab, n, &root));
-    t->byte_level = t->out_alphabet = true;
+    t->byte_level = true;
+    HONE_TRY(hone_steps_add(&t->decoder, (hone_step){.kind = HONE_STEP_FROM_ALPHABET}));
     hone_status s = read_vocab(t, root);
     json_decref(root);
     HONE_TRY(s);

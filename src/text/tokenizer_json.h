@@ -23,4 +23,7 @@ HONE_CHECKED hone_status hone_json_pre_tokenizer(hone_tokenizer *t, const json_t
 HONE_CHECKED hone_status hone_json_post_processor(hone_tokenizer *t, const json_t *o, int depth);
 HONE_CHECKED hone_status hone_json_decoder(hone_tokenizer *t, const json_t *o);
 
+/* UnicodeScripts: a cut wherever the script changes (token_scripts.c). */
+HONE_CHECKED hone_status hone_json_add_scripts(hone_tokenizer *t, const json_t *o);
+
 #endif

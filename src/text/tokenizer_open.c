@@ -5,9 +5,10 @@
 
 #include <string.h>
 
-/* What a loader needs: one of the three. */
+/* What a loader needs. */
 typedef struct source {
-    const char *text; /* tokenizer.json, or vocab.json with `merges` */
+    const char *text; /* tokenizer.json, vocab.json with `merges`, or what `load` reads */
+    hone_status (*load)(hone_tokenizer *t, const char *text, size_t n);
     const uint8_t *spm;
     const hone_file *gguf;
     size_t n;
@@ -25,6 +26,8 @@ static hone_status fill(hone_tokenizer *t, const source *from)
         HONE_TRY(hone_load_tokenizer_spm(t, from->spm, from->n, from->config, from->n_config));
     else if (from->merges)
         HONE_TRY(hone_load_vocab_merges(t, from->text, from->n, from->merges, from->n_merges));
+    else if (from->load)
+        HONE_TRY(from->load(t, from->text, from->n));
     else
         HONE_TRY(hone_load_tokenizer_json(t, from->text, from->n));
     if (from->config) {
@@ -50,6 +53,24 @@ static hone_status load(const source *from, const char *path, hone_tokenizer **o
     return HONE_OK;
 }
 
+/* A tokenizer in one file that is no GGUF: what it is, its content says. */
+static source look_at(const char *data, size_t n)
+{
+    size_t i = 0;
+    while (i < n && memchr(" \t\r\n", data[i], 4))
+        i++;
+    source from = {.text = data, .n = n};
+    if (i < n && data[i] == '{')
+        return from;
+    if (hone_is_tiktoken(data, n))
+        from.load = hone_load_tiktoken;
+    else if (hone_is_rwkv(data, n))
+        from.load = hone_load_rwkv;
+    else
+        from = (source){.spm = (const uint8_t *)data, .n = n};
+    return from;
+}
+
 static hone_status read_member(const char *folder, const char *name, char **text, size_t *n)
 {
     *text = NULL;
@@ -66,37 +87,38 @@ static hone_status read_member(const char *folder, const char *name, char **text
 
 static hone_status open_folder(const char *folder, hone_tokenizer **out)
 {
-    char *json = NULL, *spm = NULL, *vocab = NULL, *merges = NULL, *config = NULL;
-    size_t n_config, n_spm;
+    static const char *const files[] = {"tokenizer.model", "spiece.model",
+                                        "sentencepiece.bpe.model", "qwen.tiktoken"};
+    char *json = NULL, *model = NULL, *vocab = NULL, *merges = NULL, *config = NULL;
+    size_t n_config, n;
     source from = {0};
     hone_status s;
     HONE_GOTO(s, done, read_member(folder, "tokenizer_config.json", &config, &n_config));
-    from.config = config;
-    from.n_config = n_config;
     HONE_GOTO(s, done, read_member(folder, "tokenizer.json", &json, &from.n));
     from.text = json;
-    if (!json) {
-        HONE_GOTO(s, done, read_member(folder, "tokenizer.model", &spm, &n_spm));
-        from.spm = (const uint8_t *)spm;
-        from.n = n_spm;
+    for (size_t i = 0; i < sizeof files / sizeof *files && !json && !model; i++) {
+        HONE_GOTO(s, done, read_member(folder, files[i], &model, &n));
+        if (model)
+            from = look_at(model, n);
     }
-    if (!json && !spm) {
+    if (!json && !model) {
         HONE_GOTO(s, done, read_member(folder, "vocab.json", &vocab, &from.n));
         HONE_GOTO(s, done, read_member(folder, "merges.txt", &merges, &from.n_merges));
         from.text = vocab;
         from.merges = merges;
         if (!vocab || !merges)
-            HONE_GOTO(
-                s, done,
-                hone_fail(HONE_NOT_FOUND,
-                          "%s holds no tokenizer: neither tokenizer.json, tokenizer.model nor "
-                          "vocab.json with merges.txt",
-                          folder));
+            HONE_GOTO(s, done,
+                      hone_fail(HONE_NOT_FOUND,
+                                "%s holds no tokenizer: neither tokenizer.json, tokenizer.model, "
+                                "spiece.model nor vocab.json with merges.txt",
+                                folder));
     }
+    from.config = config;
+    from.n_config = n_config;
     s = load(&from, folder, out);
 done:
     hone_free(json);
-    hone_free(spm);
+    hone_free(model);
     hone_free(vocab);
     hone_free(merges);
     hone_free(config);
@@ -127,17 +149,13 @@ static hone_status open_file(const char *path, hone_tokenizer **out)
         return s;
     }
     hone_status s;
-    size_t i = 0;
-    while (i < m.bytes && memchr(" \t\r\n", m.data[i], 4))
-        i++;
+    source from = look_at((const char *)m.data, m.bytes);
     if (m.bytes > HONE_TOKENIZER_MAX)
         s = hone_fail(HONE_LIMIT, "%s has %zu bytes, too many for a tokenizer", path, m.bytes);
-    else if (i == m.bytes)
+    else if (m.bytes == 0)
         s = hone_fail(HONE_FORMAT, "%s is empty", path);
-    else if (m.data[i] == '{')
-        s = load(&(source){.text = (const char *)m.data, .n = m.bytes}, path, out);
     else
-        s = load(&(source){.spm = m.data, .n = m.bytes}, path, out);
+        s = load(&from, path, out);
     hone_map_close(&m);
     return s;
 }

@@ -25,7 +25,6 @@ typedef struct model_spec {
     int32_t unk, bos, eos, pad;
     const uint8_t *unk_surface;
     size_t unk_surface_n;
-    size_t rules; /* bytes of normalization_rule_tsv */
 } model_spec;
 
 static bool read_varint(reader *r, uint64_t *out)
@@ -115,11 +114,6 @@ static hone_status read_piece(hone_tokenizer *t, const field *of)
     if (type >= sizeof types / sizeof *types)
         return hone_fail(HONE_FORMAT, "piece %d has the unknown type %llu", id,
                          (unsigned long long)type);
-    if (types[type] == HONE_TOKEN_UNUSED && n > 0)
-        return hone_fail(HONE_UNSUPPORTED,
-                         "piece %d is marked unused, which merging does not know "
-                         "yet",
-                         id);
     bool special = type == 2 || type == 3;
     HONE_TRY(HONE_GROW(t->scores, t->score_capacity, (size_t)id + 1));
     t->scores[id] = score;
@@ -180,6 +174,7 @@ static hone_status read_normalizer(const field *of, model_spec *m)
         switch (f.number) {
         case 2:
             m->charsmap = f.n;
+            m->charsmap_at = f.data;
             break;
         case 3:
             m->prefix = f.value;
@@ -190,9 +185,6 @@ static hone_status read_normalizer(const field *of, model_spec *m)
         case 5:
             m->escape = f.value;
             break;
-        case 6:
-            m->rules = f.n;
-            break;
         default:
             break;
         }
@@ -200,21 +192,30 @@ static hone_status read_normalizer(const field *of, model_spec *m)
     return r.p == r.end ? HONE_OK : damaged("the normalizer's part");
 }
 
-static hone_status check_spec(const model_spec *m)
+/* What SentencePiece calls model_type. */
+static const struct {
+    const char *name;
+    const hone_token_model *model;
+    bool merges; /* made from the scores */
+} kinds[] = {{"?", NULL, false},
+             {"unigram", &hone_model_unigram, false},
+             {"BPE", &hone_model_bpe, true},
+             {"word", &hone_model_word, false},
+             {"char", &hone_model_bpe, false}};
+enum { UNIGRAM = 1, BPE = 2, KINDS = 5 };
+
+static hone_status check_spec(const hone_tokenizer *t, const model_spec *m)
 {
-    static const char *const names[] = {"?", "unigram", "BPE", "word", "char"};
-    if (m->model_type != 2)
-        return hone_fail(HONE_UNSUPPORTED,
-                         "a SentencePiece model of type %s is not known to hone yet (BPE is)",
-                         m->model_type < 5 ? names[m->model_type] : "?");
-    if (m->charsmap || m->rules)
-        return hone_fail(HONE_UNSUPPORTED,
-                         "a SentencePiece normalizer with a character map of %zu "
-                         "bytes is not known to hone yet",
-                         m->charsmap);
+    if (m->model_type == 0 || m->model_type >= KINDS)
+        return hone_fail(HONE_FORMAT, "the SentencePiece model has the unknown type %llu",
+                         (unsigned long long)m->model_type);
     if (m->suffix || !m->escape)
         return hone_fail(HONE_UNSUPPORTED, "a SentencePiece model with %s is not known to hone yet",
                          m->suffix ? "treat_whitespace_as_suffix" : "unescaped blanks");
+    for (int32_t i = 0; i < t->n_tokens && m->model_type == BPE; i++)
+        if (t->types[i] == HONE_TOKEN_UNUSED && t->pieces[i].n > 0)
+            return hone_fail(HONE_UNSUPPORTED,
+                             "piece %d is marked unused, which merging does not know yet", i);
     return HONE_OK;
 }
 
@@ -223,10 +224,19 @@ static int32_t known_id(const hone_tokenizer *t, int32_t id, hone_token_type typ
     return id >= 0 && id < t->n_tokens && t->types[id] == type ? id : -1;
 }
 
+/* A word starts with each U+2581. */
+static hone_status split_before_meta(hone_tokenizer *t)
+{
+    hone_split_step step = {.kind = HONE_SPLIT_STRING, .behaviour = HONE_SPLIT_MERGED_NEXT};
+    HONE_TRY(hone_pool_add(t, HONE_META_SPACE, 3, &step.what));
+    return hone_split_add(t, step);
+}
+
 static hone_status apply_spec(hone_tokenizer *t, const model_spec *m, const char *config,
                               size_t n_config)
 {
-    t->by_score = t->fuse_unk = t->out_bytes = true;
+    t->model = kinds[m->model_type].model;
+    t->by_score = t->fuse_unk = t->single = true;
     t->byte_fallback = m->byte_fallback;
     t->unk = known_id(t, m->unk, HONE_TOKEN_UNKNOWN);
     t->bos = known_id(t, m->bos, HONE_TOKEN_CONTROL);
@@ -234,14 +244,18 @@ static hone_status apply_spec(hone_tokenizer *t, const model_spec *m, const char
     t->pad = known_id(t, m->pad, HONE_TOKEN_CONTROL);
     if (!t->byte_fallback) /* only then does the unknown token stand for text */
         HONE_TRY(hone_pool_add(t, (const char *)m->unk_surface, m->unk_surface_n, &t->out_unk));
+    if (m->charsmap)
+        HONE_TRY(hone_charsmap_set(t, m->charsmap_at, m->charsmap));
     HONE_TRY(hone_norm_add_spm(t, m->prefix, m->collapse));
+    if (t->model == &hone_model_word)
+        HONE_TRY(split_before_meta(t));
     if (m->collapse)
         t->strip_start = 1;
     if (t->bos >= 0)
         t->prefix[t->n_prefix++] = t->bos;
     HONE_TRY(hone_load_config_tokens(t, config, n_config));
     HONE_TRY(hone_vocab_index(t));
-    return hone_merges_from_scores(t);
+    return kinds[m->model_type].merges ? hone_merges_from_scores(t) : HONE_OK;
 }
 
 hone_status hone_load_tokenizer_spm(hone_tokenizer *t, const uint8_t *data, size_t n,
@@ -272,6 +286,6 @@ hone_status hone_load_tokenizer_spm(hone_tokenizer *t, const uint8_t *data, size
     }
     if (r.p != r.end || t->n_tokens == 0)
         return damaged("the file");
-    HONE_TRY(check_spec(&m));
+    HONE_TRY(check_spec(t, &m));
     return apply_spec(t, &m, config, n_config);
 }

@@ -1,5 +1,6 @@
 /* The steps of a tokenizer.json: normalizer, pre_tokenizer, post_processor, decoder. */
 #include "text/tokenizer_json.h"
+#include "text/utf8.h"
 
 #include <string.h>
 
@@ -27,68 +28,114 @@ static hone_status keep(hone_tokenizer *t, const json_t *v, const char *what, ho
     return hone_pool_add(t, json_string_value(v), json_string_length(v), out);
 }
 
-/*
- * Expressions are written for Oniguruma. What PCRE2 reads in another sense is refused: class
- * intersections, \h (a hexadecimal digit there), and {n,m}+ (repeated there, possessive here).
- */
 static hone_status compile(const json_t *v, const char *what, pcre2_code **out)
 {
     if (!json_is_string(v))
         return hone_fail(HONE_FORMAT, "the expression of %s is no string", what);
-    const char *p = json_string_value(v);
-    size_t n = json_string_length(v);
-    for (size_t i = 0; i + 1 < n; i++) {
-        bool hex = p[i] == '\\' && (p[i + 1] == 'h' || p[i + 1] == 'H');
-        bool and_class = p[i] == '&' && p[i + 1] == '&';
-        bool repeat = p[i] == '}' && p[i + 1] == '+' && i > 0 && p[i - 1] >= '0' && p[i - 1] <= '9';
-        if (hex || and_class || repeat)
-            return hone_fail(HONE_UNSUPPORTED,
-                             "the expression of %s uses \"%.2s\" at byte %zu in Oniguruma's sense, "
-                             "which hone does not know yet",
-                             what, p + i, i);
-        if (p[i] == '\\')
-            i++;
-    }
-    return hone_expression_compile(p, n, what, out);
+    return hone_expression_compile_onig(json_string_value(v), json_string_length(v), what, out);
 }
 
 /* ---- normalizer ---- */
 
-static hone_status add_replace(hone_tokenizer *t, const json_t *o)
+static hone_status add_replace(hone_tokenizer *t, hone_steps *list, const json_t *o,
+                               const char *where)
 {
     const json_t *pattern = json_object_get(o, "pattern");
-    hone_norm_step step = {.kind = HONE_NORM_REPLACE};
-    HONE_TRY(
-        keep(t, json_object_get(o, "content"), "content of the normalizer Replace", &step.with));
+    hone_step step = {.kind = HONE_STEP_REPLACE};
+    HONE_TRY(keep(t, json_object_get(o, "content"), where, &step.with));
     const json_t *expression = json_object_get(pattern, "Regex");
     if (expression) {
-        step.kind = HONE_NORM_EXPRESSION;
-        HONE_TRY(compile(expression, "the normalizer Replace", &step.code));
+        step.kind = HONE_STEP_EXPRESSION;
+        HONE_TRY(compile(expression, where, &step.code));
     } else {
-        HONE_TRY(keep(t, json_object_get(pattern, "String"), "pattern of the normalizer Replace",
-                      &step.what));
+        HONE_TRY(keep(t, json_object_get(pattern, "String"), where, &step.what));
         if (step.what.n == 0)
-            return hone_fail(HONE_FORMAT, "the normalizer Replace has an empty pattern");
+            return hone_fail(HONE_FORMAT, "%s has an empty pattern", where);
     }
-    return hone_norm_add(t, step);
+    return hone_steps_add(list, step);
 }
 
+/* As BERT: what is not said about accents follows from the case. */
+static hone_status add_bert(hone_tokenizer *t, const json_t *o)
+{
+    bool lower = hone_json_flag(o, "lowercase", true);
+    const struct {
+        bool wanted;
+        hone_step_kind kind;
+    } steps[] = {{hone_json_flag(o, "clean_text", true), HONE_STEP_CLEAN},
+                 {hone_json_flag(o, "handle_chinese_chars", true), HONE_STEP_SPACE_CJK},
+                 {hone_json_flag(o, "strip_accents", lower), HONE_STEP_NFD},
+                 {hone_json_flag(o, "strip_accents", lower), HONE_STEP_DROP_MARKS},
+                 {lower, HONE_STEP_LOWERCASE}};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        if (steps[i].wanted)
+            HONE_TRY(hone_steps_add(&t->norms, (hone_step){.kind = steps[i].kind}));
+    return HONE_OK;
+}
+
+static hone_status add_charsmap(hone_tokenizer *t, const json_t *o)
+{
+    const json_t *map = json_object_get(o, "precompiled_charsmap");
+    if (json_is_null(map)) /* the identity */
+        return HONE_OK;
+    if (!json_is_string(map))
+        return hone_fail(HONE_FORMAT, "the normalizer Precompiled has no precompiled_charsmap");
+    if (json_string_length(map) == 0)
+        return HONE_OK;
+    size_t n;
+    char *data = hone_malloc(json_string_length(map) + 1);
+    if (!data)
+        return hone_fail_memory(json_string_length(map), "a character map");
+    hone_status s = hone_base64_decode(json_string_value(map), json_string_length(map), data, &n)
+                        ? hone_charsmap_set(t, data, n)
+                        : hone_fail(HONE_FORMAT, "precompiled_charsmap is no base64");
+    hone_free(data);
+    HONE_TRY(s);
+    return hone_steps_add(&t->norms, (hone_step){.kind = HONE_STEP_CHARSMAP_HF});
+}
+
+static hone_status add_prepend(hone_tokenizer *t, const json_t *o)
+{
+    hone_step step = {.kind = HONE_STEP_PREPEND};
+    HONE_TRY(keep(t, json_object_get(o, "prepend"), "prepend of the normalizer", &step.with));
+    return hone_steps_add(&t->norms, step);
+}
+
+static hone_status add_replace_norm(hone_tokenizer *t, const json_t *o)
+{
+    return add_replace(t, &t->norms, o, "the normalizer Replace");
+}
+
+static hone_status add_strip(hone_tokenizer *t, const json_t *o)
+{
+    return hone_steps_add(&t->norms, (hone_step){.kind = HONE_STEP_STRIP,
+                                                 .left = hone_json_flag(o, "strip_left", true),
+                                                 .right = hone_json_flag(o, "strip_right", true)});
+}
+
+/* A normalizer is one step, or what its function adds. */
 static const struct {
     const char *type;
-    hone_norm_kind kind;
-} plain_norms[] = {{"NFC", HONE_NORM_NFC},
-                   {"NFD", HONE_NORM_NFD},
-                   {"NFKC", HONE_NORM_NFKC},
-                   {"NFKD", HONE_NORM_NFKD},
-                   {"Lowercase", HONE_NORM_LOWERCASE}};
+    hone_step step;
+    hone_status (*add)(hone_tokenizer *t, const json_t *o);
+} norms[] = {{"NFC", {.kind = HONE_STEP_NFC}, NULL},
+             {"NFD", {.kind = HONE_STEP_NFD}, NULL},
+             {"NFKC", {.kind = HONE_STEP_NFKC}, NULL},
+             {"NFKD", {.kind = HONE_STEP_NFKD}, NULL},
+             {"Lowercase", {.kind = HONE_STEP_LOWERCASE}, NULL},
+             {"StripAccents", {.kind = HONE_STEP_DROP_MARKS, .all = true}, NULL},
+             {"Nmt", {.kind = HONE_STEP_NMT}, NULL},
+             {"ByteLevel", {.kind = HONE_STEP_TO_ALPHABET}, NULL},
+             {"BertNormalizer", {0}, add_bert},
+             {"Precompiled", {0}, add_charsmap},
+             {"Prepend", {0}, add_prepend},
+             {"Replace", {0}, add_replace_norm},
+             {"Strip", {0}, add_strip}};
 
 hone_status hone_json_normalizer(hone_tokenizer *t, const json_t *o, int depth)
 {
     if (!o || json_is_null(o))
         return HONE_OK;
-    for (size_t i = 0; i < sizeof plain_norms / sizeof *plain_norms; i++)
-        if (is(o, plain_norms[i].type))
-            return hone_norm_add(t, (hone_norm_step){.kind = plain_norms[i].kind});
     if (is(o, "Sequence") && depth < HONE_JSON_NESTED_MAX) {
         size_t i;
         json_t *e;
@@ -96,18 +143,10 @@ hone_status hone_json_normalizer(hone_tokenizer *t, const json_t *o, int depth)
             HONE_TRY(hone_json_normalizer(t, e, depth + 1));
         return HONE_OK;
     }
-    if (is(o, "Prepend")) {
-        hone_norm_step step = {.kind = HONE_NORM_PREPEND};
-        HONE_TRY(keep(t, json_object_get(o, "prepend"), "prepend of the normalizer", &step.with));
-        return hone_norm_add(t, step);
-    }
-    if (is(o, "Replace"))
-        return add_replace(t, o);
-    if (is(o, "Strip"))
-        return hone_norm_add(t, (hone_norm_step){.kind = HONE_NORM_STRIP,
-                                                 .left = hone_json_flag(o, "strip_left", true),
-                                                 .right = hone_json_flag(o, "strip_right", true)});
-    return hone_fail(HONE_UNSUPPORTED, "the normalizer \"%s\" is not known to hone yet",
+    for (size_t i = 0; i < sizeof norms / sizeof *norms; i++)
+        if (is(o, norms[i].type))
+            return norms[i].add ? norms[i].add(t, o) : hone_steps_add(&t->norms, norms[i].step);
+    return hone_fail(HONE_UNSUPPORTED, "the normalizer \"%s\" is not known to hone",
                      hone_json_type(o));
 }
 
@@ -124,8 +163,8 @@ static hone_status read_behaviour(const json_t *o, hone_split_behaviour *out)
             *out = (hone_split_behaviour)i;
             return HONE_OK;
         }
-    return hone_fail(HONE_FORMAT, "the pre-tokenizer Split has the unknown behavior \"%s\"",
-                     name ? name : "");
+    return hone_fail(HONE_FORMAT, "the pre-tokenizer \"%s\" has the unknown behavior \"%s\"",
+                     hone_json_type(o), name ? name : "");
 }
 
 static hone_status add_split(hone_tokenizer *t, const json_t *o)
@@ -175,15 +214,64 @@ static hone_status add_byte_level(hone_tokenizer *t, const json_t *o)
                                                 : HONE_OK;
 }
 
-static hone_status add_fixed(hone_tokenizer *t, const char *pattern, bool invert)
+static hone_status add_class(hone_tokenizer *t, bool (*is_in)(uint32_t),
+                             hone_split_behaviour behaviour)
 {
-    pcre2_code *code;
-    HONE_TRY(hone_expression_compile(pattern, strlen(pattern), "the pre-tokenizer", &code));
-    return hone_split_add(t, (hone_split_step){.kind = HONE_SPLIT_EXPRESSION,
-                                               .behaviour = HONE_SPLIT_REMOVED,
-                                               .invert = invert,
-                                               .code = code});
+    return hone_split_add(
+        t, (hone_split_step){.kind = HONE_SPLIT_CLASS, .is = is_in, .behaviour = behaviour});
 }
+
+static hone_status add_digits(hone_tokenizer *t, const json_t *o)
+{
+    bool each = hone_json_flag(o, "individual_digits", false);
+    return add_class(t, hone_is_number, each ? HONE_SPLIT_ISOLATED : HONE_SPLIT_CONTIGUOUS);
+}
+
+static hone_status add_punctuation(hone_tokenizer *t, const json_t *o)
+{
+    hone_split_behaviour behaviour = HONE_SPLIT_ISOLATED;
+    if (json_object_get(o, "behavior"))
+        HONE_TRY(read_behaviour(o, &behaviour));
+    return add_class(t, hone_is_punctuation, behaviour);
+}
+
+static hone_status add_blank_split(hone_tokenizer *t, const json_t *o)
+{
+    (void)o;
+    return add_class(t, hone_is_space, HONE_SPLIT_REMOVED);
+}
+
+static hone_status add_bert_split(hone_tokenizer *t, const json_t *o)
+{
+    (void)o;
+    HONE_TRY(add_class(t, hone_is_space, HONE_SPLIT_REMOVED));
+    return add_class(t, hone_is_punctuation, HONE_SPLIT_ISOLATED);
+}
+
+static hone_status add_words(hone_tokenizer *t, const json_t *o)
+{
+    (void)o;
+    return hone_split_add(t, (hone_split_step){.kind = HONE_SPLIT_WORDS});
+}
+
+static hone_status add_delimiter(hone_tokenizer *t, const json_t *o)
+{
+    hone_split_step step = {.kind = HONE_SPLIT_STRING, .behaviour = HONE_SPLIT_REMOVED};
+    HONE_TRY(keep(t, json_object_get(o, "delimiter"), "the delimiter of CharDelimiterSplit",
+                  &step.what));
+    if (step.what.n == 0)
+        return hone_fail(HONE_FORMAT, "CharDelimiterSplit has an empty delimiter");
+    return hone_split_add(t, step);
+}
+
+static const struct {
+    const char *type;
+    hone_status (*add)(hone_tokenizer *t, const json_t *o);
+} splits[] = {{"ByteLevel", add_byte_level},         {"Split", add_split},
+              {"Metaspace", add_metaspace},          {"Digits", add_digits},
+              {"Punctuation", add_punctuation},      {"Whitespace", add_words},
+              {"WhitespaceSplit", add_blank_split},  {"BertPreTokenizer", add_bert_split},
+              {"CharDelimiterSplit", add_delimiter}, {"UnicodeScripts", hone_json_add_scripts}};
 
 hone_status hone_json_pre_tokenizer(hone_tokenizer *t, const json_t *o, int depth)
 {
@@ -199,24 +287,10 @@ hone_status hone_json_pre_tokenizer(hone_tokenizer *t, const json_t *o, int dept
             HONE_TRY(hone_json_pre_tokenizer(t, e, depth + 1));
         return HONE_OK;
     }
-    if (is(o, "ByteLevel"))
-        return add_byte_level(t, o);
-    if (is(o, "Split"))
-        return add_split(t, o);
-    if (is(o, "Metaspace"))
-        return add_metaspace(t, o);
-    if (is(o, "Digits")) {
-        bool each = hone_json_flag(o, "individual_digits", false);
-        return hone_split_add(
-            t, (hone_split_step){.kind = HONE_SPLIT_DIGITS,
-                                 .individual = each,
-                                 .behaviour = each ? HONE_SPLIT_ISOLATED : HONE_SPLIT_CONTIGUOUS});
-    }
-    if (is(o, "Whitespace"))
-        return add_fixed(t, "\\w+|[^\\w\\s]+", true);
-    if (is(o, "WhitespaceSplit"))
-        return add_fixed(t, "\\s+", false);
-    return hone_fail(HONE_UNSUPPORTED, "the pre-tokenizer \"%s\" is not known to hone yet",
+    for (size_t i = 0; i < sizeof splits / sizeof *splits; i++)
+        if (is(o, splits[i].type))
+            return splits[i].add(t, o);
+    return hone_fail(HONE_UNSUPPORTED, "the pre-tokenizer \"%s\" is not known to hone",
                      hone_json_type(o));
 }
 
@@ -292,23 +366,117 @@ hone_status hone_json_post_processor(hone_tokenizer *t, const json_t *o, int dep
 
 typedef struct decoding {
     hone_tokenizer *t;
-    bool fused;
+    bool fused; /* what follows sees one text, not tokens */
 } decoding;
 
-static hone_status replace_out(hone_tokenizer *t, const json_t *from, const json_t *to)
+static hone_status step_only(decoding *d, hone_step step, const json_t *o)
 {
-    if (t->out_from.n)
-        return hone_fail(HONE_UNSUPPORTED, "a decoder that replaces twice");
-    HONE_TRY(keep(t, from, "what the decoder replaces", &t->out_from));
-    HONE_TRY(keep(t, to, "what the decoder puts", &t->out_to));
-    if (t->out_from.n == 0 || t->out_to.n > 64)
-        return hone_fail(HONE_FORMAT, "a decoder that replaces nothing, or by too much");
+    if (d->fused)
+        return hone_fail(HONE_UNSUPPORTED, "the decoder \"%s\" stands after Fuse",
+                         hone_json_type(o));
+    return hone_steps_add(&d->t->decoder, step);
+}
+
+static hone_status put_alphabet(decoding *d, const json_t *o)
+{
+    return step_only(d, (hone_step){.kind = HONE_STEP_FROM_ALPHABET}, o);
+}
+
+static hone_status put_byte(decoding *d, const json_t *o)
+{
+    return step_only(d, (hone_step){.kind = HONE_STEP_FROM_BYTE}, o);
+}
+
+static hone_status put_fuse(decoding *d, const json_t *o)
+{
+    (void)o;
+    d->fused = true;
     return HONE_OK;
 }
 
+/* After Fuse a single character is replaced alike: no token holds a part of one. */
+static hone_status put_replace(decoding *d, const json_t *o)
+{
+    const char *what = json_string_value(json_object_get(json_object_get(o, "pattern"), "String"));
+    if (d->fused && !(what && *what && hone_utf8_length(*what) == strlen(what)))
+        return step_only(d, (hone_step){0}, o);
+    return add_replace(d->t, &d->t->decoder, o, "the decoder Replace");
+}
+
+static hone_status put_strip(decoding *d, const json_t *o)
+{
+    const char *content = json_string_value(json_object_get(o, "content"));
+    json_int_t first = json_integer_value(json_object_get(o, "start"));
+    json_int_t last = json_integer_value(json_object_get(o, "stop"));
+    if (!content || !*content || first < 0 || last < 0 || first > 1024 || last > 1024)
+        return hone_fail(HONE_FORMAT, "the decoder Strip lacks content, or its start or stop is "
+                                      "not in 0..1024");
+    if (d->fused) {
+        if (strcmp(content, " ") != 0 || last != 0)
+            return hone_fail(HONE_UNSUPPORTED,
+                             "the decoder Strip after Fuse takes off more than blanks at the "
+                             "start, which hone does not know");
+        d->t->strip_start = (int)first;
+        return HONE_OK;
+    }
+    hone_step step = {
+        .kind = HONE_STEP_STRIP_STRING, .start = (int32_t)first, .stop = (int32_t)last};
+    HONE_TRY(keep(d->t, json_object_get(o, "content"), "Strip", &step.what));
+    return hone_steps_add(&d->t->decoder, step);
+}
+
+static hone_status put_metaspace(decoding *d, const json_t *o)
+{
+    const char *scheme = json_string_value(json_object_get(o, "prepend_scheme"));
+    hone_step step = {.kind = HONE_STEP_METASPACE};
+    step.all = scheme ? strcmp(scheme, "never") != 0 : hone_json_flag(o, "add_prefix_space", true);
+    HONE_TRY(keep(d->t, json_object_get(o, "replacement"), "replacement of Metaspace", &step.what));
+    HONE_TRY(hone_pool_add(d->t, " ", 1, &step.with));
+    return step_only(d, step, o);
+}
+
+static hone_status put_wordpiece(decoding *d, const json_t *o)
+{
+    hone_step step = {.kind = HONE_STEP_WORDPIECE};
+    HONE_TRY(
+        keep(d->t, json_object_get(o, "prefix"), "prefix of the decoder WordPiece", &step.what));
+    HONE_TRY(step_only(d, step, o));
+    return hone_json_flag(o, "cleanup", true) ? step_only(d, (hone_step){.kind = HONE_STEP_TIDY}, o)
+                                              : HONE_OK;
+}
+
+static hone_status put_word_ends(decoding *d, const json_t *o)
+{
+    if (d->fused)
+        return step_only(d, (hone_step){0}, o);
+    return keep(d->t, json_object_get(o, "suffix"), "suffix of BPEDecoder", &d->t->out_end);
+}
+
+static hone_status put_ctc(decoding *d, const json_t *o)
+{
+    hone_step pad = {.kind = HONE_STEP_REPLACE}, word = pad;
+    HONE_TRY(keep(d->t, json_object_get(o, "pad_token"), "pad_token of CTC", &pad.what));
+    HONE_TRY(keep(d->t, json_object_get(o, "word_delimiter_token"), "word_delimiter_token of CTC",
+                  &word.what));
+    HONE_TRY(hone_pool_add(d->t, " ", 1, &word.with));
+    d->t->skip_repeated = true;
+    HONE_TRY(step_only(d, pad, o));
+    if (!hone_json_flag(o, "cleanup", true))
+        return HONE_OK;
+    HONE_TRY(step_only(d, (hone_step){.kind = HONE_STEP_TIDY}, o));
+    return step_only(d, word, o);
+}
+
+static const struct {
+    const char *type;
+    hone_status (*add)(decoding *d, const json_t *o);
+} decoders[] = {
+    {"ByteLevel", put_alphabet},  {"ByteFallback", put_byte},    {"Fuse", put_fuse},
+    {"Replace", put_replace},     {"Strip", put_strip},          {"Metaspace", put_metaspace},
+    {"WordPiece", put_wordpiece}, {"BPEDecoder", put_word_ends}, {"CTC", put_ctc}};
+
 static hone_status add_decoder(decoding *d, const json_t *o, int depth)
 {
-    hone_tokenizer *t = d->t;
     if (is(o, "Sequence") && depth < HONE_JSON_NESTED_MAX) {
         size_t i;
         json_t *e;
@@ -316,47 +484,10 @@ static hone_status add_decoder(decoding *d, const json_t *o, int depth)
             HONE_TRY(add_decoder(d, e, depth + 1));
         return HONE_OK;
     }
-    if (is(o, "ByteLevel")) {
-        t->out_alphabet = true;
-        return HONE_OK;
-    }
-    if (is(o, "Fuse")) {
-        d->fused = true;
-        return HONE_OK;
-    }
-    if (is(o, "ByteFallback")) {
-        t->out_bytes = true;
-        return HONE_OK;
-    }
-    if (is(o, "Replace")) {
-        const json_t *from = json_object_get(json_object_get(o, "pattern"), "String");
-        if (from)
-            return replace_out(t, from, json_object_get(o, "content"));
-    }
-    if (is(o, "Strip")) {
-        const char *content = json_string_value(json_object_get(o, "content"));
-        json_int_t first = json_integer_value(json_object_get(o, "start"));
-        json_int_t last = json_integer_value(json_object_get(o, "stop"));
-        if (d->fused && content && strcmp(content, " ") == 0 && last == 0 && first >= 0 &&
-            first < 1024) {
-            t->strip_start = (int)first;
-            return HONE_OK;
-        }
-    }
-    if (is(o, "Metaspace")) {
-        json_t *blank = json_string(" ");
-        hone_status s = blank ? replace_out(t, json_object_get(o, "replacement"), blank)
-                              : hone_fail_memory(1, "a decoder");
-        json_decref(blank);
-        const char *scheme = json_string_value(json_object_get(o, "prepend_scheme"));
-        bool prefix =
-            scheme ? strcmp(scheme, "never") != 0 : hone_json_flag(o, "add_prefix_space", true);
-        t->strip_start = prefix ? 1 : 0;
-        return s;
-    }
-    return hone_fail(HONE_UNSUPPORTED,
-                     "the decoder \"%s\" (or one of its options) is not known to "
-                     "hone yet",
+    for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++)
+        if (is(o, decoders[i].type))
+            return decoders[i].add(d, o);
+    return hone_fail(HONE_UNSUPPORTED, "the decoder \"%s\" is not known to hone",
                      hone_json_type(o));
 }
 

@@ -17,7 +17,8 @@
 
 #include <cmocka.h>
 
-enum { CONTROL_IS_TEXT = 1, SKIP_ON_DECODE = 2 };
+/* CONTROL_FOR_SPECIAL: special tokens in the text are ids only in the list with_special. */
+enum { CONTROL_IS_TEXT = 1, SKIP_ON_DECODE = 2, CONTROL_FOR_SPECIAL = 4 };
 static const unsigned parse = HONE_ENCODE_PARSE_SPECIAL;
 
 static const char *own(const char *name)
@@ -142,7 +143,8 @@ static void check_golden(const char *name, const char *golden_path, const hone_t
     const json_t *cases = json_object_get(golden, "cases");
     assert_true(json_array_size(strings) > 100);
     assert_int_equal(json_array_size(strings), json_array_size(cases));
-    unsigned f = how & CONTROL_IS_TEXT ? 0 : parse;
+    unsigned f = how & (CONTROL_IS_TEXT | CONTROL_FOR_SPECIAL) ? 0 : parse;
+    unsigned g = how & CONTROL_FOR_SPECIAL ? parse : f;
     bad = 0;
     for (size_t i = 0; i < json_array_size(strings); i++) {
         const json_t *s = json_array_get(strings, i), *c = json_array_get(cases, i);
@@ -156,10 +158,11 @@ static void check_golden(const char *name, const char *golden_path, const hone_t
         special = special ? special : ids;
         unsigned skip_flag = how & SKIP_ON_DECODE ? HONE_DECODE_SKIP_SPECIAL : 0;
         check_ids(t, name, i, text, n, f, ids);
-        check_ids(t, name, i, text, n, f | HONE_ENCODE_ADD_SPECIAL, special);
+        check_ids(t, name, i, text, n, g | HONE_ENCODE_ADD_SPECIAL, special);
         check_text(t, name, i, ids, skip_flag, plain);
         check_text(t, name, i, special, skip_flag, whole ? whole : plain);
-        check_text(t, name, i, special, HONE_DECODE_SKIP_SPECIAL, clean ? clean : plain);
+        if (!(how & CONTROL_FOR_SPECIAL)) /* tiktoken always shows them */
+            check_text(t, name, i, special, HONE_DECODE_SKIP_SPECIAL, clean ? clean : plain);
     }
     json_decref(strings);
     json_decref(golden);
@@ -207,34 +210,12 @@ GOLDEN(mistral_v7_model_equals_sentencepiece, "mistral-v7",
        "tokenizers/mistral/mistral_instruct_tokenizer_241114.model.v7",
        CONTROL_IS_TEXT | SKIP_ON_DECODE)
 
-/* These have golden files; their models come with issue 4. What hone says today is checked. */
-static void refused(const char *name, const char *path)
-{
-    need_shared(name, path);
-    hone_tokenizer *t;
-    assert_int_equal(hone_tokenizer_open(shared(path), &t), HONE_UNSUPPORTED);
-    print_message("SKIP %s: refused by name until issue 4: %s\n", name, hone_error());
-    skip();
-}
-
-static void unigram_t5_waits_for_issue_4(void **state)
-{
-    (void)state;
-    refused("t5-small", "tokenizers/t5-small/tokenizer.json");
-}
-
-static void wordpiece_minilm_waits_for_issue_4(void **state)
-{
-    (void)state;
-    refused("all-MiniLM-L6-v2", "tokenizers/all-MiniLM-L6-v2/tokenizer.json");
-}
-
-static void tiktoken_and_rwkv_files_wait_for_issue_4(void **state)
-{
-    (void)state;
-    print_message("SKIP cl100k_base, rwkv: their file formats come with issue 4\n");
-    skip();
-}
+GOLDEN(t5_unigram_equals_the_reference, "t5-small", "tokenizers/t5-small/tokenizer.json", 0)
+GOLDEN(minilm_wordpiece_equals_the_reference, "all-MiniLM-L6-v2",
+       "tokenizers/all-MiniLM-L6-v2/tokenizer.json", 0)
+GOLDEN(cl100k_file_equals_tiktoken, "cl100k_base", "tokenizers/cl100k_base.tiktoken",
+       CONTROL_FOR_SPECIAL)
+GOLDEN(rwkv_file_equals_the_reference, "rwkv", "tokenizers/rwkv_vocab_v20230424.txt", 0)
 
 /* encoder.json + vocab.bpe, put together as a tokenizer.json, as the golden script does. */
 static void llama3_2_equals_the_reference(void **state)
@@ -353,6 +334,7 @@ LLAMA_CPP(llama_spm_gguf_equals_llama_cpp, "llama-spm")
 LLAMA_CPP(phi3_gguf_equals_llama_cpp, "phi-3")
 LLAMA_CPP(gpt2_gguf_equals_llama_cpp, "gpt-2")
 LLAMA_CPP(deepseek_llm_gguf_equals_llama_cpp, "deepseek-llm")
+LLAMA_CPP(bert_bge_gguf_equals_llama_cpp, "bert-bge")
 
 /* Without .out: its tokens are those of the tokenizer.json, whose golden serves; pads stand behind.
  */
@@ -364,12 +346,6 @@ static void gpt_neox_gguf_opens(void **state)
     assert_int_equal(hone_tokenizer_vocab_size(t), 50432);
     assert_int_equal(hone_tokenizer_eos(t), 0);
     hone_tokenizer_close(t);
-}
-
-static void bert_gguf_is_refused_by_name(void **state)
-{
-    (void)state;
-    refused("bert-bge", "llamacpp-vocab/ggml-vocab-bert-bge.gguf");
 }
 
 int main(void)
@@ -396,10 +372,11 @@ int main(void)
         cmocka_unit_test(gpt2_gguf_equals_llama_cpp),
         cmocka_unit_test(deepseek_llm_gguf_equals_llama_cpp),
         cmocka_unit_test(gpt_neox_gguf_opens),
-        cmocka_unit_test(unigram_t5_waits_for_issue_4),
-        cmocka_unit_test(wordpiece_minilm_waits_for_issue_4),
-        cmocka_unit_test(tiktoken_and_rwkv_files_wait_for_issue_4),
-        cmocka_unit_test(bert_gguf_is_refused_by_name),
+        cmocka_unit_test(t5_unigram_equals_the_reference),
+        cmocka_unit_test(minilm_wordpiece_equals_the_reference),
+        cmocka_unit_test(cl100k_file_equals_tiktoken),
+        cmocka_unit_test(rwkv_file_equals_the_reference),
+        cmocka_unit_test(bert_bge_gguf_equals_llama_cpp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -296,8 +296,8 @@ static void hostile_tokenizer_json_is_refused(void **state)
          HONE_UNSUPPORTED, "Oniguruma"},
         {"{\"normalizer\":{\"type\":\"Precompiled\"},\"model\":{\"vocab\":{\"a\":0},\"merges\":[]}"
          "}",
-         HONE_UNSUPPORTED, "Precompiled"},
-        {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}}", HONE_UNSUPPORTED, "WordPiece"},
+         HONE_FORMAT, "Precompiled"},
+        {"{\"model\":{\"type\":\"Magic\",\"vocab\":{\"a\":0}}}", HONE_UNSUPPORTED, "Magic"},
         {"\x0A\xFF\xFF\xFF\x7F", HONE_FORMAT, "damaged"},
         {"no tokenizer at all", HONE_FORMAT, "damaged"},
     };
