@@ -361,6 +361,28 @@ static void every_coding_equals_scalar(void **state)
     check_made(c, 150, 2304, 275);
 }
 
+/* Tables of equal steps take a shortcut where they are whole and small; those that only look so,
+ * and entries that are subnormal, huge or of either zero, must not. */
+static void tables_that_look_linear_equal_scalar(void **state)
+{
+    (void)state;
+    static const float firsts[] = {0, -8, -15, -1, -7.5f, -16, 1, 100, 0.25f};
+    enum { FIRSTS = sizeof firsts / sizeof *firsts };
+    for (size_t f = 0; f < FIRSTS + 1; f++)
+        for (size_t rows = 1; rows <= 5; rows++) {
+            problem p;
+            open_problem(&p, HONE_DTYPE_Q4_0, false, 53, 160, rows, (int)((f + rows) % KINDS));
+            for (int i = 0; i < 16; i++)
+                p.w.table[i] = f < FIRSTS ? firsts[f] + (float)i
+                                          : (float)ldexp(i % 5 ? 1.0 : -0.0, 17 * i - 132);
+            for (int isa = 0; isa < TABLES; isa++)
+                for (int many = 0; table_there(isa) && many < 2; many++)
+                    if (many || rows <= (size_t)HONE_FEW_ROWS)
+                        compare(&p, f, isa, many != 0, false);
+            close_problem(&p);
+        }
+}
+
 /* Beyond every block that a set cuts rows and K into (256 rows, 2048 of K). */
 static void long_sums_and_many_rows_equal_scalar(void **state)
 {
@@ -448,6 +470,7 @@ int main(void)
         cmocka_unit_test(every_set_equals_scalar_in_float_layouts),
         cmocka_unit_test(every_set_equals_scalar_in_scaled_layouts),
         cmocka_unit_test(a_code_table_and_long_groups_equal_scalar),
+        cmocka_unit_test(tables_that_look_linear_equal_scalar),
         cmocka_unit_test(every_coding_equals_scalar),
         cmocka_unit_test(long_sums_and_many_rows_equal_scalar),
         cmocka_unit_test(products_agree_with_double_precision),

@@ -2,9 +2,10 @@
 #include "kernel/cpu/avx2/vec.h"
 
 #define FEW_PANELS_1 2
-#define FEW_PANELS_2 1
-#define FEW_PANELS_3 0
-#define FEW_PANELS_4 0
+#define FEW_PANELS_2 2
+#define FEW_PANELS_3 1
+#define FEW_PANELS_4 1
+#define CORE_SUMS    4
 #define FEW_PREFETCH 4096
 #define MANY_ROWS    6
 #define MANY_PANELS  1

@@ -195,19 +195,30 @@ V16_INLINE float v16_reduce_max(v16 a)
 typedef struct v16_table {
     __m256 lo, hi; /* codes 0..7 and 8..15 */
     __m256 base;   /* code 0 */
+    /* of linear tables, see v16_linear */
+    __m256i exponents, mask[4];
+    __m256 take[4];
 } v16_table;
 
 V16_INLINE v16_table v16_table_load(const float table[16])
 {
-    return (v16_table){_mm256_loadu_ps(table), _mm256_loadu_ps(table + 8),
-                       _mm256_set1_ps(table[0])};
+    v16_table t = {.lo = _mm256_loadu_ps(table),
+                   .hi = _mm256_loadu_ps(table + 8),
+                   .base = _mm256_set1_ps(table[0])};
+    t.exponents = _mm256_set1_epi32(0x4f000000);
+    __asm__("" : "+x"(t.exponents)); /* compilers would distribute the AND over it */
+    for (int i = 0; i < 4; i++) {
+        t.mask[i] = _mm256_set1_epi32((127 + 23 - 4 * i) << 23 | 15 << (4 * i));
+        t.take[i] = _mm256_set1_ps((float)(1 << (23 - 4 * i)) - table[0]);
+        __asm__("" : "+x"(t.mask[i]));
+    }
+    return t;
 }
 
 /* Code c means low + c. */
 V16_INLINE v16_table v16_table_linear(float low)
 {
-    v16_table t = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_set1_ps(low)};
-    return t;
+    return (v16_table){.base = _mm256_set1_ps(low)};
 }
 
 V16_INLINE __m256i v16_load_si(const uint8_t *at)
@@ -256,29 +267,35 @@ V16_INLINE __m256 v16_lookup(__m256i x, int shift, v16_table t)
                             _mm256_permutevar8x32_ps(t.hi, index), choose);
 }
 
-/* The same when table[c] = base + c. A code at bits s..s+3 of the mantissa of 2^(23-s) is that
- * number plus the code: subtracting 2^(23-s) - base leaves the value, exactly. */
-V16_INLINE __m256 v16_linear(__m256i x, int s, __m256 base)
+/* The same when table[c] = base + c, for a lane whose low half holds four codes and whose high half
+ * the bits that the exponents of 2^23, 2^19, 2^15 and 2^11 have in any of them. One AND leaves code
+ * i in the mantissa of 2^(23 - 4i), where it counts as itself; subtracting 2^(23 - 4i) - base
+ * leaves base + code, exactly. */
+V16_INLINE __m256 v16_linear(__m256i x, int i, const v16_table *t)
 {
-    __m256i bits = _mm256_or_si256(_mm256_and_si256(x, _mm256_set1_epi32(15 << s)),
-                                   _mm256_set1_epi32((127 + 23 - s) << 23));
-    float one = (float)(1 << (23 - s));
-    return _mm256_sub_ps(_mm256_castsi256_ps(bits), _mm256_sub_ps(_mm256_set1_ps(one), base));
+    return _mm256_sub_ps(_mm256_castsi256_ps(_mm256_and_si256(x, t->mask[i])), t->take[i]);
+}
+
+V16_INLINE void v16_pair_linear(const uint8_t *at, int i, const v16_table *t, __m256 *even,
+                                __m256 *odd)
+{
+    __m256i x = v16_load_si(at);
+    *even = v16_linear(_mm256_blend_epi16(x, t->exponents, 0xaa), i, t);
+    *odd = v16_linear(_mm256_or_si256(_mm256_srli_epi32(x, 16), t->exponents), i, t);
 }
 
 V16_INLINE void v16_pair_u4(const uint8_t *b, size_t unit, int i, v16_table t, int linear,
                             v16 *even, v16 *odd)
 {
-    __m256i x = v16_load_si(b + unit * 64), y = v16_load_si(b + unit * 64 + 32);
-    if (!linear) {
-        *even = (v16){v16_lookup(x, 4 * i, t), v16_lookup(y, 4 * i, t)};
-        *odd = (v16){v16_lookup(x, 4 * i + 16, t), v16_lookup(y, 4 * i + 16, t)};
+    const uint8_t *at = b + unit * 64;
+    if (linear) {
+        v16_pair_linear(at, i, &t, &even->lo, &odd->lo);
+        v16_pair_linear(at + 32, i, &t, &even->hi, &odd->hi);
         return;
     }
-    *even = (v16){v16_linear(x, 4 * i, t.base), v16_linear(y, 4 * i, t.base)};
-    x = _mm256_srli_epi32(x, 16);
-    y = _mm256_srli_epi32(y, 16);
-    *odd = (v16){v16_linear(x, 4 * i, t.base), v16_linear(y, 4 * i, t.base)};
+    __m256i x = v16_load_si(at), y = v16_load_si(at + 32);
+    *even = (v16){v16_lookup(x, 4 * i, t), v16_lookup(y, 4 * i, t)};
+    *odd = (v16){v16_lookup(x, 4 * i + 16, t), v16_lookup(y, 4 * i + 16, t)};
 }
 
 /* Codes of 8 columns, one in each 16-bit word (column, parity): see v16_pair_planes. */

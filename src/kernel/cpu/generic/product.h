@@ -129,41 +129,80 @@ V16_INLINE void core_prefetch(int layout, const uint8_t *at)
         __builtin_prefetch(at + i, 0, 3);
 }
 
-/* E + O of one block for R x P, both chains at once */
+/* acc += the even (parity 0) or odd k of one unit of 8 rows of k, for R x P */
+V16_INLINE void core_half(int layout, int R, int P, const core_job *j, size_t unit, int u,
+                          int parity, v16_table t, v16 acc[CORE_P][CORE_R])
+{
+    const float *a = j->a + 8 * unit + parity;
+    UNROLL for (int i = 0; i < 4; i++)
+    {
+        v16 w[CORE_P];
+        UNROLL for (int p = 0; p < P; p++)
+        {
+            v16 even, odd;
+            core_pair(layout, j->b[p], unit, u, i, t, &even, &odd);
+            w[p] = parity ? odd : even;
+        }
+        UNROLL for (int r = 0; r < R; r++)
+        {
+            v16 x = v16_set1(a[(size_t)r * j->lda + 2 * (size_t)i]);
+            UNROLL for (int p = 0; p < P; p++) acc[p][r] = v16_fma(x, w[p], acc[p][r]);
+        }
+    }
+}
+
+/* Both at once, for layouts whose codes of even and odd k come together */
+V16_INLINE void core_both(int layout, int R, int P, const core_job *j, size_t unit, int u,
+                          v16_table t, v16 e[CORE_P][CORE_R], v16 o[CORE_P][CORE_R])
+{
+    const float *a = j->a + 8 * unit;
+    UNROLL for (int i = 0; i < 4; i++)
+    {
+        v16 we[CORE_P], wo[CORE_P];
+        UNROLL for (int p = 0; p < P; p++)
+            core_pair(layout, j->b[p], unit, u, i, t, &we[p], &wo[p]);
+        UNROLL for (int r = 0; r < R; r++)
+        {
+            v16 ae = v16_set1(a[(size_t)r * j->lda + 2 * (size_t)i]);
+            v16 ao = v16_set1(a[(size_t)r * j->lda + 2 * (size_t)i + 1]);
+            UNROLL for (int p = 0; p < P; p++)
+            {
+                e[p][r] = v16_fma(ae, we[p], e[p][r]);
+                o[p][r] = v16_fma(ao, wo[p], o[p][r]);
+            }
+        }
+    }
+}
+
+/* E + O of one block for R x P. Both chains go on together, unless their sums would not fit the
+ * registers: then one after the other. */
 V16_INLINE void core_block(int layout, int R, int P, const core_job *j, size_t block, v16_table t,
                            v16 s[CORE_P][CORE_R])
 {
     v16 e[CORE_P][CORE_R], o[CORE_P][CORE_R];
+    const bool together = 2 * R * P <= CORE_SUMS;
     UNROLL for (int p = 0; p < P; p++) UNROLL for (int r = 0; r < R; r++) e[p][r] = o[p][r] =
         v16_zero();
-    size_t pairs = j->half ? 1 : 2; /* of units of 8 rows of k */
-    size_t ahead = core_ahead(j, block, j->blocks, j->ahead, 2 * pairs * core_unit_bytes(layout));
-    for (size_t n = 2 * pairs * block; n < 2 * pairs * (block + 1); n += 2)
-        UNROLL for (int ui = 0; ui < 8; ui++)
+    const size_t step = core_is_planes(layout) ? 2 : 1; /* u counts where the code needs it */
+    size_t units = j->half ? 2 : 4, end = units * (block + 1);
+    size_t ahead = core_ahead(j, block, j->blocks, j->ahead, units * core_unit_bytes(layout));
+    for (size_t n = units * block; n < end; n += step)
+        UNROLL for (size_t u = 0; u < step; u++)
         {
-            int u = ui / 4, i = ui % 4;
-            size_t unit = n + (size_t)u;
-            const float *a = j->a + 8 * unit;
-            if (layout != CORE_F32 && j->ahead && i == 0) {
+            if (layout != CORE_F32 && j->ahead) {
                 UNROLL for (int p = 0; p < P; p++) core_prefetch(layout, j->b[p] + ahead);
                 ahead += core_unit_bytes(layout);
             }
-            {
-                v16 we[CORE_P], wo[CORE_P];
-                UNROLL for (int p = 0; p < P; p++)
-                    core_pair(layout, j->b[p], unit, u, i, t, &we[p], &wo[p]);
-                UNROLL for (int r = 0; r < R; r++)
-                {
-                    v16 ae = v16_set1(a[(size_t)r * j->lda + 2 * (size_t)i]);
-                    v16 ao = v16_set1(a[(size_t)r * j->lda + 2 * (size_t)i + 1]);
-                    UNROLL for (int p = 0; p < P; p++)
-                    {
-                        e[p][r] = v16_fma(ae, we[p], e[p][r]);
-                        o[p][r] = v16_fma(ao, wo[p], o[p][r]);
-                    }
-                }
+            if (together && core_is_planes(layout)) {
+                core_both(layout, R, P, j, n + u, (int)u, t, e, o);
+                continue;
             }
+            core_half(layout, R, P, j, n + u, (int)u, 0, t, e);
+            if (together)
+                core_half(layout, R, P, j, n + u, (int)u, 1, t, o);
         }
+    for (size_t n = units * block; !together && n < end; n += step)
+        UNROLL for (size_t u = 0; u < step; u++) core_half(layout, R, P, j, n + u, (int)u, 1, t, o);
     UNROLL for (int p = 0; p < P; p++) UNROLL for (int r = 0; r < R; r++) s[p][r] =
         v16_add(e[p][r], o[p][r]);
 }
@@ -295,7 +334,9 @@ static int core_layout(const hone_packed *w)
     for (int i = 1; i < 16; i++)
         if (w->table[i] != w->table[0] + (float)i)
             return CORE_U4;
-    return w->table[0] >= -15.0f && w->table[0] <= 0.0f ? CORE_U4_LINEAR : CORE_U4;
+    bool whole =
+        w->table[0] >= -15.0f && w->table[0] <= 0.0f && w->table[0] == (float)(int)w->table[0];
+    return whole ? CORE_U4_LINEAR : CORE_U4;
 }
 
 /* Points slot s of the job at panel p of w from block 0 on; panels past the
@@ -346,7 +387,7 @@ static void few_rows(const hone_packed *w, int layout, const hone_act *a, size_t
         for (size_t s = 0; s < step; s++)
             job_panel(&j, (int)s, w, p + s, panel1, y + row * ldy, bias);
 #ifdef FEW_U4_OWN
-        if (rows == 1 && (layout == CORE_U4 || layout == CORE_U4_LINEAR) && !half) {
+        if (rows == 1 && layout == CORE_U4 && !half) {
             few_u4_own(&j);
             continue;
         }
