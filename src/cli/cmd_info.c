@@ -1,10 +1,12 @@
 /* info - what a model file holds, and what it will need. The example for other commands. */
 #include "cli/cli.h"
+#include "cli/info_weights.h"
 #include "cli/table.h"
 
 #include "file/file.h"
 #include "kernel/kernel.h"
 #include "model/arch.h"
+#include "model/source.h"
 
 #include <string.h>
 
@@ -13,34 +15,30 @@ typedef struct info_memory {
     const hone_arch *arch; /* NULL = hone cannot run it; `why` says it */
     hone_hparams hp;
     char why[512];
+    info_weights weights;
     uint64_t weight_bytes, kv_bytes_per_token;
 } info_memory;
 
-static void plan_memory(const hone_file *f, info_memory *m)
+static hone_status plan_memory(const hone_file *f, info_memory *m)
 {
     memset(m, 0, sizeof *m);
+    HONE_TRY(info_weights_read(f, &m->weights));
+    m->weight_bytes = m->weights.packed_bytes;
     for (size_t i = 0; i < hone_file_tensor_count(f); i++) {
         const hone_tensor *t = hone_file_tensor_at(f, i);
-        hone_packed w;
-        hone_coding coding = hone_dtype_coding((hone_dtype)t->dtype);
-        if (t->n_dims != 2) {
+        if (t->n_dims != 2 && !hone_source_is_part(t->name))
             m->weight_bytes += hone_tensor_elements(t) * sizeof(float);
-        } else if (hone_packed_plan(hone_layout_for(&coding, false), &coding, t->shape[0],
-                                    t->shape[1], &w) == HONE_OK) {
-            m->weight_bytes += hone_packed_bytes(&w);
-        } else {
-            m->weight_bytes += t->bytes;
-        }
     }
     if (hone_arch_read(f, &m->arch, &m->hp) != HONE_OK) {
         m->arch = NULL;
         snprintf(m->why, sizeof m->why, "%s", hone_error());
-        return;
+        return HONE_OK;
     }
     hone_kv kv = {.format = HONE_KV_BF16, .k_dim = m->hp.head_dim, .v_dim = m->hp.head_dim};
     if (kv.k_dim <= HONE_HEAD_MAX)
         m->kv_bytes_per_token =
             (uint64_t)m->hp.layers * m->hp.kv_heads * hone_kv_page_bytes(&kv) / HONE_KV_PAGE;
+    return HONE_OK;
 }
 
 static void shape_text(const hone_tensor *t, char *buf, size_t size)
@@ -97,12 +95,12 @@ static hone_status print_json(const hone_file *f, const info_memory *m)
                                         "type", hone_dtype_name((hone_dtype)t->dtype), "bytes",
                                         (json_int_t)t->bytes));
     }
-    return cli_print_json(
-        json_pack("{s:s, s:s, s:I, s:o, s:o, s:{s:I, s:I}, s:o, s:o}", "path", hone_file_path(f),
-                  "kind", hone_file_kind_name(f), "bytes", (json_int_t)hone_file_bytes(f),
-                  "architecture", architecture_json(m), "types", types_json(f), "memory", "weights",
-                  (json_int_t)m->weight_bytes, "kv_per_token", (json_int_t)m->kv_bytes_per_token,
-                  "metadata", metadata, "tensors", tensors));
+    return cli_print_json(json_pack(
+        "{s:s, s:s, s:I, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:o}", "path", hone_file_path(f), "kind",
+        hone_file_kind_name(f), "bytes", (json_int_t)hone_file_bytes(f), "architecture",
+        architecture_json(m), "types", types_json(f), "matrices", info_weights_json(&m->weights),
+        "memory", "weights", (json_int_t)m->weight_bytes, "kv_per_token",
+        (json_int_t)m->kv_bytes_per_token, "metadata", metadata, "tensors", tensors));
 }
 
 static hone_status print_types(const hone_file *f)
@@ -187,6 +185,8 @@ static hone_status print_text(const hone_file *f, const info_memory *m, bool bri
     HONE_TRY(print_summary(f, m));
     putchar('\n');
     HONE_TRY(print_types(f));
+    putchar('\n');
+    HONE_TRY(info_weights_print(&m->weights));
     if (brief)
         return HONE_OK;
     putchar('\n');
@@ -198,8 +198,9 @@ static hone_status run(cli_context *c)
     hone_file *f;
     info_memory m;
     HONE_TRY(hone_file_open(cli_operand(c, 0), &f));
-    plan_memory(f, &m);
-    hone_status s = cli_json(c) ? print_json(f, &m) : print_text(f, &m, cli_flag(c, "brief"));
+    hone_status s = plan_memory(f, &m);
+    if (s == HONE_OK)
+        s = cli_json(c) ? print_json(f, &m) : print_text(f, &m, cli_flag(c, "brief"));
     hone_file_close(f);
     return s;
 }

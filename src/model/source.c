@@ -120,6 +120,7 @@ hone_status hone_source_open(const hone_file *f, const char *weight, size_t n, s
     if (kind->methods || !kind->holds(f, weight))
         s = hone_claim_read(f, weight, &claim);
     out->kind = kind;
+    out->copies = 1;
     if (s == HONE_OK)
         s = kind->open(f, weight, n, k, &claim, out);
     if (s == HONE_OK)

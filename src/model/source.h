@@ -27,6 +27,7 @@ typedef struct hone_source {
      * so that its groups are contiguous, and the activations must be put in this order too;
      * rows.decode keeps the model's order. [k], NULL = as they stand. */
     const uint32_t *order;
+    uint64_t copies; /* matrices that lie in these tensors: experts, else 1 */
     bool bf16_exact; /* every decoded weight is a bfloat16 number as it stands */
     /* The tensors that hold it, NULL after the last: their pages are let go after packing. */
     const hone_tensor *tensors[HONE_SOURCE_TENSORS];

@@ -195,6 +195,7 @@ static hone_status experts_open(const hone_file *f, const char *weight, size_t n
                            .col_stride = 1};
     out->tensors[0] = w;
     out->tensors[1] = s;
+    out->copies = w->shape[0];
     return hone_scaled_open(f, &m, NULL, out);
 }
 
