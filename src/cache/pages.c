@@ -169,7 +169,7 @@ bool hone_pages_writable(const hone_pages *p, int32_t i)
 
 static uint64_t generation_of(const hone_pages *p, int32_t parent)
 {
-    return parent == HONE_PAGE_NONE ? 0 : p->pages[parent].generation;
+    return parent <= HONE_PAGE_NONE ? 0 : p->pages[parent].generation;
 }
 
 static uint32_t bucket_of(const hone_pages *p, int32_t parent, const int32_t *tokens)

@@ -36,7 +36,8 @@ void hone_pages_drop(hone_pages *p, int32_t page);
 void *hone_pages_data(const hone_pages *p, int32_t page);
 bool hone_pages_writable(const hone_pages *p, int32_t page); /* one holder, not in the index */
 
-/* Puts a full page into the index. parent: the page before it, or HONE_PAGE_NONE. If an equal page
+/* Puts a full page into the index. parent: the page before it, or a root: HONE_PAGE_NONE, or any
+ * number below it for prefixes that must not be taken for others of the same tokens. If an equal page
  * is there already, the holder's reference moves to that one. Returns the page to use from now on.
  */
 int32_t hone_pages_publish(hone_pages *p, int32_t page, int32_t parent,

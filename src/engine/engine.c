@@ -184,12 +184,11 @@ static hone_status check_row(const hone_engine *e, const hone_row *r, size_t i)
     const hone_session *s = r->session;
     if (r->n_tokens == 0)
         return hone_fail(HONE_USAGE, "row %zu of the batch has no tokens", i);
-    if (r->n_tokens > e->config.context_tokens ||
-        s->length > e->config.context_tokens - r->n_tokens)
+    if (r->n_tokens > s->limit || s->length > s->limit - r->n_tokens)
         return hone_fail(HONE_LIMIT,
                          "%u tokens after %u exceed the context of %u; shorten the text or raise "
                          "the context",
-                         r->n_tokens, s->length, e->config.context_tokens);
+                         r->n_tokens, s->length, s->limit);
     for (uint32_t t = 0; t < r->n_tokens; t++)
         if (r->tokens[t] < 0 || (uint32_t)r->tokens[t] >= e->model->hp.vocab)
             return hone_fail(HONE_DATA, "token %d is outside the vocabulary of %u", r->tokens[t],
@@ -207,7 +206,8 @@ static void gather(hone_engine *e, const hone_row *rows, size_t n_rows, hone_bat
         e->sequences[i] = (hone_sequence){.first_row = b->rows,
                                           .n_rows = r->n_tokens,
                                           .first_position = r->session->length,
-                                          .pages = &r->session->tables};
+                                          .pages = &r->session->tables,
+                                          .long_rope = r->session->long_rope};
         memcpy(e->tokens + b->rows, r->tokens, r->n_tokens * sizeof *r->tokens);
         if (r->want == HONE_WANT_ALL)
             for (uint32_t t = 0; t < r->n_tokens; t++)

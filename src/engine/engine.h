@@ -49,6 +49,10 @@ void hone_engine_watch(hone_engine *e, hone_watch_fn *watch, void *arg);
 
 /* Sessions. Pages are taken as tokens come. */
 HONE_CHECKED hone_status hone_session_open(hone_engine *e, hone_session **out);
+/* The same for a timeline of at most `limit` tokens. Models with longrope rotate by their short
+ * factors if it fits into the original context, and by the long ones else: the bits of a sequence
+ * belong to its limit (once it is longer than the original context, they are the same for any). */
+HONE_CHECKED hone_status hone_session_open_for(hone_engine *e, uint32_t limit, hone_session **out);
 void hone_session_close(hone_session *s);
 /* Number of tokens that are in the timeline. */
 uint32_t hone_session_length(const hone_session *s);

@@ -11,11 +11,23 @@ static uint32_t pages_for(uint32_t tokens)
 
 hone_status hone_session_open(hone_engine *e, hone_session **out)
 {
+    return hone_session_open_for(e, e->config.context_tokens, out);
+}
+
+hone_status hone_session_open_for(hone_engine *e, uint32_t limit, hone_session **out)
+{
     *out = NULL;
-    size_t tokens = e->config.context_tokens, pages = pages_for(e->config.context_tokens);
+    if (limit == 0 || limit > e->config.context_tokens)
+        return hone_fail(HONE_LIMIT,
+                         "a session of %u tokens; the context takes 1 to %u (raise the context)",
+                         limit, e->config.context_tokens);
+    size_t tokens = limit, pages = pages_for(limit);
+    uint32_t long_from = e->model->hp.long_from;
     hone_session *s = hone_calloc(1, sizeof *s);
     if (s) {
         s->engine = e;
+        s->limit = limit;
+        s->long_rope = long_from && limit > long_from;
         s->tokens = hone_malloc(tokens * sizeof *s->tokens);
         s->pages = hone_malloc(pages * sizeof *s->pages);
         s->addresses = hone_malloc(pages * sizeof *s->addresses);
@@ -45,6 +57,12 @@ uint32_t hone_session_length(const hone_session *s)
     return s->length;
 }
 
+/* Sequences that rotate by other frequencies share nothing: they begin at another root. */
+static int32_t root_of(const hone_session *s)
+{
+    return HONE_PAGE_NONE - (int32_t)s->long_rope;
+}
+
 static void append(hone_session *s, int32_t page)
 {
     s->pages[s->n_pages] = page;
@@ -67,7 +85,7 @@ void hone_session_truncate(hone_session *s, uint32_t length)
 hone_status hone_session_fork(const hone_session *s, hone_session **out)
 {
     hone_session *c;
-    HONE_TRY(hone_session_open(s->engine, &c));
+    HONE_TRY(hone_session_open_for(s->engine, s->limit, &c));
     /* The last page is shared too, full or not: whoever writes to it first takes a copy (reserve).
      */
     for (uint32_t i = 0; i < pages_for(s->length); i++) {
@@ -85,9 +103,9 @@ hone_status hone_session_reuse(hone_session *s, const int32_t *tokens, uint32_t 
     *reused = 0;
     if (s->length != 0)
         return hone_fail(HONE_USAGE, "a prefix can be reused only by an empty session");
-    if (!s->engine->config.prefix_reuse || n == 0 || n > s->engine->config.context_tokens)
+    if (!s->engine->config.prefix_reuse || n == 0 || n > s->limit)
         return HONE_OK;
-    int32_t parent = HONE_PAGE_NONE;
+    int32_t parent = root_of(s);
     while (s->length + HONE_PAGE_POSITIONS < n) { /* one token at least is left to be fed */
         int32_t page = hone_pages_match(s->engine->pages, parent, tokens + s->length);
         if (page == HONE_PAGE_NONE)
@@ -135,7 +153,7 @@ void hone_session_commit(hone_session *s, const int32_t *tokens, uint32_t n)
     if (!s->engine->config.prefix_reuse)
         return;
     for (; full < s->length / HONE_PAGE_POSITIONS; full++) {
-        int32_t parent = full ? s->pages[full - 1] : HONE_PAGE_NONE;
+        int32_t parent = full ? s->pages[full - 1] : root_of(s);
         s->pages[full] = hone_pages_publish(p, s->pages[full], parent,
                                             s->tokens + (size_t)full * HONE_PAGE_POSITIONS);
         s->addresses[full] = hone_pages_data(p, s->pages[full]);

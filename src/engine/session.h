@@ -26,6 +26,8 @@ struct hone_engine {
 
 struct hone_session {
     hone_engine *engine;
+    uint32_t limit;     /* most tokens; what longrope goes by */
+    uint32_t long_rope; /* hone_sequence.long_rope */
     uint32_t length, n_pages;
     int32_t *tokens;  /* [context_tokens] */
     int32_t *pages;   /* [max_pages] */

@@ -57,7 +57,8 @@ typedef struct hone_layer_kind {
     uint32_t n_blocks;
     hone_block_use blocks[HONE_LAYER_BLOCKS];
     uint32_t heads, kv_heads, head_dim, ffn;
-    uint32_t window; /* a token sees (position - window, position]; 0 = all */
+    uint32_t window; /* a token sees (position - window, position], or, bidirectional,
+                        [position - window, position + window]; 0 = all */
     uint32_t rope;   /* which of hone_hparams.ropes, or HONE_ROPE_NONE */
     float scale;     /* of scores: 1/sqrt(head_dim) */
     float softcap;   /* of scores: s -> softcap * tanh(s / softcap); 0 = none */
@@ -71,15 +72,28 @@ typedef struct hone_hparams {
     uint32_t context_tokens;
     uint32_t window;                     /* of the layers that have one; 0 = none has */
     uint32_t window_pattern;             /* 0: all have one; n: all but layers n-1, 2n-1, ... */
-    uint32_t positions, position_offset; /* rows of learned positions (0 = none); that of token 0 */
+    uint32_t window_from;                /* and none before this layer */
+    uint32_t positions;                  /* rows of learned positions, 0 = none */
+    uint32_t position_offset;            /* rows before them in a Hugging Face folder's table */
     uint32_t token_types;                /* rows of token type embeddings, 0 = none */
     float norm_eps;
     hone_norm norm;
-    float attention_scale, softcap, final_softcap;
+    float attention_scale; /* 0 = 1/sqrt(head_dim) */
+    float query_scalar;    /* of which it is the inverse root (Gemma) */
+    float softcap, final_softcap;
     bool tied;
     bool parallel;      /* attention and MLP read the same stream */
     bool bidirectional; /* every token sees the whole sequence, which then is one step */
     float embedding_scale, logit_scale; /* 0 = none */
+
+    /* Relative positions (DeBERTa): distances fall into buckets -relative_span..relative_span, one
+     * by one up to half of it, then by logarithm up to relative_max. 0 = none. */
+    uint32_t relative_span, relative_max;
+
+    /* What comes after the layers of an encoder. */
+    uint32_t labels;    /* of the classifier, 0 = has none */
+    bool classify_mean; /* it reads the mean of all tokens, not the first */
+    const struct hone_activation *pooler_activation; /* of the pooler and the classifier's dense */
 
     /* ropes[0]; ropes[1] for sequences that may get longer than long_from (0 = never). */
     hone_rope ropes[2][HONE_ROPES];
@@ -117,8 +131,14 @@ typedef enum hone_slot {
     HONE_SLOT_POSITION,
     HONE_SLOT_TOKEN_TYPE,
     HONE_SLOT_NORM_EMBEDDING,
+    HONE_SLOT_RELATIVE, /* embeddings of relative positions */
+    HONE_SLOT_NORM_RELATIVE,
     HONE_SLOT_NORM_FINAL,
     HONE_SLOT_HEAD,
+    HONE_SLOT_POOLER, /* of the first token: what BERT calls its pooled output */
+    HONE_SLOT_DENSE,  /* before the classifier; its norm */
+    HONE_SLOT_NORM_DENSE,
+    HONE_SLOT_CLASSIFIER,
     HONE_SLOTS
 } hone_slot;
 
@@ -164,7 +184,8 @@ typedef struct hone_arch {
     const hone_key *keys;
     hone_tensor_name gguf_names[HONE_SLOTS], hf_names[HONE_SLOTS];
     const char *hf_prefixes[3]; /* tried for "@" with the embedding's name; NULL after the last */
-    /* Ends of names of tensors that may lie in a folder unused: masks, computed frequencies. */
+    /* Ends of names of tensors that may lie in a folder unused: masks, computed frequencies; or
+     * ("cls.") beginnings: heads of other tasks. */
     const char *hf_ignored[6];
     /* After the keys are read: rotary frequencies, kinds of layers, refusal of options that hone
      * does not run. NULL = hone_arch_build. */
@@ -185,6 +206,9 @@ const hone_arch *hone_arch_at(size_t i);
 /* What most decoders want: rotary frequencies, the window of each layer, and kinds of layers with
  * attention and a gated SiLU MLP, each normalised before. */
 HONE_CHECKED hone_status hone_arch_build(const hone_file *f, hone_hparams *h);
+/* The same, with windows as Qwen has them: only if use_sliding_window, from max_window_layers on.
+ */
+HONE_CHECKED hone_status hone_arch_build_late_windows(const hone_file *f, hone_hparams *h);
 /* The same in parts, for those that differ. */
 HONE_CHECKED hone_status hone_arch_read_rope(const hone_file *f, hone_hparams *h);
 HONE_CHECKED hone_status hone_arch_read_activation(const hone_file *f, const char *key,

@@ -6,7 +6,11 @@
 #include <string.h>
 
 /* One row each; the files are beside this one. */
-#define HONE_ARCH_LIST(X) X(llama)
+/* clang-format off */
+#define HONE_ARCH_LIST(X)                                                                          \
+    X(llama) X(mistral) X(qwen2) X(qwen3) X(phi3)                                                  \
+    X(gemma) X(gemma2) X(gemma3) X(gpt2) X(gpt_neox) X(starcoder2)
+/* clang-format on */
 
 #define HONE_ARCH_DECLARE(name) extern const hone_arch hone_arch_##name;
 HONE_ARCH_LIST(HONE_ARCH_DECLARE)
@@ -122,6 +126,8 @@ static hone_status read_keys(const hone_file *f, const hone_arch *a, hone_hparam
     }
     if (h->kv_heads == 0)
         h->kv_heads = h->heads;
+    if (h->ffn == 0 && h->hidden < UINT32_MAX / 4)
+        h->ffn = 4 * h->hidden;
     if (h->head_dim == 0)
         h->head_dim = h->heads ? h->hidden / h->heads : 0;
     return HONE_OK;
@@ -170,6 +176,7 @@ static hone_status check_sizes(const hone_file *f, const hone_hparams *h)
         {"learned positions", h->positions, 0, 1 << 22},
         {"offset of positions", h->position_offset, 0, 1 << 16},
         {"token types", h->token_types, 0, 1 << 16},
+        {"relative position buckets", h->relative_span, 0, 1 << 16},
     };
     for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++)
         if (bounds[i].value < bounds[i].least || bounds[i].value > bounds[i].most)
@@ -181,7 +188,7 @@ static hone_status check_sizes(const hone_file *f, const hone_hparams *h)
     if (!(h->norm_eps > 0 && h->norm_eps < 1))
         return hone_fail(HONE_FORMAT, "%s: norm epsilon %g is not between 0 and 1",
                          hone_file_path(f), (double)h->norm_eps);
-    if (h->positions && (uint64_t)h->context_tokens + h->position_offset > h->positions)
+    if (h->positions && h->context_tokens > h->positions)
         return hone_fail(HONE_FORMAT, "%s: %u learned positions do not reach a context of %u",
                          hone_file_path(f), h->positions, h->context_tokens);
     return HONE_OK;

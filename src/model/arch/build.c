@@ -116,7 +116,7 @@ hone_status hone_arch_set_kinds(const hone_file *f, hone_hparams *h, const hone_
     }
     bool seen[2] = {false, false};
     for (uint32_t i = 0; i < h->layers && i < HONE_LAYERS_MAX; i++) {
-        bool window = h->window && (pattern == 0 || (i + 1) % pattern);
+        bool window = h->window && i >= h->window_from && (pattern == 0 || (i + 1) % pattern);
         if (has_list)
             HONE_TRY(listed(f, key, &list, i, &window));
         h->kind_of[i] = window;
@@ -136,4 +136,16 @@ hone_status hone_arch_build(const hone_file *f, hone_hparams *h)
     hone_layer_kind k = hone_arch_kind(h);
     HONE_TRY(hone_arch_read_activation(f, "hidden_act", "silu", &k));
     return hone_arch_set_kinds(f, h, &k, 0);
+}
+
+hone_status hone_arch_build_late_windows(const hone_file *f, hone_hparams *h)
+{
+    bool use;
+    uint64_t from;
+    HONE_TRY(hone_file_bool_or(f, "use_sliding_window", is_gguf(f), &use));
+    HONE_TRY(hone_file_u64_or(f, "max_window_layers", is_gguf(f) ? 0 : 28, &from));
+    if (!use)
+        h->window = 0;
+    h->window_from = from < HONE_LAYERS_MAX ? (uint32_t)from : HONE_LAYERS_MAX;
+    return hone_arch_build(f, h);
 }

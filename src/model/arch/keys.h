@@ -68,6 +68,11 @@
     [HONE_SLOT_UP] = {"blk.%u.ffn_up.weight", "blk.%u.ffn_up.bias", flags},                        \
     [HONE_SLOT_DOWN] = {"blk.%u.ffn_down.weight", "blk.%u.ffn_down.bias", flags}
 
+#define GGUF_HEAD_NORMS                                                                            \
+    [HONE_SLOT_NORM_Q] = {"blk.%u.attn_q_norm.weight", NULL, 0}, [HONE_SLOT_NORM_K] = {            \
+                                                                     "blk.%u.attn_k_norm.weight",  \
+                                                                     NULL, 0}
+
 /* Hugging Face's names since Llama. */
 #define HF_WHOLE                                                                                   \
     [HONE_SLOT_EMBEDDING] = {"model.embed_tokens.weight", NULL, 0},                                \
@@ -80,6 +85,9 @@
     [HONE_SLOT_V] = {HF_LAYER "self_attn.v_proj.weight", HF_LAYER "self_attn.v_proj.bias", flags}, \
     [HONE_SLOT_O] = {HF_LAYER "self_attn.o_proj.weight", HF_LAYER "self_attn.o_proj.bias",         \
                      (flags) & ~HONE_NAME_BIAS}
+#define HF_HEAD_NORMS(flags)                                                                       \
+    [HONE_SLOT_NORM_Q] = {HF_LAYER "self_attn.q_norm.weight", NULL, flags},                        \
+    [HONE_SLOT_NORM_K] = {HF_LAYER "self_attn.k_norm.weight", NULL, flags}
 #define HF_MLP_GATED                                                                               \
     [HONE_SLOT_GATE] = {HF_LAYER "mlp.gate_proj.weight", HF_LAYER "mlp.gate_proj.bias", 0},        \
     [HONE_SLOT_UP] = {HF_LAYER "mlp.up_proj.weight", HF_LAYER "mlp.up_proj.bias", 0},              \
