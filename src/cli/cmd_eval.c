@@ -19,8 +19,8 @@ typedef struct eval_job {
     size_t n, text_bytes;
     int32_t bos;
     hone_eval_protocol protocol;
-    hone_eval_comparison result; /* without a reference only .test is filled */
-    bool compared;
+    hone_eval_reference reference; /* with --kl */
+    hone_eval_comparison result;   /* without --kl only .test is filled */
 } eval_job;
 
 static hone_status read_text(eval_job *j, const char *model, const char *data)
@@ -53,27 +53,29 @@ static void choose_protocol(eval_job *j, const hone_engine *e)
         j->protocol.stride = (uint32_t)cli_int(j->c, "stride");
 }
 
-/* The reference: the file's own weights in float32. */
-static hone_status compare(eval_job *j, hone_engine *test, const char *path)
+/* The reference: the file's own weights in float32. It is gone before the model is loaded. */
+static hone_status take_reference(eval_job *j, const char *path, int threads)
 {
     hone_config config = hone_config_default();
     config.compute = HONE_COMPUTE_F32;
     config.kv_format = HONE_KV_F32;
-    config.threads = hone_engine_config(test)->threads;
-    hone_engine *ref;
-    HONE_TRY(cli_open_engine(path, &config, &ref));
-    hone_status s = hone_eval_compare(ref, test, j->ids, j->n, &j->protocol, cli_engine_progress,
-                                      NULL, &j->result);
-    hone_engine_close(ref);
-    j->compared = s == HONE_OK;
+    config.threads = threads;
+    hone_engine *e;
+    HONE_TRY(cli_open_engine(path, &config, &e));
+    choose_protocol(j, e);
+    hone_status s = hone_eval_reference_take(e, j->ids, j->n, &j->protocol, HONE_EVAL_KEEP_BYTES,
+                                             cli_engine_progress, NULL, &j->reference);
+    cli_progress_end();
+    hone_engine_close(e);
     return s;
 }
 
 static json_t *kl_json(const eval_job *j)
 {
     const hone_eval_comparison *r = &j->result;
-    return json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f}", "reference", cli_text(j->c, "kl"),
-                     "reference_dtype", "f32", "reference_perplexity", r->ref.perplexity, "mean",
+    return json_pack("{s:s, s:s, s:f, s:I, s:f, s:f, s:f, s:f}", "reference", cli_text(j->c, "kl"),
+                     "reference_dtype", "f32", "reference_perplexity",
+                     j->reference.result.perplexity, "tokens", (json_int_t)r->compared, "mean",
                      r->kl_mean, "p99", r->kl_p99, "max", r->kl_max, "top1_agreement",
                      r->top1_agreement);
 }
@@ -91,7 +93,7 @@ static hone_status print_json(const eval_job *j, const hone_engine *e)
                   "bytes", (json_int_t)j->text_bytes, "tokens", (json_int_t)r->tokens, "windows",
                   (json_int_t)r->windows, "scored", (json_int_t)r->scored, "nll_mean", r->nll_mean,
                   "perplexity", r->perplexity, "seconds", r->seconds, "config", cli_config_json(e));
-    if (o && j->compared && json_object_set_new(o, "kl", kl_json(j)) != 0) {
+    if (o && j->result.kl && json_object_set_new(o, "kl", kl_json(j)) != 0) {
         json_decref(o);
         o = NULL;
     }
@@ -115,13 +117,13 @@ static hone_status print_text(const eval_job *j, const hone_engine *e)
     cli_table_cell(t, "%s", text);
     cli_table_cell(t, "perplexity");
     cli_table_cell(t, "%.6f  (%.6f nats per token)", r->test.perplexity, r->test.nll_mean);
-    if (j->compared) {
+    if (r->kl) {
         cli_table_cell(t, "reference");
         cli_table_cell(t, "%s in float32: perplexity %.6f", cli_text(j->c, "kl"),
-                       r->ref.perplexity);
+                       j->reference.result.perplexity);
         cli_table_cell(t, "KL divergence");
-        cli_table_cell(t, "mean %.3g, 99th percentile %.3g, max %.3g nats", r->kl_mean, r->kl_p99,
-                       r->kl_max);
+        cli_table_cell(t, "mean %.3g, 99th percentile %.3g, max %.3g nats (%zu tokens)", r->kl_mean,
+                       r->kl_p99, r->kl_max, r->compared);
         cli_table_cell(t, "same first token");
         cli_table_cell(t, "%.3f %%", 100 * r->top1_agreement);
     }
@@ -130,13 +132,14 @@ static hone_status print_text(const eval_job *j, const hone_engine *e)
 
 static hone_status evaluate(eval_job *j, hone_engine *e)
 {
-    choose_protocol(j, e);
     hone_status s;
-    if (cli_given(j->c, "kl"))
-        s = compare(j, e, cli_text(j->c, "kl"));
-    else
+    if (cli_given(j->c, "kl")) {
+        s = hone_eval_compare(&j->reference, e, cli_engine_progress, NULL, &j->result);
+    } else {
+        choose_protocol(j, e);
         s = hone_eval_perplexity(e, j->ids, j->n, &j->protocol, cli_engine_progress, NULL,
                                  &j->result.test);
+    }
     cli_progress_end();
     HONE_TRY(s);
     s = cli_json(j->c) ? print_json(j, e) : print_text(j, e);
@@ -152,11 +155,16 @@ static hone_status run(cli_context *c)
     const char *model = cli_operand(c, 0);
     HONE_TRY(cli_model_config(c, model, &config));
     HONE_TRY(read_text(&j, model, cli_text(c, "data")));
-    hone_status s = cli_open_engine(model, &config, &e);
+    hone_status s = HONE_OK;
+    if (cli_given(c, "kl"))
+        s = take_reference(&j, cli_text(c, "kl"), config.threads);
+    if (s == HONE_OK)
+        s = cli_open_engine(model, &config, &e);
     if (s == HONE_OK) {
         s = evaluate(&j, e);
         hone_engine_close(e);
     }
+    hone_eval_reference_close(&j.reference);
     hone_free(j.ids);
     return s;
 }

@@ -10,27 +10,23 @@
 
 enum { BLOCK_BYTES = 64 << 20 };
 
-/* One engine's side of a walk over the text. */
-typedef struct side {
-    hone_engine *engine;
-    hone_session *session;
-    float *logits; /* [block_rows][vocab] */
-    size_t logits_bytes;
-    double *nll; /* [scored], owned by the result */
-} side;
-
+/* A pass of an engine over the text; what is kept of it, or what it is compared with. */
 typedef struct walk {
+    hone_engine *engine;
     const int32_t *tokens;
     size_t n;
     const hone_eval_protocol *protocol;
-    uint32_t vocab;
-    uint32_t block_rows;
-    int sides; /* 1 or 2 */
-    side side[2];
-    int32_t *window;              /* [context] ids of the window in hand */
-    double *kl;                   /* [scored] or NULL */
-    size_t agreed;                /* positions with equal top-1 */
-    size_t windows, scored, done; /* done: scores written */
+    uint32_t vocab, block_rows;
+    hone_session *session;
+    float *logits; /* [block_rows][vocab] */
+    size_t logits_bytes;
+    int32_t *window;                 /* [context] ids of the window in hand */
+    double *nll;                     /* [scored], the result's */
+    size_t windows, scored, done;    /* done: scores written */
+    hone_eval_reference *keep;       /* or NULL */
+    const hone_eval_reference *with; /* or NULL */
+    double *kl;
+    size_t agreed; /* positions with equal top-1 */
     hone_progress_fn *progress;
     void *arg;
     const char *what;
@@ -44,14 +40,11 @@ static hone_status check_protocol(const walk *w)
                          "an evaluation needs a context of at least 2 tokens and a stride of "
                          "at least 1; given: %u and %u",
                          p->context, p->stride);
-    for (int i = 0; i < w->sides; i++) {
-        uint32_t most = hone_engine_config(w->side[i].engine)->context_tokens;
-        if (p->context > most)
-            return hone_fail(
-                HONE_LIMIT,
-                "windows of %u tokens do not fit the context of %u; use a smaller context",
-                p->context, most);
-    }
+    uint32_t most = hone_engine_config(w->engine)->context_tokens;
+    if (p->context > most)
+        return hone_fail(HONE_LIMIT,
+                         "windows of %u tokens do not fit the context of %u; use a smaller context",
+                         p->context, most);
     uint32_t need = hone_eval_protocol_payload(p);
     if (w->n < need)
         return hone_fail(HONE_DATA,
@@ -67,19 +60,27 @@ static hone_status check_protocol(const walk *w)
     return HONE_OK;
 }
 
-static hone_status open_side(const walk *w, side *s)
+static size_t kept(const walk *w, size_t every)
 {
-    s->logits_bytes = (size_t)w->block_rows * w->vocab * sizeof(float);
-    s->logits = hone_alloc_big(s->logits_bytes);
-    if (!s->logits)
-        return hone_fail_memory(s->logits_bytes, "logits of an evaluation block");
-    s->nll = hone_malloc(w->scored * sizeof(double));
-    if (!s->nll)
-        return hone_fail_memory(w->scored * sizeof(double), "scores");
-    return hone_session_open(s->engine, &s->session);
+    return (w->scored + every - 1) / every;
 }
 
-static hone_status walk_open(walk *w)
+static hone_status open_keep(walk *w, size_t bytes_max)
+{
+    hone_eval_reference *k = w->keep;
+    size_t rows = bytes_max / (w->vocab * sizeof(float));
+    k->every = rows ? (w->scored + rows - 1) / rows : w->scored;
+    if (k->every < 1)
+        k->every = 1;
+    k->logits_bytes = kept(w, k->every) * w->vocab * sizeof(float);
+    k->logits = hone_alloc_big(k->logits_bytes);
+    k->top1 = hone_malloc(w->scored * sizeof *k->top1);
+    if (!k->logits || !k->top1)
+        return hone_fail_memory(k->logits_bytes, "the original's logits");
+    return HONE_OK;
+}
+
+static hone_status walk_open(walk *w, size_t keep_bytes)
 {
     HONE_TRY(check_protocol(w));
     hone_eval_count(w->protocol, w->n, &w->windows, &w->scored);
@@ -87,55 +88,53 @@ static hone_status walk_open(walk *w)
     if (rows > w->protocol->context)
         rows = w->protocol->context;
     w->block_rows = rows > 0 ? (uint32_t)rows : 1;
+    w->logits_bytes = (size_t)w->block_rows * w->vocab * sizeof(float);
     w->window = hone_malloc(w->protocol->context * sizeof(int32_t));
-    if (!w->window)
-        return hone_fail_memory(w->protocol->context * sizeof(int32_t), "a window");
-    for (int i = 0; i < w->sides; i++)
-        HONE_TRY(open_side(w, &w->side[i]));
-    if (w->sides == 2) {
-        w->kl = hone_malloc(w->scored * sizeof(double));
-        if (!w->kl)
-            return hone_fail_memory(w->scored * sizeof(double), "scores");
-    }
-    return HONE_OK;
+    w->nll = hone_malloc(w->scored * sizeof(double));
+    if (w->with)
+        w->kl = hone_malloc(kept(w, w->with->every) * sizeof(double));
+    if (!w->window || !w->nll || (w->with && !w->kl))
+        return hone_fail_memory(w->scored * sizeof(double), "scores");
+    w->logits = hone_alloc_big(w->logits_bytes);
+    if (!w->logits)
+        return hone_fail_memory(w->logits_bytes, "logits of an evaluation block");
+    if (w->keep)
+        HONE_TRY(open_keep(w, keep_bytes));
+    return hone_session_open(w->engine, &w->session);
 }
 
 /* Frees what the walk itself needs; scores stay. */
 static void walk_close(walk *w)
 {
-    for (int i = 0; i < w->sides; i++) {
-        if (w->side[i].session)
-            hone_session_close(w->side[i].session);
-        hone_free_big(w->side[i].logits, w->side[i].logits_bytes);
-    }
+    if (w->session)
+        hone_session_close(w->session);
+    hone_free_big(w->logits, w->logits_bytes);
     hone_free(w->window);
-}
-
-static void walk_drop_scores(walk *w)
-{
-    hone_free(w->side[0].nll);
-    hone_free(w->side[1].nll);
-    hone_free(w->kl);
 }
 
 /* Scores `rows` positions whose logits are in hand; target[r] is the token that row r predicts. */
 static hone_status score_block(walk *w, const int32_t *target, uint32_t rows, size_t text_position)
 {
     for (uint32_t r = 0; r < rows; r++, w->done++) {
-        const float *l[2] = {NULL, NULL};
-        for (int i = 0; i < w->sides; i++) {
-            l[i] = w->side[i].logits + (size_t)r * w->vocab;
-            double nll = hone_eval_nll(l[i], w->vocab, target[r]);
-            if (!isfinite(nll))
-                return hone_fail(HONE_DATA,
-                                 "the model's logits before token %zu of the text are not finite: "
-                                 "its weights are damaged or overflow in this arithmetic",
-                                 text_position + r);
-            w->side[i].nll[w->done] = nll;
+        const float *l = w->logits + (size_t)r * w->vocab;
+        double nll = hone_eval_nll(l, w->vocab, target[r]);
+        if (!isfinite(nll))
+            return hone_fail(HONE_DATA,
+                             "the model's logits before token %zu of the text are not finite: "
+                             "its weights are damaged or overflow in this arithmetic",
+                             text_position + r);
+        w->nll[w->done] = nll;
+        if (w->keep) {
+            w->keep->top1[w->done] = hone_eval_top1(l, w->vocab);
+            if (w->done % w->keep->every == 0)
+                memcpy(w->keep->logits + w->done / w->keep->every * w->vocab, l,
+                       w->vocab * sizeof(float));
         }
-        if (w->sides == 2) {
-            w->kl[w->done] = hone_eval_kl(l[0], l[1], w->vocab);
-            w->agreed += hone_eval_top1(l[0], w->vocab) == hone_eval_top1(l[1], w->vocab);
+        if (w->with) {
+            size_t at = w->done / w->with->every;
+            w->agreed += hone_eval_top1(l, w->vocab) == w->with->top1[w->done];
+            if (w->done % w->with->every == 0)
+                w->kl[at] = hone_eval_kl(w->with->logits + at * w->vocab, l, w->vocab);
         }
     }
     return HONE_OK;
@@ -143,10 +142,8 @@ static hone_status score_block(walk *w, const int32_t *target, uint32_t rows, si
 
 static hone_status feed(walk *w, uint32_t from, uint32_t count, hone_want want)
 {
-    for (int i = 0; i < w->sides; i++)
-        HONE_TRY(hone_session_feed(w->side[i].session, w->window + from, count, want,
-                                   want == HONE_WANT_NONE ? NULL : w->side[i].logits));
-    return HONE_OK;
+    return hone_session_feed(w->session, w->window + from, count, want,
+                             want == HONE_WANT_NONE ? NULL : w->logits);
 }
 
 static hone_status run_window(walk *w, size_t index)
@@ -164,8 +161,7 @@ static hone_status run_window(walk *w, size_t index)
      */
     uint32_t first = bos + (uint32_t)(at.score_from - at.begin);
     uint32_t total = bos + (uint32_t)(at.end - at.begin);
-    for (int i = 0; i < w->sides; i++)
-        hone_session_truncate(w->side[i].session, 0);
+    hone_session_truncate(w->session, 0);
     if (first > 1)
         HONE_TRY(feed(w, 0, first - 1, HONE_WANT_NONE));
     for (uint32_t row = first - 1; row < total - 1;) {
@@ -181,27 +177,29 @@ static hone_status run_window(walk *w, size_t index)
     return HONE_OK;
 }
 
-static hone_status walk_run(walk *w)
+/* One pass; *out has its scores. */
+static hone_status walk_run(walk *w, size_t keep_bytes, hone_eval_result *out)
 {
-    hone_status s = walk_open(w);
+    double begin = hone_clock_s();
+    w->vocab = hone_engine_facts(w->engine)->vocab;
+    hone_status s = walk_open(w, keep_bytes);
     for (size_t i = 0; s == HONE_OK && i < w->windows; i++)
         s = run_window(w, i);
     walk_close(w);
-    if (s != HONE_OK)
-        walk_drop_scores(w);
-    return s;
-}
-
-static hone_eval_result result_of(const walk *w, int i, double seconds)
-{
-    double mean = hone_stat_mean(w->side[i].nll, w->scored);
-    return (hone_eval_result){.nll = w->side[i].nll,
+    if (s != HONE_OK) {
+        hone_free(w->nll);
+        hone_free(w->kl);
+        return s;
+    }
+    double mean = hone_stat_mean(w->nll, w->scored);
+    *out = (hone_eval_result){.nll = w->nll,
                               .scored = w->scored,
                               .tokens = w->n,
                               .windows = w->windows,
                               .nll_mean = mean,
                               .perplexity = exp(mean),
-                              .seconds = seconds};
+                              .seconds = hone_clock_s() - begin};
+    return HONE_OK;
 }
 
 hone_status hone_eval_perplexity(hone_engine *e, const int32_t *tokens, size_t n,
@@ -209,19 +207,14 @@ hone_status hone_eval_perplexity(hone_engine *e, const int32_t *tokens, size_t n
                                  hone_eval_result *out)
 {
     memset(out, 0, sizeof *out);
-    double begin = hone_clock_s();
-    walk w = {.tokens = tokens,
+    walk w = {.engine = e,
+              .tokens = tokens,
               .n = n,
               .protocol = p,
-              .vocab = hone_engine_facts(e)->vocab,
-              .sides = 1,
-              .side = {{.engine = e}},
               .progress = progress,
               .arg = arg,
               .what = "perplexity"};
-    HONE_TRY(walk_run(&w));
-    *out = result_of(&w, 0, hone_clock_s() - begin);
-    return HONE_OK;
+    return walk_run(&w, 0, out);
 }
 
 void hone_eval_result_close(hone_eval_result *r)
@@ -230,43 +223,67 @@ void hone_eval_result_close(hone_eval_result *r)
     r->nll = NULL;
 }
 
+hone_status hone_eval_reference_take(hone_engine *e, const int32_t *tokens, size_t n,
+                                     const hone_eval_protocol *p, size_t bytes_max,
+                                     hone_progress_fn *progress, void *arg,
+                                     hone_eval_reference *out)
+{
+    *out = (hone_eval_reference){
+        .tokens = tokens, .protocol = *p, .vocab = hone_engine_facts(e)->vocab};
+    walk w = {.engine = e,
+              .tokens = tokens,
+              .n = n,
+              .protocol = p,
+              .keep = out,
+              .progress = progress,
+              .arg = arg,
+              .what = "the original"};
+    hone_status s = walk_run(&w, bytes_max, &out->result);
+    if (s != HONE_OK)
+        hone_eval_reference_close(out);
+    return s;
+}
+
+void hone_eval_reference_close(hone_eval_reference *r)
+{
+    hone_eval_result_close(&r->result);
+    hone_free(r->top1);
+    hone_free_big(r->logits, r->logits_bytes);
+    r->top1 = NULL;
+    r->logits = NULL;
+}
+
 /* Mean, 99th percentile and maximum of the divergences. */
 static hone_status summarise_kl(hone_eval_comparison *c)
 {
-    size_t n = c->ref.scored;
-    c->kl_mean = hone_stat_mean(c->kl, n);
+    c->kl_mean = hone_stat_mean(c->kl, c->compared);
     c->kl_max = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < c->compared; i++)
         c->kl_max = c->kl[i] > c->kl_max ? c->kl[i] : c->kl_max;
-    return hone_stat_quantile(c->kl, n, 0.99, &c->kl_p99);
+    return hone_stat_quantile(c->kl, c->compared, 0.99, &c->kl_p99);
 }
 
-hone_status hone_eval_compare(hone_engine *ref, hone_engine *test, const int32_t *tokens, size_t n,
-                              const hone_eval_protocol *p, hone_progress_fn *progress, void *arg,
-                              hone_eval_comparison *out)
+hone_status hone_eval_compare(const hone_eval_reference *ref, hone_engine *test,
+                              hone_progress_fn *progress, void *arg, hone_eval_comparison *out)
 {
     memset(out, 0, sizeof *out);
-    uint32_t vocab = hone_engine_facts(ref)->vocab, other = hone_engine_facts(test)->vocab;
-    if (vocab != other)
+    uint32_t vocab = hone_engine_facts(test)->vocab;
+    if (vocab != ref->vocab)
         return hone_fail(
             HONE_DATA,
-            "the two models have vocabularies of %u and %u tokens and cannot be compared", vocab,
-            other);
-    double begin = hone_clock_s();
-    walk w = {.tokens = tokens,
-              .n = n,
-              .protocol = p,
-              .vocab = vocab,
-              .sides = 2,
-              .side = {{.engine = ref}, {.engine = test}},
+            "the two models have vocabularies of %u and %u tokens and cannot be compared",
+            ref->vocab, vocab);
+    walk w = {.engine = test,
+              .tokens = ref->tokens,
+              .n = ref->result.tokens,
+              .protocol = &ref->protocol,
+              .with = ref,
               .progress = progress,
               .arg = arg,
               .what = "comparison"};
-    HONE_TRY(walk_run(&w));
-    double seconds = hone_clock_s() - begin;
-    out->ref = result_of(&w, 0, seconds);
-    out->test = result_of(&w, 1, seconds);
+    HONE_TRY(walk_run(&w, 0, &out->test));
     out->kl = w.kl;
+    out->compared = kept(&w, ref->every);
     out->top1_agreement = (double)w.agreed / (double)w.scored;
     hone_status s = summarise_kl(out);
     if (s != HONE_OK)
@@ -276,7 +293,6 @@ hone_status hone_eval_compare(hone_engine *ref, hone_engine *test, const int32_t
 
 void hone_eval_comparison_close(hone_eval_comparison *c)
 {
-    hone_eval_result_close(&c->ref);
     hone_eval_result_close(&c->test);
     hone_free(c->kl);
     c->kl = NULL;

@@ -19,8 +19,8 @@
  * x[target], summed in the order of the vocabulary, so equal logits give equal scores. Nothing here
  * depends on how the windows are cut into steps.
  *
- * Memory: one block of at most 64 MiB of logits per engine (or one row, if that is larger), plus
- * the arrays returned. Ownership: results are the caller's, hone_eval_*_close frees them.
+ * Memory: one block of at most 64 MiB of logits (or one row, if that is larger), plus the arrays
+ * returned. Ownership: results are the caller's, hone_eval_*_close frees them.
  * Threading: that of the engines. ctrl-C: base/interrupt.h is looked at after every block
  * (INTERRUPTED).
  */
@@ -93,22 +93,42 @@ HONE_CHECKED hone_status hone_eval_perplexity(hone_engine *e, const int32_t *tok
                                               hone_eval_result *out);
 void hone_eval_result_close(hone_eval_result *r);
 
+/* What the original says of a text, kept so that it need be neither loaded nor run again. */
+typedef struct hone_eval_reference {
+    hone_eval_result result;
+    const int32_t *tokens; /* [result.tokens], the caller's: must stay */
+    hone_eval_protocol protocol;
+    uint32_t vocab;
+    uint32_t *top1; /* [scored]: the likeliest token */
+    size_t every;   /* logits are kept of scored positions 0, every, 2 every ... */
+    float *logits;  /* [ceil(scored / every)][vocab] */
+    size_t logits_bytes;
+} hone_eval_reference;
+
+enum { HONE_EVAL_KEEP_BYTES = 1 << 30 }; /* of logits, by default */
+
+/* One pass of the original over the text. Logits of at most bytes_max are kept (of one position at
+ * least), evenly spread over the text; `every` says how many. Errors and progress as of
+ * hone_eval_perplexity ("the original"). */
+HONE_CHECKED hone_status hone_eval_reference_take(hone_engine *e, const int32_t *tokens, size_t n,
+                                                  const hone_eval_protocol *p, size_t bytes_max,
+                                                  hone_progress_fn *progress, void *arg,
+                                                  hone_eval_reference *out);
+void hone_eval_reference_close(hone_eval_reference *r); /* zeroed is fine */
+
 typedef struct hone_eval_comparison {
-    hone_eval_result ref, test; /* paired: ref.nll[i] and test.nll[i] score the same token */
-    double *kl;                 /* [scored]: KL(ref || test) at each scored position, nats */
+    hone_eval_result test; /* paired with the reference's: nll[i] of both score the same token */
+    double *kl; /* [compared]: KL(reference || test) in nats, where the reference kept logits */
+    size_t compared;
     double kl_mean, kl_p99, kl_max;
     double top1_agreement; /* share of scored positions where both put the same token first */
 } hone_eval_comparison;
 
-/*
- * Both engines over the same windows, block by block; the same scores as hone_eval_perplexity for
- * each, and their distance. The engines must have equal vocabularies (DATA). `ref` and `test` may
- * be the same engine. Errors and progress as above ("comparison").
- */
-HONE_CHECKED hone_status hone_eval_compare(hone_engine *ref, hone_engine *test,
-                                           const int32_t *tokens, size_t n,
-                                           const hone_eval_protocol *p, hone_progress_fn *progress,
-                                           void *arg, hone_eval_comparison *out);
+/* The same scores as hone_eval_perplexity gives, and the distance from the reference. The
+ * vocabularies must be equal (DATA). Errors and progress as above ("comparison"). */
+HONE_CHECKED hone_status hone_eval_compare(const hone_eval_reference *ref, hone_engine *test,
+                                           hone_progress_fn *progress, void *arg,
+                                           hone_eval_comparison *out);
 void hone_eval_comparison_close(hone_eval_comparison *c);
 
 #endif

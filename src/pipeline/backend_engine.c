@@ -32,7 +32,8 @@ struct hone_backend_engine {
     double tokenize_s;
     hone_eval_protocol protocol;
     hone_limits limits;
-    hone_engine *original;
+    hone_eval_reference
+        original[2]; /* of the candidates' text, of the choice's; one pass takes both */
 };
 
 typedef struct loaded {
@@ -132,7 +133,8 @@ void hone_backend_engine_close(hone_backend_engine *b)
 {
     if (!b)
         return;
-    hone_engine_close(b->original);
+    hone_eval_reference_close(&b->original[0]);
+    hone_eval_reference_close(&b->original[1]);
     hone_free(b->tokens);
     hone_free(b->model);
     hone_free(b);
@@ -285,27 +287,47 @@ static hone_status measure(void *self, void *variant, hone_goal g, double *cost)
 /* ---- quality ------------------------------------------------------------------------------------
  */
 
+/* The original, in float32, is loaded once and gone before anything is compared with it. */
+static hone_status take_original(hone_backend_engine *b)
+{
+    hone_config c = hone_config_default();
+    c.compute = HONE_COMPUTE_F32;
+    c.kv_format = HONE_KV_F32;
+    hone_engine *e;
+    HONE_TRY(hone_engine_open(b->model, &c, b->o.progress, b->o.arg, &e));
+    hone_status s = HONE_OK;
+    for (int i = 0; i < 2 && s == HONE_OK; i++)
+        s = hone_eval_reference_take(e, b->tokens + b->n_work + (i ? b->n_held : 0), b->n_held,
+                                     &b->protocol, HONE_EVAL_KEEP_BYTES / 2, b->o.progress,
+                                     b->o.arg, &b->original[i]);
+    hone_engine_close(e);
+    for (int i = 0; i < 2 && s != HONE_OK; i++)
+        hone_eval_reference_close(&b->original[i]);
+    return s;
+}
+
 static hone_status compare(void *self, void *variant, bool fresh, hone_pipeline_comparison *out)
 {
     hone_backend_engine *b = self;
     loaded *v = variant;
-    if (!b->original) {
-        hone_config c = hone_config_default();
-        c.compute = HONE_COMPUTE_F32;
-        c.kv_format = HONE_KV_F32;
-        HONE_TRY(hone_engine_open(b->model, &c, b->o.progress, b->o.arg, &b->original));
-    }
+    if (!b->original[1].logits)
+        HONE_TRY(take_original(b));
+    const hone_eval_reference *ref = &b->original[fresh];
+    size_t bytes = ref->result.scored * sizeof(double);
     hone_eval_comparison c;
-    const int32_t *held = b->tokens + b->n_work + (fresh ? b->n_held : 0);
-    HONE_TRY(hone_eval_compare(b->original, v->engine, held, b->n_held, &b->protocol, b->o.progress,
-                               b->o.arg, &c));
-    *out = (hone_pipeline_comparison){.nll_ref = c.ref.nll,
+    HONE_TRY(hone_eval_compare(ref, v->engine, b->o.progress, b->o.arg, &c));
+    *out = (hone_pipeline_comparison){.nll_ref = hone_malloc(bytes),
                                       .nll = c.test.nll,
-                                      .scored = c.ref.scored,
+                                      .scored = c.test.scored,
                                       .kl_mean = c.kl_mean,
                                       .kl_p99 = c.kl_p99,
                                       .top1_agreement = c.top1_agreement};
-    c.ref.nll = c.test.nll = NULL; /* they are the caller's now */
+    if (!out->nll_ref) {
+        hone_eval_comparison_close(&c);
+        return hone_fail_memory(bytes, "scores");
+    }
+    memcpy(out->nll_ref, ref->result.nll, bytes);
+    c.test.nll = NULL; /* the caller's now */
     hone_eval_comparison_close(&c);
     return HONE_OK;
 }

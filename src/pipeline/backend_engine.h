@@ -5,9 +5,10 @@
  * The text's tokens are cut once, by position alone: the first fifth (at least one workload's
  * worth) is for profile and experiments, the rest is held out for quality: one half to judge the
  * candidates by, the other for the choice, each up to eval_tokens. The original is the model's own
- * weights in float32, loaded when first needed and kept.
+ * weights in float32: it runs over the held-out text once, what it says is kept
+ * (hone_eval_reference: at most 1 GiB of logits), and it is gone before a candidate is loaded.
  *
- * Memory: the original, the baseline and a candidate at once. Threading: one thread.
+ * Memory: two models at once: the original or a candidate, and the baseline. Threading: one thread.
  */
 #ifndef HONE_PIPELINE_BACKEND_ENGINE_H
 #define HONE_PIPELINE_BACKEND_ENGINE_H

@@ -147,22 +147,40 @@ static void bfloat16_costs_little(void **state)
     hone_engine *ref = open_engine(GGUF, config_of(HONE_COMPUTE_F32));
     hone_engine *test = open_engine(GGUF, config_of(HONE_COMPUTE_BF16));
     hone_eval_protocol p = hone_eval_protocol_default(512, 1);
-    hone_eval_comparison c, again;
-    assert_int_equal(hone_eval_compare(ref, test, f->ids, 4000, &p, NULL, NULL, &c), HONE_OK);
+    hone_eval_comparison c, again, few;
+    hone_eval_reference r, some;
+    size_t all = HONE_EVAL_KEEP_BYTES;
+    assert_int_equal(hone_eval_reference_take(ref, f->ids, 4000, &p, all, NULL, NULL, &r), HONE_OK);
+    assert_int_equal(hone_eval_compare(&r, test, NULL, NULL, &c), HONE_OK);
+    assert_int_equal(r.every, 1);
+    assert_int_equal(c.compared, c.test.scored);
     print_message("bf16 of stories260k: KL mean %.3g, p99 %.3g, max %.3g, top-1 agreement %.2f %%, "
                   "perplexity %.6f against %.6f\n",
                   c.kl_mean, c.kl_p99, c.kl_max, 100 * c.top1_agreement, c.test.perplexity,
-                  c.ref.perplexity);
+                  r.result.perplexity);
     assert_true(c.kl_mean > 0 && c.kl_mean < 0.01 && c.top1_agreement > 0.97);
     assert_true(c.kl_mean <= c.kl_p99 && c.kl_p99 <= c.kl_max);
-    assert_true(fabs(log(c.test.perplexity / c.ref.perplexity)) < 0.01);
+    assert_true(fabs(log(c.test.perplexity / r.result.perplexity)) < 0.01);
     /* The same scores as alone, and an engine is at distance 0 from itself. */
     hone_eval_result alone;
     assert_int_equal(hone_eval_perplexity(test, f->ids, 4000, &p, NULL, NULL, &alone), HONE_OK);
     assert_int_equal(alone.scored, c.test.scored);
     assert_memory_equal(alone.nll, c.test.nll, alone.scored * sizeof(double));
-    assert_int_equal(hone_eval_compare(ref, ref, f->ids, 600, &p, NULL, NULL, &again), HONE_OK);
+    assert_int_equal(hone_eval_compare(&r, ref, NULL, NULL, &again), HONE_OK);
     assert_true(again.kl_max == 0 && again.top1_agreement == 1);
+    /* With room for few logits the divergences are those of every so many positions. */
+    size_t row = hone_engine_facts(ref)->vocab * sizeof(float);
+    assert_int_equal(hone_eval_reference_take(ref, f->ids, 4000, &p, 500 * row, NULL, NULL, &some),
+                     HONE_OK);
+    assert_int_equal(hone_eval_compare(&some, test, NULL, NULL, &few), HONE_OK);
+    assert_true(some.every > 1 && few.compared <= 500 && few.compared > 400);
+    for (size_t i = 0; i < few.compared; i++)
+        assert_true(few.kl[i] == c.kl[i * some.every]);
+    assert_true(few.top1_agreement == c.top1_agreement);
+    assert_memory_equal(few.test.nll, c.test.nll, c.test.scored * sizeof(double));
+    hone_eval_comparison_close(&few);
+    hone_eval_reference_close(&some);
+    hone_eval_reference_close(&r);
     hone_eval_result_close(&alone);
     hone_eval_comparison_close(&c);
     hone_eval_comparison_close(&again);

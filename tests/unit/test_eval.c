@@ -129,8 +129,11 @@ static void unusable_input_is_named(void **state)
     assert_int_equal(hone_eval_perplexity(e, ids, 100, &p, NULL, NULL, &r), HONE_DATA);
     assert_non_null(strstr(hone_error(), "token 77"));
     ids[77] = 77;
+    hone_eval_reference ref;
+    assert_int_equal(hone_eval_reference_take(e, ids, 100, &p, 0, NULL, NULL, &ref), HONE_OK);
     if (hone_engine_facts(e)->vocab != hone_engine_facts(other)->vocab)
-        assert_int_equal(hone_eval_compare(e, other, ids, 100, &p, NULL, NULL, &c), HONE_DATA);
+        assert_int_equal(hone_eval_compare(&ref, other, NULL, NULL, &c), HONE_DATA);
+    hone_eval_reference_close(&ref);
     hone_engine_close(other);
     hone_engine_close(e);
 }
@@ -191,12 +194,17 @@ static void allocation_failure_is_survived(void **state)
     int n = 0;
     for (; st != HONE_OK && n < 100; n++) {
         hone_eval_comparison c;
+        hone_eval_reference ref;
         hone_mem_fail_after(n);
-        st = hone_eval_compare(e, e, ids, 64, &p, NULL, NULL, &c);
+        st = hone_eval_reference_take(e, ids, 64, &p, 1 << 20, NULL, NULL, &ref);
+        if (st == HONE_OK) {
+            st = hone_eval_compare(&ref, e, NULL, NULL, &c);
+            if (st == HONE_OK)
+                hone_eval_comparison_close(&c);
+            hone_eval_reference_close(&ref);
+        }
         hone_mem_fail_after(-1);
         assert_true(st == HONE_OK || st == HONE_MEMORY);
-        if (st == HONE_OK)
-            hone_eval_comparison_close(&c);
     }
     assert_int_equal(st, HONE_OK);
     assert_true(n > 6);
