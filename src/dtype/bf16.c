@@ -18,4 +18,4 @@ static bool encode(const float *src, size_t n, uint8_t *dst)
     return fits;
 }
 
-const hone_dtype_impl hone_dtype_impl_bf16 = {decode, encode, NULL};
+const hone_dtype_impl hone_dtype_impl_bf16 = {.decode = decode, .encode = encode};

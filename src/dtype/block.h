@@ -15,9 +15,17 @@ enum { HONE_BLOCK = 32, HONE_NIBBLES = HONE_BLOCK / 2 };
 
 /* All work on whole blocks; NULL where a format has none. See dtype.h for the contracts. */
 typedef struct hone_dtype_impl {
+    /* NULL: scale * value (+ min) of codes */
     void (*decode)(const uint8_t *src, size_t blocks, float *dst);
     bool (*encode)(const float *src, size_t blocks, uint8_t *dst);
     void (*codes)(const uint8_t *src, size_t blocks, int8_t *codes, float *scales, float *mins);
+    /* Encodes so that the sum of weight * error^2 is small. NULL: encode */
+    bool (*encode_weighted)(const float *src, const float *weights, size_t blocks, uint8_t *dst);
+    /* Of formats with nested scales (blocks of 256): what they are multiples of */
+    void (*supers)(const uint8_t *src, float *scale, float *min);
+    const float *table; /* of 4-bit codes; NULL: the codes, less 8 if there is no minimum */
+    int low;            /* value of the least code, of other codes */
+    bool wide;          /* scales are float32 numbers */
 } hone_dtype_impl;
 
 #define X(ID, name, st, ggml, elements, bytes, group, bits, min)                                   \
@@ -53,12 +61,17 @@ static inline bool hone_store_f16(uint8_t *p, float v)
     return (h & 0x7c00u) != 0x7c00u;
 }
 
-static inline bool hone_block_is_finite(const float *x)
+static inline bool hone_floats_are_finite(const float *x, size_t n)
 {
     uint32_t bad = 0;
-    for (int i = 0; i < HONE_BLOCK; i++)
+    for (size_t i = 0; i < n; i++)
         bad |= (hone_f32_bits(x[i]) & 0x7f800000u) == 0x7f800000u;
     return !bad;
+}
+
+static inline bool hone_block_is_finite(const float *x)
+{
+    return hone_floats_are_finite(x, HONE_BLOCK);
 }
 
 /* The element of largest magnitude, with its sign; the first of equals. */

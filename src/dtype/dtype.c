@@ -26,7 +26,7 @@ static const char *const ggml_names[] = {
     [17] = "IQ2_XS", [18] = "IQ3_XXS", [19] = "IQ1_S", [20] = "IQ4_NL", [21] = "IQ3_S",
     [22] = "IQ2_S",  [23] = "IQ4_XS",  [24] = "I8",    [25] = "I16",    [26] = "I32",
     [27] = "I64",    [28] = "F64",     [29] = "IQ1_M", [30] = "BF16",   [34] = "TQ1_0",
-    [35] = "TQ2_0",  [39] = "MXFP4",   [40] = "NVFP4", [41] = "Q1_0",
+    [35] = "TQ2_0",  [39] = "MXFP4",   [40] = "NVFP4", [41] = "Q1_0",   [42] = "Q2_0",
 };
 
 const hone_dtype_info *hone_dtype_describe(hone_dtype t)
@@ -94,10 +94,15 @@ hone_coding hone_dtype_coding(hone_dtype t)
     hone_coding c = {0};
     if (!hone_dtype_is_grouped(t))
         return c;
-    c = (hone_coding){.bits = infos[t].bits, .group = infos[t].group, .has_min = infos[t].has_min};
-    c.low = c.bits == 8 ? -128 : c.bits == 5 && !c.has_min ? -16 : 0;
+    const hone_dtype_impl *m = impls[t];
+    c = (hone_coding){.bits = infos[t].bits,
+                      .group = infos[t].group,
+                      .has_min = infos[t].has_min,
+                      .wide = m->wide,
+                      .nested = m->supers != NULL,
+                      .low = m->low};
     for (int i = 0; i < 16 && c.bits == 4; i++)
-        c.table[i] = (float)(c.has_min ? i : i - 8);
+        c.table[i] = m->table ? m->table[i] : (float)(c.has_min ? i : i - 8);
     return c;
 }
 
@@ -113,7 +118,7 @@ bool hone_dtype_is_grouped(hone_dtype t)
 
 bool hone_dtype_can_encode(hone_dtype t)
 {
-    return (unsigned)t < HONE_DTYPE_COUNT && impls[t]->encode;
+    return (unsigned)t < HONE_DTYPE_COUNT && (impls[t]->encode || impls[t]->encode_weighted);
 }
 
 bool hone_dtype_row_bytes(hone_dtype t, uint64_t k, size_t *bytes)
@@ -132,19 +137,51 @@ static bool whole_blocks(hone_dtype t, size_t n, size_t *blocks)
     return true;
 }
 
+/* Element = scale * value (+ min), each rounded: what ggml computes too. */
+static void decode_codes(hone_dtype t, const uint8_t *src, size_t blocks, float *dst)
+{
+    int8_t codes[256];
+    float scales[16], mins[16];
+    hone_coding c = hone_dtype_coding(t);
+    size_t n = infos[t].block_elements;
+    for (; blocks; blocks--, src += infos[t].block_bytes, dst += n) {
+        impls[t]->codes(src, 1, codes, scales, mins);
+        for (size_t i = 0; i < n; i++) {
+            float v = scales[i / c.group] * (c.bits == 4 ? c.table[codes[i]] : (float)codes[i]);
+            dst[i] = c.has_min ? v + mins[i / c.group] : v;
+        }
+    }
+}
+
 bool hone_dtype_decode(hone_dtype t, const void *src, size_t n, float *dst)
 {
     size_t blocks;
     if (!whole_blocks(t, n, &blocks))
         return false;
-    impls[t]->decode(src, blocks, dst);
+    if (impls[t]->decode)
+        impls[t]->decode(src, blocks, dst);
+    else
+        decode_codes(t, src, blocks, dst);
     return true;
 }
 
 bool hone_dtype_encode(hone_dtype t, const float *src, size_t n, void *dst)
 {
     size_t blocks;
-    return whole_blocks(t, n, &blocks) && impls[t]->encode && impls[t]->encode(src, blocks, dst);
+    if (!whole_blocks(t, n, &blocks))
+        return false;
+    if (impls[t]->encode)
+        return impls[t]->encode(src, blocks, dst);
+    return impls[t]->encode_weighted && impls[t]->encode_weighted(src, NULL, blocks, dst);
+}
+
+bool hone_dtype_encode_weighted(hone_dtype t, const float *src, const float *weights, size_t n,
+                                void *dst)
+{
+    size_t blocks;
+    if (!weights || !whole_blocks(t, n, &blocks) || !impls[t]->encode_weighted)
+        return hone_dtype_encode(t, src, n, dst);
+    return impls[t]->encode_weighted(src, weights, blocks, dst);
 }
 
 bool hone_dtype_codes(hone_dtype t, const void *src, size_t n, int8_t *codes, float *scales,
@@ -154,5 +191,13 @@ bool hone_dtype_codes(hone_dtype t, const void *src, size_t n, int8_t *codes, fl
     if (!whole_blocks(t, n, &blocks) || !impls[t]->codes)
         return false;
     impls[t]->codes(src, blocks, codes, scales, mins);
+    return true;
+}
+
+bool hone_dtype_supers(hone_dtype t, const void *src, float *scale, float *min)
+{
+    if ((unsigned)t >= HONE_DTYPE_COUNT || !impls[t]->supers)
+        return false;
+    impls[t]->supers(src, scale, min);
     return true;
 }

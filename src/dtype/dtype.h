@@ -81,11 +81,21 @@ bool hone_dtype_decode(hone_dtype t, const void *src, size_t n, float *dst);
 bool hone_dtype_encode(hone_dtype t, const float *src, size_t n, void *dst);
 bool hone_dtype_can_encode(hone_dtype t);
 
+/* The same with a weight >= 0 for every element: keeps the sum of weight * error^2 small (an
+ * importance matrix gives the mean square of the activation that meets the element). weights NULL,
+ * or a format without such an encoder: hone_dtype_encode. */
+bool hone_dtype_encode_weighted(hone_dtype t, const float *src, const float *weights, size_t n,
+                                void *dst);
+
 /* Grouped formats only (else false): the stored codes and scales as hone_dtype_coding describes
  * them, without rounding anything again; exact in float32 but for the last sum. codes[n]: 0..15 of
- * 4 bits; Q5_0 -16..15, Q5_1 0..31, Q8_0 -128..127. scales[n / group]; mins[n / group] is only
+ * 4 bits; of others low..low + 2^bits - 1. scales[n / group]; mins[n / group] is only
  * written (and may be NULL otherwise) if has_min. */
 bool hone_dtype_codes(hone_dtype t, const void *src, size_t n, int8_t *codes, float *scales,
                       float *mins);
+
+/* Nested scales (hone_coding): what the scales and mins of the block of 256 at src are integer
+ * multiples of. */
+bool hone_dtype_supers(hone_dtype t, const void *src, float *scale, float *min);
 
 #endif

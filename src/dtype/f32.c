@@ -13,4 +13,4 @@ static bool encode(const float *src, size_t n, uint8_t *dst)
     return true;
 }
 
-const hone_dtype_impl hone_dtype_impl_f32 = {decode, encode, NULL};
+const hone_dtype_impl hone_dtype_impl_f32 = {.decode = decode, .encode = encode};

@@ -47,7 +47,7 @@ static void decode_f4(const uint8_t *src, size_t blocks, float *dst)
     }
 }
 
-const hone_dtype_impl hone_dtype_impl_f8_e4m3 = {decode_e4m3, NULL, NULL};
-const hone_dtype_impl hone_dtype_impl_f8_e5m2 = {decode_e5m2, NULL, NULL};
-const hone_dtype_impl hone_dtype_impl_f8_e8m0 = {decode_e8m0, NULL, NULL};
-const hone_dtype_impl hone_dtype_impl_f4 = {decode_f4, NULL, NULL};
+const hone_dtype_impl hone_dtype_impl_f8_e4m3 = {.decode = decode_e4m3};
+const hone_dtype_impl hone_dtype_impl_f8_e5m2 = {.decode = decode_e5m2};
+const hone_dtype_impl hone_dtype_impl_f8_e8m0 = {.decode = decode_e8m0};
+const hone_dtype_impl hone_dtype_impl_f4 = {.decode = decode_f4};

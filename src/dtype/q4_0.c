@@ -40,4 +40,4 @@ static bool encode(const float *src, size_t blocks, uint8_t *dst)
     return true;
 }
 
-const hone_dtype_impl hone_dtype_impl_q4_0 = {decode, encode, codes};
+const hone_dtype_impl hone_dtype_impl_q4_0 = {.decode = decode, .encode = encode, .codes = codes};

@@ -10,7 +10,7 @@
             dst[i] = (float)v;                                                                     \
         }                                                                                          \
     }                                                                                              \
-    const hone_dtype_impl hone_dtype_impl_##name = {decode_##name, NULL, NULL};
+    const hone_dtype_impl hone_dtype_impl_##name = {.decode = decode_##name};
 
 INTEGER(i8, int8_t)
 INTEGER(i16, int16_t)
@@ -27,7 +27,7 @@ static void decode_bool(const uint8_t *src, size_t n, float *dst)
         dst[i] = src[i] != 0 ? 1.0f : 0.0f;
 }
 
-const hone_dtype_impl hone_dtype_impl_bool = {decode_bool, NULL, NULL};
+const hone_dtype_impl hone_dtype_impl_bool = {.decode = decode_bool};
 
 static void decode_f64(const uint8_t *src, size_t n, float *dst)
 {
@@ -47,4 +47,4 @@ static bool encode_f64(const float *src, size_t n, uint8_t *dst)
     return true;
 }
 
-const hone_dtype_impl hone_dtype_impl_f64 = {decode_f64, encode_f64, NULL};
+const hone_dtype_impl hone_dtype_impl_f64 = {.decode = decode_f64, .encode = encode_f64};

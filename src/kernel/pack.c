@@ -31,11 +31,19 @@ static bool stored_codes(const hone_rows *s, size_t row, size_t k0, size_t count
     return hone_dtype_codes(s->dtype, at, count, codes, scales, mins);
 }
 
+static bool stored_supers(const hone_rows *s, size_t row, size_t k0, float *scale, float *min)
+{
+    const hone_dtype_info *i = hone_dtype_describe(s->dtype);
+    const uint8_t *at = s->data + row * s->row_bytes + k0 / i->block_elements * i->block_bytes;
+    return hone_dtype_supers(s->dtype, at, scale, min);
+}
+
 bool hone_rows_init(hone_rows *s, hone_dtype t, const void *data, size_t k)
 {
     *s = (hone_rows){
         .coding = hone_dtype_coding(t), .decode = stored_decode, .dtype = t, .data = data};
     s->codes = s->coding.bits ? stored_codes : NULL;
+    s->supers = s->coding.nested ? stored_supers : NULL;
     return hone_dtype_row_bytes(t, k, &s->row_bytes);
 }
 

@@ -10,12 +10,13 @@ import os
 import struct
 import sys
 
-KEEP = ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "BF16"]
+ENCODE = ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "BF16", "TQ1_0", "TQ2_0", "MXFP4"]
 
 raw = open(sys.argv[1], "rb").read()
 n = struct.unpack("<Q", raw[:8])[0]
 header, data = json.loads(raw[8:8 + n]), raw[8 + n:]
-names = ["matrix"] + [f"{part}.{t}" for part in ("blocks", "values", "quantized", "dequantized") for t in KEEP]
+names = ["matrix"] + [f"{part}.{t}" for part in ("quantized", "dequantized") for t in ENCODE]
+names += [name for name in header if name.startswith(("blocks.", "values."))]
 out, body = {}, b""
 for name in names:
     b, e = header[name]["data_offsets"]
