@@ -44,7 +44,7 @@ if(TARGET hone)
     string(REPLACE "test_" "" short ${name})
     add_test(NAME e2e.${short} COMMAND sh ${script})
     set_tests_properties(e2e.${short} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300 ENVIRONMENT
-      "HONE=$<TARGET_FILE:hone>;HONE_SOURCE_DIR=${CMAKE_SOURCE_DIR}")
+      "HONE=$<TARGET_FILE:hone>;HUB_SERVER=$<TARGET_FILE:hub_server>;HONE_SOURCE_DIR=${CMAKE_SOURCE_DIR}")
   endforeach()
 endif()
 
@@ -56,3 +56,11 @@ endif()
 # Speed of every kernel on every set, against limits measured in the same run; built when asked for.
 add_executable(bench_kernel EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/bench_kernel.c)
 target_link_libraries(bench_kernel PRIVATE hone_kernel)
+
+# The hub of the tests (tests/support/hub_server.h): inside test_hub, and as a program for the e2e tests.
+add_executable(hub_server ${CMAKE_SOURCE_DIR}/tests/support/hub_server_main.c
+  ${CMAKE_SOURCE_DIR}/tests/support/hub_server.c)
+target_link_libraries(hub_server PRIVATE PkgConfig::CRYPTO Threads::Threads)
+if(TARGET test_hub)
+  target_sources(test_hub PRIVATE ${CMAKE_SOURCE_DIR}/tests/support/hub_server.c)
+endif()

@@ -99,8 +99,19 @@ static const char *label_of(const char *stem)
     return label;
 }
 
-/* "; there are: Q4_K_M (4.1 GiB), Q8_0 (8.0 GiB)" for the GGUF models that match. */
-static void describe_ggufs(const hub_list *l, const char *quant, bool full, char *text, size_t size)
+/* The label, or the whole name where two models of different names have the same. */
+static const char *telling_label(const hub_list *l, const char *stem)
+{
+    gguf_name other;
+    for (size_t i = 0; i < l->count; i++)
+        if (read_gguf_name(l->entries[i].path, &other) && strcmp(other.stem, stem) != 0 &&
+            strcasecmp(label_of(other.stem), label_of(stem)) == 0)
+            return base_of(stem);
+    return label_of(stem);
+}
+
+/* "Q4_K_M (4.10 GB), Q8_0 (8.02 GB)" for the GGUF models that match. */
+static void describe_ggufs(const hub_list *l, const char *quant, char *text, size_t size)
 {
     size_t used = 0;
     text[0] = 0;
@@ -114,7 +125,7 @@ static void describe_ggufs(const hub_list *l, const char *quant, bool full, char
             if (read_gguf_name(l->entries[k].path, &other) && strcmp(other.stem, g.stem) == 0)
                 bytes += l->entries[k].bytes;
         int n = snprintf(text + used, size - used, "%s%s (%.2f GB)", used ? ", " : "",
-                         full ? base_of(g.stem) : label_of(g.stem), (double)bytes * 1e-9);
+                         telling_label(l, g.stem), (double)bytes * 1e-9);
         if (n < 0 || (size_t)n >= size - used - 8) {
             strcpy(text + used, ", ..");
             return;
@@ -176,11 +187,11 @@ static hone_status choose_gguf(hub_list *l, const char *quant, bool *keep, const
         return HONE_OK;
     }
     if (count == 0) {
-        describe_ggufs(l, NULL, false, there, sizeof there);
+        describe_ggufs(l, NULL, there, sizeof there);
         return hone_fail(HONE_NOT_FOUND, "no GGUF file of \"%s\"; there are: %s", quant,
                          there[0] ? there : "none");
     }
-    describe_ggufs(l, quant, quant != NULL, there, sizeof there);
+    describe_ggufs(l, quant, there, sizeof there);
     return hone_fail(HONE_USAGE, "%s GGUF files%s%s: write one of these after ':': %s",
                      quant ? "several" : "there are several", quant ? " end in " : "",
                      quant ? quant : "", there);

@@ -56,6 +56,7 @@ typedef struct lane {
     lane_state state;
     int attempt, hops;
     bool judged, paused;
+    bool shortcut; /* the address asked first was where redirects led before */
     char *url;
     hub_headers headers;
     char fault[400]; /* what was wrong with the answer, "" = nothing */
@@ -236,7 +237,8 @@ static hone_status lane_send(lane *l)
 /* The address to ask: where redirects led before, else the hub's. */
 static hone_status lane_aim(lane *l)
 {
-    const char *url = l->from->direct ? l->from->direct : l->from->blob.wanted->url;
+    l->shortcut = l->from->direct != NULL;
+    const char *url = l->shortcut ? l->from->direct : l->from->blob.wanted->url;
     hone_free(l->url);
     l->hops = 0;
     l->url = hone_strdup(url);
@@ -304,8 +306,8 @@ static hone_status lane_refused(lane *l, long status)
         l->url = next;
         return lane_send(l);
     }
-    bool stale = l->from->direct && strcmp(l->url, l->from->direct) == 0;
-    if (stale) { /* a signed address that has expired: ask the hub for another */
+    /* A signed address may have expired: then the hub gives another. */
+    if (l->shortcut && l->from->direct && strcmp(l->url, l->from->direct) == 0) {
         hone_free(l->from->direct);
         l->from->direct = NULL;
     }
@@ -315,7 +317,7 @@ static hone_status lane_refused(lane *l, long status)
     if (after > l->fetch->client->wait_max_s)
         s = hone_fail(HONE_IO, "%s: %s: the server asks for a pause of %lld s (%ld)",
                       l->fetch->client->repository, path, (long long)after, status);
-    return stale || hub_may_repeat(status) ? lane_repeat(l, s, after) : s;
+    return l->shortcut || hub_may_repeat(status) ? lane_repeat(l, s, after) : s;
 }
 
 static hone_status lane_ended(lane *l, CURLcode code)
@@ -396,7 +398,7 @@ static hone_status hand_out(fetch *f)
         lane *l = &f->lanes[i];
         if (l->state == LANE_PAUSING && hone_clock_s() >= l->start_at)
             HONE_TRY(lane_send(l));
-        while (l->state == LANE_IDLE && f->tail < f->count && f->tail - f->head < FILES_OPEN_MAX) {
+        while (l->state == LANE_IDLE && f->tail < f->count && f->tail < f->head + FILES_OPEN_MAX) {
             bool ready;
             size_t at = f->tail;
             HONE_TRY(open_tail(f, &ready));
@@ -476,6 +478,16 @@ static hone_status take_results(fetch *f)
     return f->status;
 }
 
+/* Milliseconds until something has to be looked at again. */
+static int poll_ms(const fetch *f)
+{
+    double now = hone_clock_s(), soonest = POLL_MS * 1e-3;
+    for (int i = 0; i < f->lane_count; i++)
+        if (f->lanes[i].state == LANE_PAUSING && f->lanes[i].start_at - now < soonest)
+            soonest = f->lanes[i].start_at - now;
+    return soonest > 0 ? (int)(soonest * 1e3) + 1 : 0;
+}
+
 static hone_status run(fetch *f)
 {
     while (f->head < f->count) {
@@ -495,7 +507,7 @@ static hone_status run(fetch *f)
                    f->head < f->count ? f->wanted[f->head].path : NULL);
         }
         if (!f->moved)
-            curl_multi_poll(f->multi, NULL, 0, POLL_MS, NULL);
+            curl_multi_poll(f->multi, NULL, 0, poll_ms(f), NULL);
     }
     return HONE_OK;
 }
