@@ -9,6 +9,7 @@ static const hone_activation table[] = {
     {"gelu", {"gelu"}, KERNEL(gelu_mul)},
     {"gelu_tanh", {"gelu_pytorch_tanh", "gelu_new", "gelu_fast"}, KERNEL(gelu_tanh_mul)},
     {"relu", {"relu"}, KERNEL(relu_mul)},
+    {"tanh", {"tanh"}, KERNEL(tanh_mul)},
 };
 enum { COUNT = sizeof table / sizeof *table };
 

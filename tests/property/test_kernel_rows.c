@@ -49,7 +49,8 @@ static const char *const op_names[] = {"rmsnorm",       "rmsnorm without weight"
                                        "layernorm",     "layernorm without bias",
                                        "gelu_mul",      "gelu",
                                        "gelu_tanh_mul", "relu_mul",
-                                       "softcap",       "silu"};
+                                       "softcap",       "tanh_mul",
+                                       "silu"};
 enum { OPS = sizeof op_names / sizeof *op_names };
 
 static void apply(const hone_kernels *kt, int op, size_t n, float *out)
@@ -106,6 +107,9 @@ static void apply(const hone_kernels *kt, int op, size_t n, float *out)
         break;
     case 18:
         kt->softcap(out, 1.5f, n);
+        break;
+    case 19:
+        kt->tanh_mul(x, z, n, out);
         break;
     default:
         kt->silu_mul(x, NULL, n, out);

@@ -151,6 +151,7 @@ ACTIVATION(silu_mul, v16_silu)
 ACTIVATION(gelu_mul, v16_gelu)
 ACTIVATION(gelu_tanh_mul, v16_gelu_tanh)
 ACTIVATION(relu_mul, v16_relu)
+ACTIVATION(tanh_mul, hone_v16_tanh)
 
 static void softcap(float *y, float cap, size_t n)
 {
