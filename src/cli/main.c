@@ -2,6 +2,7 @@
 #include "base/interrupt.h"
 #include "cli/cli.h"
 #include "cli/help.h"
+#include "cli/model_names.h"
 #include "cli/parse.h"
 #include "store/hone_commit.h"
 
@@ -42,7 +43,9 @@ static hone_status run_command(const cli_command *command, int argc, char **argv
     } else if (s == HONE_OK) {
         if (command->interruptible)
             hone_interrupt_install();
-        s = command->run(&c);
+        s = cli_find_models(&c);
+        if (s == HONE_OK)
+            s = command->run(&c);
         cli_progress_end();
     }
     cli_parse_free(&c);

@@ -342,6 +342,8 @@ void cli_parse_free(cli_context *c)
         hone_free(c->values[i].ints);
         hone_free(c->values[i].texts);
     }
+    for (int i = 0; i < c->found_count; i++)
+        hone_free(c->found[i]);
     hone_free(c->values);
     hone_free(c->operands);
     memset(c, 0, sizeof *c);

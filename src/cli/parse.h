@@ -18,6 +18,8 @@ typedef struct cli_value {
     size_t count;       /* of ints or texts */
 } cli_value;
 
+enum { CLI_FOUND_MAX = 8 };
+
 struct cli_context {
     const cli_command *command;
     bool json, help;
@@ -25,6 +27,8 @@ struct cli_context {
     size_t options;
     const char **operands; /* owned list, texts in argv */
     int operand_count;
+    char *found[CLI_FOUND_MAX]; /* paths that names of models were replaced by; owned */
+    int found_count;
 };
 
 /* Parses argv[0..argc) (what follows the command's name) into *c. Errors: USAGE with a message that
