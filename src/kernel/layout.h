@@ -57,12 +57,13 @@ static inline void hone_planes_put(hone_planes s, uint8_t *panel, size_t k, size
 static inline unsigned hone_planes_get(hone_planes s, const uint8_t *panel, size_t k, size_t c)
 {
     uint8_t *block = (uint8_t *)(uintptr_t)panel + k / 32 * 64 * (s.low + s.high);
-    unsigned shift, code = *hone_plane_byte(block, 0, s.low, k, c, &shift) >> shift;
-    code &= (1u << s.low) - 1;
+    unsigned shift = 0;
+    const uint8_t *at = hone_plane_byte(block, 0, s.low, k, c, &shift);
+    unsigned code = (unsigned)*at >> shift & ((1u << s.low) - 1);
     if (!s.high)
         return code;
-    unsigned high = *hone_plane_byte(block, 64 * s.low, s.high, k, c, &shift) >> shift;
-    return code | (high & ((1u << s.high) - 1)) << s.low;
+    at = hone_plane_byte(block, 64 * s.low, s.high, k, c, &shift);
+    return code | ((unsigned)*at >> shift & ((1u << s.high) - 1)) << s.low;
 }
 
 /* Index of (k, column) within the codes of a panel: of elements, for U4 of nibbles. Not planes. */
