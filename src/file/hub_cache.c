@@ -306,7 +306,7 @@ hone_status hub_cache_resolve(const hub_cache *c, const hub_name *name, const ch
     HONE_TRY(s);
     s = resolve_in(c, commit, name->quant, path);
     if (s == HONE_NOT_FOUND)
-        return hone_fail(s, "%s is not complete in the cache %s (%.400s): hone pull %s", wanted,
+        return hone_fail(s, "%s is not, or not all, in the cache %s (%.400s): hone pull %s", wanted,
                          c->dir, hone_error(), wanted);
     return s == HONE_OK ? s : hone_fail_in(s, "%s", wanted);
 }

@@ -640,7 +640,7 @@ static void names_are_resolved_from_the_cache(void **state)
     resolve_badly(w, "acme/tiny@v1", HONE_NOT_FOUND, "hone pull acme/tiny@v1");
     resolve_well(w, "acme/tiny@" HUB_SERVER_MAIN, "snapshots/" HUB_SERVER_MAIN);
     assert_int_equal(unlink(blob_path(w, "model.safetensors", "")), 0);
-    resolve_badly(w, "acme/tiny@main:Q5_0", HONE_NOT_FOUND, "not complete in the cache");
+    resolve_badly(w, "acme/tiny@main:Q5_0", HONE_NOT_FOUND, "not all, in the cache");
     w->options.offline = true;
     int asked = hub_server_counters(w->server)->api;
     pull_badly(w, "acme/tiny:Q5_0", HONE_NOT_FOUND, "offline");

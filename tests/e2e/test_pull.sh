@@ -1,0 +1,87 @@
+# hone pull against the hub of the tests: a real model fetched and run by name, stopped, resumed, offline.
+. "${HONE_SOURCE_DIR:?}/tests/e2e/lib.sh"
+: "${HUB_SERVER:?the program tests/support/hub_server_main.c}"
+unset HF_TOKEN HUGGING_FACE_HUB_TOKEN HF_ENDPOINT HF_HUB_CACHE HUGGINGFACE_HUB_CACHE HF_HUB_OFFLINE TRANSFORMERS_OFFLINE
+export HF_HOME="$WORK/home" no_proxy='*'
+
+mkdir "$WORK/repo"
+cp "$HONE_SOURCE_DIR"/tests/golden/data/stories260k/hf/* "$WORK/repo"
+cp "$MODEL" "$WORK/repo/stories260k-F32.gguf"
+"$HUB_SERVER" "$WORK/repo" >"$WORK/port" &
+server=$!
+trap 'kill $server 2>/dev/null; rm -rf "$WORK"' EXIT
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    [ -s "$WORK/port" ] && break
+    sleep 0.1
+done
+hub=http://127.0.0.1:$(cat "$WORK/port")
+export HF_ENDPOINT="$hub"
+
+# Before it is there: what to do is said.
+expect 3 "$HONE" info acme/tiny
+says "hone pull acme/tiny"
+expect 3 "$HONE" pull acme/tiny --offline
+says "offline"
+expect 2 "$HONE" pull not/a/name
+expect 5 "$HONE" pull acme/tiny --endpoint "$hub/~traversal"
+says "evil"
+[ ! -e "$HF_HOME/hub" ] || fail "refused pulls left something behind: $(find "$HF_HOME/hub")"
+
+# A folder and a GGUF file, by name, give the same text.
+expect 0 "$HONE" pull acme/tiny
+prints "$HF_HOME/hub/models--acme--tiny/snapshots/"
+[ "$(wc -l <"$WORK/out")" = 1 ] || fail "more than the path on standard output"
+cmp -s "$(cat "$WORK/out")/model.safetensors" "$WORK/repo/model.safetensors" || fail "another model.safetensors"
+expect 0 "$HONE" pull acme/tiny:f32 --json
+is_json "$WORK/out"
+prints '"bytes_received": 1054720'
+expect 0 "$HONE" info --brief acme/tiny
+prints "llama: 5 layers"
+expect 0 "$HONE" info --brief acme/tiny:F32
+prints "GGUF"
+expect 0 "$HONE" pull acme/tiny
+says "all of it was in the cache"
+
+# Without the server.
+expect 0 "$HONE" pull acme/tiny:F32 --offline
+prints "stories260k-F32.gguf"
+HF_HUB_OFFLINE=1 expect 3 "$HONE" pull acme/tiny:Q4_0
+says "there are: F32"
+expect 9 "$HONE" pull acme/tiny --endpoint http://127.0.0.1:1
+says "127.0.0.1:1"
+
+# Stopped in the middle: the next pull goes on.
+rm -rf "$HF_HOME"
+"$HONE" pull acme/tiny:F32 --endpoint "$hub/~stallonce" 2>"$WORK/err" >"$WORK/out" &
+pull=$!
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    find "$HF_HOME" -name '*.incomplete' 2>/dev/null | grep -q . && break
+    sleep 0.1
+done
+sleep 0.5
+kill -INT $pull
+got=0
+wait $pull || got=$?
+[ "$got" = 130 ] || fail "an interrupted pull ends with $got instead of 130"
+says "stopped by"
+part=$(find "$HF_HOME" -name '*.incomplete' -size +0)
+[ -n "$part" ] || fail "an interrupted pull leaves nothing to go on from"
+expect 0 "$HONE" pull acme/tiny:F32
+says "fetched 51"
+cmp -s "$(cat "$WORK/out")" "$MODEL" || fail "a resumed pull gives another file"
+[ -z "$(find "$HF_HOME" -name '*.incomplete' -o -name '*.tmp.*')" ] || fail "something half-written stays"
+
+# The token is in no output.
+rm -rf "$HF_HOME"
+expect 0 env HF_TOKEN=hf_sesame "$HONE" pull acme/tiny --endpoint "$hub/~private"
+HF_TOKEN=hf_other expect 4 "$HONE" pull acme/tiny:F32 --endpoint "$hub/~private"
+if grep -q hf_other "$WORK/err" "$WORK/out"; then fail "the token is printed"; fi
+
+# Two at once wait for each other and both end well.
+rm -rf "$HF_HOME"
+"$HONE" pull acme/tiny >"$WORK/a" 2>/dev/null &
+first=$!
+expect 0 "$HONE" pull acme/tiny
+wait $first || fail "the other pull failed"
+cmp -s "$WORK/a" "$WORK/out" || fail "two pulls at once give two paths"
+finish
