@@ -38,12 +38,16 @@ static hone_status title(run *r, jinja_text *t, const value *s)
     const char *p = s->as.s, *end = p + s->n;
     while (p < end) {
         const char *word = p;
-        value part, done;
+        value part, rest;
         while (p < end && !strchr("-({[<", *p) && !jinja_is_space(hone_utf8_code(p)))
             p += hone_utf8_length(*p);
-        part = jinja_str(word, (size_t)(p - word));
-        HONE_TRY(jinja_change_case(r, &part, JINJA_CAPITALIZE, &done));
-        HONE_TRY(jinja_text_add(r, t, done.as.s, done.n));
+        size_t first = p > word ? hone_utf8_length(*word) : 0;
+        part = jinja_str(word, first);
+        rest = jinja_str(word + first, (size_t)(p - word) - first);
+        HONE_TRY(jinja_change_case(r, &part, JINJA_UPPER, &part));
+        HONE_TRY(jinja_change_case(r, &rest, JINJA_LOWER, &rest));
+        HONE_TRY(jinja_text_add(r, t, part.as.s, part.n));
+        HONE_TRY(jinja_text_add(r, t, rest.as.s, rest.n));
         word = p;
         while (p < end && (strchr("-({[<", *p) || jinja_is_space(hone_utf8_code(p))))
             p += hone_utf8_length(*p);
@@ -173,6 +177,8 @@ static hone_status f_truncate(run *r, const jinja_args *a, value *out)
     HONE_TRY(jinja_get_flag(r, &a->v[1], false, &kill));
     HONE_TRY(jinja_get_int(r, &a->v[3], 5, &leeway));
     HONE_TRY(jinja_length(r, &s, &n));
+    if (length < (int64_t)jinja_count_characters(end.as.s, end.n) || leeway < 0)
+        return jinja_raise(r, HONE_DATA, "truncate: expected length >= that of the end");
     int64_t room = length / 2 + leeway / 2 > INT32_MAX ? INT64_MAX : length + leeway;
     *out = s;
     if ((int64_t)n <= room)

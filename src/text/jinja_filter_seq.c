@@ -90,7 +90,7 @@ static hone_status f_last(run *r, const jinja_args *a, value *out)
 {
     value *items;
     uint32_t n;
-    if (a->self.type == JINJA_V_ITER || a->self.type == JINJA_V_UNDEFINED)
+    if (a->self.type == JINJA_V_ITER)
         return jinja_raise(r, HONE_DATA, "'%s' object is not reversible",
                            jinja_type_name(&a->self));
     HONE_TRY(jinja_items(r, &a->self, &items, &n));
@@ -267,35 +267,40 @@ static hone_status sort_keyed(run *r, keyed *a, keyed *b, uint32_t n, bool rever
     return merge(r, a, b, n / 2, n, reverse);
 }
 
-/* A key of several attributes "a,b" is a list of them. */
-static hone_status multi_key(run *r, const value *item, const value *paths, bool sensitive,
-                             value *out)
+/* The key of `sort`: a list of the attributes "a,b", so that equal ones need no order. */
+static hone_status list_key(run *r, const value *item, const value *paths, bool sensitive,
+                            value *out)
 {
-    const char *comma =
-        paths->type == JINJA_V_STR && paths->n ? memchr(paths->as.s, ',', paths->n) : NULL;
-    if (!comma)
-        return sort_key(r, item, paths, sensitive, out);
+    value key;
+    HONE_TRY(jinja_seq_new(r, JINJA_V_LIST, 1, out));
+    if (paths->type != JINJA_V_STR || paths->n == 0) {
+        HONE_TRY(sort_key(r, item, paths, sensitive, &key));
+        return jinja_seq_add(r, out, &key);
+    }
     const char *s = paths->as.s, *end = s + paths->n;
-    HONE_TRY(jinja_seq_new(r, JINJA_V_LIST, 2, out));
-    for (;; s = comma + 1) {
-        comma = memchr(s, ',', (size_t)(end - s));
-        value path = jinja_str(s, (size_t)((comma ? comma : end) - s)), key;
+    for (;; s++) {
+        const char *comma = s < end ? memchr(s, ',', (size_t)(end - s)) : NULL;
+        value path = jinja_str(s, (size_t)((comma ? comma : end) - s));
         HONE_TRY(sort_key(r, item, &path, sensitive, &key));
         HONE_TRY(jinja_seq_add(r, out, &key));
         if (!comma)
             return HONE_OK;
+        s = comma;
     }
 }
 
-static hone_status sort_items(run *r, const value *items, uint32_t n, const value *path,
-                              bool sensitive, bool reverse, value *out)
+typedef hone_status key_fn(run *r, const value *item, const value *path, bool sensitive,
+                           value *out);
+
+static hone_status sort_items(run *r, const value *items, uint32_t n, key_fn *key,
+                              const value *path, bool sensitive, bool reverse, value *out)
 {
     keyed *a, *b;
     HONE_TRY(jinja_alloc(r, n, sizeof *a, &a));
     HONE_TRY(jinja_alloc(r, n, sizeof *b, &b));
     for (uint32_t i = 0; i < n; i++) {
         a[i].item = items[i];
-        HONE_TRY(multi_key(r, &items[i], path, sensitive, &a[i].key));
+        HONE_TRY(key(r, &items[i], path, sensitive, &a[i].key));
     }
     HONE_TRY(sort_keyed(r, a, b, n, reverse));
     HONE_TRY(jinja_seq_new(r, JINJA_V_LIST, n, out));
@@ -313,7 +318,7 @@ static hone_status f_sort(run *r, const jinja_args *a, value *out)
     HONE_TRY(jinja_get_flag(r, &a->v[0], false, &reverse));
     HONE_TRY(jinja_get_flag(r, &a->v[1], false, &sensitive));
     HONE_TRY(jinja_items(r, &a->self, &items, &n));
-    return sort_items(r, items, n, &a->v[2], sensitive, reverse, out);
+    return sort_items(r, items, n, list_key, &a->v[2], sensitive, reverse, out);
 }
 
 static hone_status f_dictsort(run *r, const jinja_args *a, value *out)
@@ -335,7 +340,8 @@ static hone_status f_dictsort(run *r, const jinja_args *a, value *out)
              !(by->type == JINJA_V_STR && by->n == 3 && memcmp(by->as.s, "key", 3) == 0))
         return jinja_raise(r, HONE_DATA, "You can only sort by either \"key\" or \"value\"");
     HONE_TRY(jinja_call_builtin(r, jinja_find_method(JINJA_V_DICT, "items", 5), &none, &pairs));
-    return sort_items(r, pairs.as.seq->items, pairs.as.seq->n, &index, sensitive, reverse, out);
+    return sort_items(r, pairs.as.seq->items, pairs.as.seq->n, sort_key, &index, sensitive, reverse,
+                      out);
 }
 
 static hone_status extreme(run *r, const jinja_args *a, bool most, value *out)

@@ -256,9 +256,10 @@ static hone_status percent_all(jinja_run *r, jinja_text *t, const jinja_value *f
         p = next + 1;
         HONE_TRY(percent_one(r, t, args, &p, end));
     }
-    bool all = args->args->type == JINJA_V_TUPLE ? args->used == args->args->as.seq->n
-                                                 : args->used || jinja_is_sequence(args->args) ||
-                                                       args->args->type == JINJA_V_DICT;
+    const jinja_value *v = args->args; /* what has items may leave some unused, but for a tuple */
+    bool all = v->type == JINJA_V_TUPLE ? args->used == v->as.seq->n
+                                        : args->used || jinja_is_sequence(v) ||
+                                              v->type == JINJA_V_DICT || jinja_is_undefined(v);
     if (!all)
         return jinja_raise(r, HONE_DATA, "not all arguments converted during string formatting");
     return HONE_OK;

@@ -171,7 +171,8 @@ hone_status jinja_order(jinja_run *r, const jinja_value *a, const jinja_value *b
     if (a->type == JINJA_V_STR && b->type == JINJA_V_STR) {
         uint32_t n = a->n < b->n ? a->n : b->n;
         HONE_TRY(jinja_charge(r, n / 16));
-        *out = n ? memcmp(a->as.s, b->as.s, n) : 0;
+        int c = n ? memcmp(a->as.s, b->as.s, n) : 0;
+        *out = c < 0 ? -1 : c > 0; /* 2 would be "no order" */
         if (*out == 0)
             *out = a->n < b->n ? -1 : a->n > b->n;
         return HONE_OK;

@@ -184,7 +184,7 @@ static hone_status parse_for(parser *p, node *n)
     int soft = p->soft;
     p->soft = 0;
     p->loops++;
-    HONE_TRY(parse_block(p, &n->body, "endfor", "else", NULL));
+    HONE_TRY(parse_block(p, &n->body, "else", "endfor", NULL));
     p->loops--;
     bool more = jinja_is_name(p->at++, "else");
     if (more) {
@@ -359,19 +359,21 @@ static const statement statements[] = {
 
 static hone_status fail_tag(parser *p, const jinja_token *t)
 {
-    const char *const *ends = p->ends;
+    const char *end_tag = NULL; /* the last of those that may come is the one that must */
+    for (int i = 0; i < 4 && p->ends[i]; i++)
+        end_tag = p->ends[i];
     char buf[64];
     if (t->kind == JINJA_T_EOF)
         return jinja_fail_token(p, t, HONE_FORMAT, "the template ends before {%% %s %%}",
-                                ends[0] ? ends[0] : "its end");
+                                end_tag ? end_tag : "its end");
     if (t->kind != JINJA_T_NAME)
         return expected(p, "the name of a tag");
     jinja_show(t, buf, sizeof buf);
     bool end = t->n > 3 && (memcmp(t->text, "end", 3) == 0 || jinja_is_name(t, "else") ||
                             jinja_is_name(t, "elif"));
-    if (end && ends[0])
+    if (end && end_tag)
         return jinja_fail_token(p, t, HONE_FORMAT, "unexpected tag %s; '%s' is missing", buf,
-                                ends[0]);
+                                end_tag);
     return jinja_fail_token(p, t, end ? HONE_FORMAT : HONE_UNSUPPORTED, "tag %s is not known", buf);
 }
 

@@ -283,14 +283,22 @@ static hone_status split_either(run *r, const jinja_args *a, bool right, value *
     return right ? rsplit_at(r, &a->self, sep, most, out) : split_at(r, &a->self, sep, most, out);
 }
 
+/* Pieces of markup are markup. */
+static hone_status mark_pieces(const value *whole, hone_status s, value *out)
+{
+    for (uint32_t i = 0; s == HONE_OK && i < out->as.seq->n; i++)
+        out->as.seq->items[i].markup = whole->markup;
+    return s;
+}
+
 static hone_status m_split(run *r, const jinja_args *a, value *out)
 {
-    return split_either(r, a, false, out);
+    return mark_pieces(&a->self, split_either(r, a, false, out), out);
 }
 
 static hone_status m_rsplit(run *r, const jinja_args *a, value *out)
 {
-    return split_either(r, a, true, out);
+    return mark_pieces(&a->self, split_either(r, a, true, out), out);
 }
 
 static bool is_line_end(uint32_t c)
@@ -313,7 +321,7 @@ static hone_status m_splitlines(run *r, const jinja_args *a, value *out)
             s += *s == '\r' && s + 1 < end && s[1] == '\n' ? 2 : hone_utf8_length(*s);
         HONE_TRY(add_piece(r, out, line, keep ? s : stop));
     }
-    return HONE_OK;
+    return mark_pieces(&a->self, HONE_OK, out);
 }
 
 static hone_status partition(run *r, const jinja_args *a, bool right, value *out)
@@ -343,12 +351,12 @@ static hone_status partition(run *r, const jinja_args *a, bool right, value *out
 
 static hone_status m_partition(run *r, const jinja_args *a, value *out)
 {
-    return partition(r, a, false, out);
+    return mark_pieces(&a->self, partition(r, a, false, out), out);
 }
 
 static hone_status m_rpartition(run *r, const jinja_args *a, value *out)
 {
-    return partition(r, a, true, out);
+    return mark_pieces(&a->self, partition(r, a, true, out), out);
 }
 
 /* ---- stripping ---- */

@@ -662,11 +662,11 @@ hone_status jinja_get_slice(jinja_run *r, const jinja_value *v, const jinja_valu
     size_t length;
     if (v->type == JINJA_V_UNDEFINED)
         return jinja_raise_undefined(r, v);
+    if (v->type == JINJA_V_DICT)
+        return jinja_raise(r, HONE_DATA, "unhashable type: 'slice'");
     if (v->type != JINJA_V_STR && v->type != JINJA_V_LIST && v->type != JINJA_V_TUPLE &&
-        v->type != JINJA_V_RANGE) {
-        jinja_value key = jinja_cstr("slice");
-        return make_undefined(r, v, NULL, &key, out);
-    }
+        v->type != JINJA_V_RANGE)
+        return jinja_raise(r, HONE_DATA, "'%s' object is not subscriptable", jinja_type_name(v));
     HONE_TRY(jinja_length(r, v, &length));
     int64_t n = (int64_t)length;
     HONE_TRY(slice_bound(r, by, 1, &step));
@@ -685,9 +685,16 @@ hone_status jinja_get_slice(jinja_run *r, const jinja_value *v, const jinja_valu
         count = 0;
     if (v->type == JINJA_V_STR)
         return slice_text(r, v, start, step, count, out);
-    jinja_type type = v->type == JINJA_V_RANGE ? JINJA_V_LIST : (jinja_type)v->type;
+    if (v->type == JINJA_V_RANGE) {
+        const jinja_seq *seq = v->as.seq;
+        HONE_TRY(jinja_seq_new(r, JINJA_V_RANGE, 0, out));
+        out->as.seq->n = (uint32_t)count;
+        out->as.seq->start = seq->start + start * seq->step;
+        out->as.seq->step = count > 1 ? seq->step * step : 1;
+        return HONE_OK;
+    }
     HONE_TRY(jinja_charge(r, (uint64_t)count));
-    HONE_TRY(jinja_seq_new(r, type, (uint32_t)count, out));
+    HONE_TRY(jinja_seq_new(r, (jinja_type)v->type, (uint32_t)count, out));
     for (int64_t i = 0; i < count; i++)
         HONE_TRY(item_at(r, v, start + i * step, &out->as.seq->items[i]));
     out->as.seq->n = (uint32_t)count;

@@ -237,7 +237,7 @@ bool jinja_as_int(const jinja_value *v, int64_t *out); /* INT and BOOL */
 HONE_CHECKED hone_status jinja_truth(jinja_run *r, const jinja_value *v, bool *out);
 HONE_CHECKED hone_status jinja_equal(jinja_run *r, const jinja_value *a, const jinja_value *b,
                                      bool *out);
-/* < 0, 0, > 0; DATA when the two have no order. op: for the message. */
+/* -1, 0, 1, or 2 when NaN is in it; DATA when the two have no order. op: for the message. */
 HONE_CHECKED hone_status jinja_order(jinja_run *r, const jinja_value *a, const jinja_value *b,
                                      const char *op, int *out);
 HONE_CHECKED hone_status jinja_contains(jinja_run *r, const jinja_value *in,
