@@ -56,6 +56,8 @@ endif()
 # Speed of every kernel on every set, against limits measured in the same run; built when asked for.
 add_executable(bench_kernel EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/bench_kernel.c)
 target_link_libraries(bench_kernel PRIVATE hone_kernel)
+add_executable(bench_encode EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/bench_encode.c)
+target_link_libraries(bench_encode PRIVATE hone_file ${CMAKE_DL_LIBS})
 
 # The hub of the tests (tests/support/hub_server.h): inside test_hub, and as a program for the e2e tests.
 add_executable(hub_server ${CMAKE_SOURCE_DIR}/tests/support/hub_server_main.c

@@ -11,11 +11,12 @@ static float weight_of(const float *weights, int i)
     return weights ? weights[i] : 1.0f;
 }
 
+/* To the nearest integer (halves to even), kept within low..high; NaN gives low. */
 static int clamp(float v, int low, int high)
 {
-    if (!(v > (float)low))
-        return low;
-    return v >= (float)high ? high : hone_block_round(v);
+    v = v > (float)low ? v : (float)low;
+    v = v < (float)high ? v : (float)high;
+    return (int)((v + 12582912.0f) - 12582912.0f);
 }
 
 /* Index of the entry nearest to v, the lower of equals */
@@ -164,6 +165,33 @@ float hone_fit_scale_min(const float *x, const float *weights, int n, int high, 
     hone_fit_nearest(x, weights, n, &c, best, best_min, q);
     *min = best_min;
     return best;
+}
+
+bool hone_fit_block(const float *x, const float *weights, const hone_fit_codes *c, uint8_t *dst,
+                    uint8_t *q)
+{
+    int8_t codes[HONE_BLOCK];
+    if (!hone_block_is_finite(x) ||
+        !hone_store_f16(dst, hone_fit_scale(x, weights, HONE_BLOCK, c, codes)))
+        return false;
+    hone_fit_nearest(x, weights, HONE_BLOCK, c, hone_load_f16(dst), 0.0f, codes);
+    for (int i = 0; i < HONE_BLOCK; i++)
+        q[i] = (uint8_t)(codes[i] - (c->table ? 0 : c->low));
+    return true;
+}
+
+bool hone_fit_block_min(const float *x, const float *weights, int high, uint8_t *dst, uint8_t *q)
+{
+    hone_fit_codes c = {0, high, NULL};
+    float min;
+    if (!hone_block_is_finite(x))
+        return false;
+    float scale = hone_fit_scale_min(x, weights, HONE_BLOCK, high, false, &min, (int8_t *)q);
+    if (!hone_store_f16(dst, scale) || !hone_store_f16(dst + 2, -min))
+        return false;
+    hone_fit_nearest(x, weights, HONE_BLOCK, &c, hone_load_f16(dst), -hone_load_f16(dst + 2),
+                     (int8_t *)q);
+    return true;
 }
 
 /* ---- nested ---------------------------------------------------------------------------------- */

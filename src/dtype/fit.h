@@ -29,6 +29,12 @@ float hone_fit_scale_min(const float *x, const float *weights, int n, int high, 
 float hone_fit_nearest(const float *x, const float *weights, int n, const hone_fit_codes *c,
                        float scale, float min, int8_t *q);
 
+/* A block of 32 whose scale (and min) is a float16 at dst: writes it (them), and codes less the
+ * lowest. False if x holds NaN or infinity or the scale is beyond float16. */
+bool hone_fit_block(const float *x, const float *weights, const hone_fit_codes *c, uint8_t *dst,
+                    uint8_t *q);
+bool hone_fit_block_min(const float *x, const float *weights, int high, uint8_t *dst, uint8_t *q);
+
 /* 256 elements in groups whose scales (and mins) are small integers times a float16. */
 typedef struct hone_fit_shape {
     int group;

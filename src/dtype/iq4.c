@@ -21,12 +21,11 @@ static bool encode_nl(const float *src, const float *weights, size_t blocks, uin
 {
     static const hone_fit_codes c = {0, 15, table};
     for (size_t b = 0; b < blocks; b++, dst += NL_BYTES, src += HONE_BLOCK) {
-        int8_t q[HONE_BLOCK];
+        uint8_t q[HONE_BLOCK];
         const float *w = weights ? weights + b * HONE_BLOCK : NULL;
-        if (!hone_block_is_finite(src) || !hone_store_f16(dst, hone_fit_scale(src, w, 32, &c, q)))
+        if (!hone_fit_block(src, w, &c, dst, q))
             return false;
-        hone_fit_nearest(src, w, HONE_BLOCK, &c, hone_load_f16(dst), 0.0f, q);
-        hone_block_pack4((const uint8_t *)q, dst + 2);
+        hone_block_pack4(q, dst + 2);
     }
     return true;
 }

@@ -1,6 +1,6 @@
 /* Q4_0: float16 scale d, 16 bytes of 4-bit codes; value = d * (code - 8).
  * ggml-quants.c, quantize_row_q4_0_ref, without fused multiply-add. */
-#include "dtype/block.h"
+#include "dtype/fit.h"
 
 enum { BYTES = 18, OFFSET = 8 };
 
@@ -40,4 +40,17 @@ static bool encode(const float *src, size_t blocks, uint8_t *dst)
     return true;
 }
 
-const hone_dtype_impl hone_dtype_impl_q4_0 = {.decode = decode, .encode = encode, .codes = codes};
+static bool encode_weighted(const float *src, const float *weights, size_t blocks, uint8_t *dst)
+{
+    static const hone_fit_codes c = {-8, 7, NULL};
+    for (size_t b = 0; b < blocks; b++, dst += BYTES) {
+        uint8_t q[HONE_BLOCK];
+        if (!hone_fit_block(src + b * HONE_BLOCK, weights + b * HONE_BLOCK, &c, dst, q))
+            return false;
+        hone_block_pack4(q, dst + 2);
+    }
+    return true;
+}
+
+const hone_dtype_impl hone_dtype_impl_q4_0 = {
+    .decode = decode, .encode = encode, .codes = codes, .encode_weighted = encode_weighted};

@@ -1,6 +1,6 @@
 /* Q4_1: float16 scale d and minimum m, 16 bytes of 4-bit codes; value = d * code + m.
  * ggml-quants.c, quantize_row_q4_1_ref, without fused multiply-add. */
-#include "dtype/block.h"
+#include "dtype/fit.h"
 
 enum { BYTES = 20, TOP = 15 };
 
@@ -42,4 +42,16 @@ static bool encode(const float *src, size_t blocks, uint8_t *dst)
     return true;
 }
 
-const hone_dtype_impl hone_dtype_impl_q4_1 = {.decode = decode, .encode = encode, .codes = codes};
+static bool encode_weighted(const float *src, const float *weights, size_t blocks, uint8_t *dst)
+{
+    for (size_t b = 0; b < blocks; b++, dst += BYTES) {
+        uint8_t q[HONE_BLOCK];
+        if (!hone_fit_block_min(src + b * HONE_BLOCK, weights + b * HONE_BLOCK, 15, dst, q))
+            return false;
+        hone_block_pack4(q, dst + 4);
+    }
+    return true;
+}
+
+const hone_dtype_impl hone_dtype_impl_q4_1 = {
+    .decode = decode, .encode = encode, .codes = codes, .encode_weighted = encode_weighted};

@@ -1,6 +1,6 @@
 /* Q5_0: float16 scale d, 32 fifth bits, 16 bytes of low bits; value = d * (code - 16).
  * ggml-quants.c, quantize_row_q5_0_ref, without fused multiply-add. */
-#include "dtype/block.h"
+#include "dtype/fit.h"
 
 enum { BYTES = 22, OFFSET = 16 };
 
@@ -42,5 +42,20 @@ static bool encode(const float *src, size_t blocks, uint8_t *dst)
     return true;
 }
 
-const hone_dtype_impl hone_dtype_impl_q5_0 = {
-    .decode = decode, .encode = encode, .codes = codes, .low = -16};
+static bool encode_weighted(const float *src, const float *weights, size_t blocks, uint8_t *dst)
+{
+    static const hone_fit_codes c = {-16, 15, NULL};
+    for (size_t b = 0; b < blocks; b++, dst += BYTES) {
+        uint8_t q[HONE_BLOCK];
+        if (!hone_fit_block(src + b * HONE_BLOCK, weights + b * HONE_BLOCK, &c, dst, q))
+            return false;
+        hone_block_pack5(q, dst + 2);
+    }
+    return true;
+}
+
+const hone_dtype_impl hone_dtype_impl_q5_0 = {.decode = decode,
+                                              .encode = encode,
+                                              .codes = codes,
+                                              .encode_weighted = encode_weighted,
+                                              .low = -16};

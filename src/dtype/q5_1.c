@@ -1,6 +1,6 @@
 /* Q5_1: float16 scale d and minimum m, 32 fifth bits, 16 bytes of low bits; value = d * code + m.
  * ggml-quants.c, quantize_row_q5_1_ref, without fused multiply-add. */
-#include "dtype/block.h"
+#include "dtype/fit.h"
 
 enum { BYTES = 24, TOP = 31 };
 
@@ -42,4 +42,16 @@ static bool encode(const float *src, size_t blocks, uint8_t *dst)
     return true;
 }
 
-const hone_dtype_impl hone_dtype_impl_q5_1 = {.decode = decode, .encode = encode, .codes = codes};
+static bool encode_weighted(const float *src, const float *weights, size_t blocks, uint8_t *dst)
+{
+    for (size_t b = 0; b < blocks; b++, dst += BYTES) {
+        uint8_t q[HONE_BLOCK];
+        if (!hone_fit_block_min(src + b * HONE_BLOCK, weights + b * HONE_BLOCK, 31, dst, q))
+            return false;
+        hone_block_pack5(q, dst + 4);
+    }
+    return true;
+}
+
+const hone_dtype_impl hone_dtype_impl_q5_1 = {
+    .decode = decode, .encode = encode, .codes = codes, .encode_weighted = encode_weighted};
