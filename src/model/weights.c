@@ -302,29 +302,28 @@ static bool ends_with(const char *s, const char *end)
 }
 
 /* Tensors that may lie in a file unused: computed ones, and the head of a tied model. */
-static bool may_be_unused(const loader *l, const char *name)
+static bool may_be_unused(const hone_arch *a, const hone_hparams *h, bool gguf, const char *name)
 {
-    const hone_arch *a = l->model->arch;
-    const char *head = (l->gguf ? a->gguf_names : a->hf_names)[HONE_SLOT_HEAD].weight;
-    if (l->gguf)
+    const char *head = (gguf ? a->gguf_names : a->hf_names)[HONE_SLOT_HEAD].weight;
+    if (gguf)
         return strncmp(name, "rope_f", 6) == 0; /* rope_freqs, rope_factors_*: read by rope.c */
     if (hone_source_is_part(name)) /* scales of activations, of the KV cache: `hone info` lists */
         return true;
     for (size_t i = 0; i < sizeof a->hf_ignored / sizeof *a->hf_ignored && a->hf_ignored[i]; i++)
         if (ends_with(name, a->hf_ignored[i]))
             return true;
-    return l->model->hp.tied && head && strcmp(name, head) == 0;
+    return h->tied && head && strcmp(name, head) == 0;
 }
 
-/* A tensor that nothing uses means that the model is not what it seems to be. */
-static hone_status check_unused(const loader *l)
+hone_status hone_model_check_unused(const hone_file *f, const hone_arch *a, const hone_hparams *h)
 {
     char names[256] = "";
     size_t unused = 0;
-    for (size_t i = 0; i < hone_file_tensor_count(l->file); i++) {
-        const char *name = hone_file_tensor_at(l->file, i)->name;
-        if (hone_slot_claims(l->model->arch, &l->model->hp, l->gguf, l->prefix, name) ||
-            may_be_unused(l, name))
+    bool gguf = hone_file_kind(f) == HONE_FILE_GGUF;
+    const char *prefix = gguf ? NULL : hone_arch_prefix(a, f);
+    for (size_t i = 0; i < hone_file_tensor_count(f); i++) {
+        const char *name = hone_file_tensor_at(f, i)->name;
+        if (hone_slot_claims(a, h, gguf, prefix, name) || may_be_unused(a, h, gguf, name))
             continue;
         if (unused++ < 3)
             snprintf(names + strlen(names), sizeof names - strlen(names), "%s%.70s",
@@ -335,7 +334,7 @@ static hone_status check_unused(const loader *l)
     return hone_fail(HONE_UNSUPPORTED,
                      "%s: %zu tensors have no place in architecture %s, so that its result would "
                      "not be this model's: %s%s",
-                     hone_file_path(l->file), unused, l->model->arch->name, names,
+                     hone_file_path(f), unused, a->name, names,
                      unused > 3 ? ", ..." : "");
 }
 
@@ -420,7 +419,7 @@ static hone_status load(loader *l, hone_progress_fn *progress, void *arg)
     if (!m->slots || !l->jobs)
         return hone_fail_memory(l->max_jobs * sizeof *l->jobs, "layers");
     HONE_TRY(walk(l));
-    HONE_TRY(check_unused(l));
+    HONE_TRY(hone_model_check_unused(l->file, m->arch, &m->hp));
     m->memory_bytes = l->bytes;
     m->memory = hone_alloc_big(l->bytes);
     if (!m->memory)

@@ -59,4 +59,9 @@ HONE_CHECKED hone_status hone_model_load(const hone_file *f, const hone_model_op
                                          hone_model **out);
 void hone_model_free(hone_model *m); /* NULL is fine */
 
+/* A tensor that nothing uses means that the model is not what it seems to be: UNSUPPORTED, naming
+ * the first of them. */
+HONE_CHECKED hone_status hone_model_check_unused(const hone_file *f, const hone_arch *a,
+                                                 const hone_hparams *h);
+
 #endif

@@ -146,6 +146,10 @@ static hone_status read_gguf_tensors(const hone_file *f, const hone_arch *a, hon
     h->vocab = (uint32_t)e->shape[0];
     name = a->gguf_names[HONE_SLOT_HEAD].weight;
     h->tied = name && !hone_file_tensor(f, name);
+    double scale;
+    HONE_TRY(hone_file_f64_or(f, hone_arch_gguf_key(f, "attention.scale", key),
+                              (double)h->attention_scale, &scale));
+    h->attention_scale = (float)scale;
     HONE_TRY(hone_file_u64_or(f, hone_arch_gguf_key(f, "attention.value_length", key), h->head_dim,
                               &value_dim));
     return value_dim == h->head_dim
