@@ -67,13 +67,13 @@ static hone_dtype choose(quantize_job *j, const hone_convert_tensor *t)
     if (!t->source)
         return HONE_DTYPE_F32;
     hone_dtype have = (hone_dtype)t->source->dtype;
-    if (t->source->n_dims < 2)
+    if (t->n_dims < 2)
         return hone_dtype_is_float(have) ? HONE_DTYPE_F32 : have;
     int kind = kind_of(t->name);
     if (kind < 0 || (!hone_dtype_is_float(have) && !hone_dtype_is_grouped(have)))
         return have == HONE_DTYPE_F64 ? HONE_DTYPE_F32 : have;
     hone_dtype want = wanted(j, kind);
-    uint64_t k = t->source->shape[t->source->n_dims - 1];
+    uint64_t k = t->shape[t->n_dims - 1];
     const hone_dtype_info *d = hone_dtype_describe(want);
     if (k % d->block_elements == 0)
         return want;
@@ -86,76 +86,52 @@ static hone_dtype choose(quantize_job *j, const hone_convert_tensor *t)
     return other;
 }
 
-static uint64_t rows_of(const hone_tensor *t)
+static uint64_t row_of(const hone_convert_tensor *t)
 {
-    return t->n_dims < 2 ? 1 : hone_tensor_elements(t) / t->shape[t->n_dims - 1];
+    return t->shape[t->n_dims - 1];
 }
 
-/* A head's rows in GGUF are 0, d/2, 1, d/2 + 1, ...: rotary pairs side by side. */
-static uint64_t source_row(const hone_convert_tensor *t, uint64_t row)
+static uint64_t rows_of(const hone_convert_tensor *t)
 {
-    if (!t->interleave)
-        return row;
-    uint64_t d = t->interleave, in = row % d;
-    return row - in + (in & 1) * (d / 2) + in / 2;
+    uint64_t rows = 1;
+    for (int d = 0; d < t->n_dims - 1; d++)
+        rows *= t->shape[d];
+    return rows;
 }
 
 static const void *stored_row(void *arg, uint64_t row)
 {
     const quantize_job *j = arg;
-    return j->current->source->data + source_row(j->current, row) * j->source_row_bytes;
+    return hone_convert_bytes(j->current, row, j->source_row_bytes);
 }
 
 static bool decoded_row(void *arg, uint64_t row, uint64_t k, float *dst)
 {
-    const quantize_job *j = arg;
-    return hone_dtype_decode((hone_dtype)j->current->source->dtype, stored_row(arg, row), (size_t)k,
-                             dst);
+    return hone_convert_row(((const quantize_job *)arg)->current, row, k, dst);
 }
 
-static bool rope_row(void *arg, uint64_t row, uint64_t k, float *dst)
+static bool factors_row(void *arg, uint64_t row, uint64_t k, float *dst)
 {
     const quantize_job *j = arg;
-    const hone_arch *a;
-    hone_hparams h;
-    hone_rope_config c;
+    uint64_t count;
     (void)row;
-    if (hone_arch_read(j->f, &a, &h) != HONE_OK ||
-        hone_rope_config_from_hf(j->f, false, h.head_dim, h.context_tokens, &c) != HONE_OK ||
-        k != h.ropes[0][0].dim / 2)
-        return false;
-    hone_convert_rope_factors(&c, &h.ropes[0][0], dst);
-    return true;
-}
-
-static hone_status rope_pairs(const hone_file *f, uint64_t *pairs)
-{
-    const hone_arch *a;
-    hone_hparams h;
-    HONE_TRY(hone_arch_read(f, &a, &h));
-    *pairs = h.ropes[0][0].dim / 2;
-    return HONE_OK;
+    return hone_convert_factor_values(j->f, j->current->factors, &count, dst) == HONE_OK &&
+           count == k;
 }
 
 static hone_status write_tensor(quantize_job *j, hone_rowstream *stream)
 {
     const hone_convert_tensor *t = j->current;
-    const hone_tensor *src = t->source;
-    if (!src) {
-        uint64_t pairs;
-        HONE_TRY(rope_pairs(j->f, &pairs));
+    uint64_t k = row_of(t), rows = rows_of(t);
+    if (!t->source) {
         j->result->encoded++;
-        return hone_rowstream_encode(stream, t->name, t->type, 1, pairs, rope_row, j);
+        return hone_rowstream_encode(stream, t->name, t->type, rows, k, factors_row, j);
     }
-    /* A vector whose elements move is a matrix of one column. */
-    bool column = src->n_dims < 2 && t->interleave;
-    uint64_t k = column ? 1 : src->shape[src->n_dims - 1];
-    uint64_t rows = column ? src->shape[0] : rows_of(src);
-    hone_dtype have = (hone_dtype)src->dtype;
-    if (!hone_dtype_row_bytes(have, k, &j->source_row_bytes))
+    hone_dtype have = (hone_dtype)t->source->dtype;
+    if (t->as_stored && !hone_dtype_row_bytes(have, k, &j->source_row_bytes))
         return hone_fail(HONE_FORMAT, "tensor %s: rows of %llu elements are no whole blocks",
-                         src->name, (unsigned long long)k);
-    if (have == t->type) {
+                         t->source->name, (unsigned long long)k);
+    if (t->as_stored && have == t->type) {
         j->result->copied++;
         return hone_rowstream_copy(stream, have, rows, k, stored_row, j);
     }
@@ -185,22 +161,18 @@ static hone_status declare(quantize_job *j, hone_gguf_writer *w)
 {
     for (size_t i = 0; i < j->count; i++) {
         hone_convert_tensor *t = &j->tensors[i];
-        uint64_t pairs = 0;
-        t->type = choose(j, t);
-        if (!t->source) {
-            HONE_TRY(rope_pairs(j->f, &pairs));
-            HONE_TRY(hone_gguf_writer_tensor(w, t->name, t->type, 1, &pairs));
-            j->result->tensors++;
-            continue;
-        }
         size_t row_bytes;
-        if (!hone_dtype_row_bytes(t->type, t->source->shape[t->source->n_dims - 1], &row_bytes))
+        t->type = choose(j, t);
+        if (!hone_dtype_row_bytes(t->type, row_of(t), &row_bytes))
             return hone_fail(HONE_INTERNAL, "tensor %s does not fit %s", t->name,
                              hone_dtype_name(t->type));
-        HONE_TRY(hone_gguf_writer_tensor(w, t->name, t->type, t->source->n_dims, t->source->shape));
+        HONE_TRY(hone_gguf_writer_tensor(w, t->name, t->type, t->n_dims, t->shape));
         j->result->tensors++;
-        j->result->bytes_before += t->source->bytes;
-        j->result->bytes_after += rows_of(t->source) * row_bytes;
+        if (!t->source)
+            continue;
+        j->result->bytes_after += rows_of(t) * row_bytes;
+        if (hone_dtype_row_bytes((hone_dtype)t->source->dtype, row_of(t), &row_bytes))
+            j->result->bytes_before += rows_of(t) * row_bytes;
     }
     return HONE_OK;
 }
@@ -235,10 +207,8 @@ static hone_status plan(quantize_job *j)
         j->tensors = hone_calloc(j->count + 1, sizeof *j->tensors);
         if (!j->tensors)
             return hone_fail_memory(j->count * sizeof *j->tensors, "a list of tensors");
-        for (size_t i = 0; i < j->count; i++) {
-            j->tensors[i].source = hone_file_tensor_at(j->f, i);
-            snprintf(j->tensors[i].name, HONE_CONVERT_NAME_MAX, "%s", j->tensors[i].source->name);
-        }
+        for (size_t i = 0; i < j->count; i++)
+            hone_convert_whole(hone_file_tensor_at(j->f, i), &j->tensors[i]);
     }
     j->tied = true;
     for (size_t i = 0; i < j->count; i++)

@@ -164,6 +164,8 @@ static hone_status read_factors(const hone_file *f, const char *in, hone_rope_co
             if (!hone_array_f64(&a, i, &c->factors[which][i]))
                 return hone_fail(HONE_FORMAT, "%s: %s[%u] is not a number", hone_file_path(f), key,
                                  i);
+            else /* as the reference and GGUF hold them */
+                c->factors[which][i] = (double)(float)c->factors[which][i];
         if (c->n_factors != c->dim / 2)
             return check_config(f, c);
     }

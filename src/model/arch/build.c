@@ -73,15 +73,20 @@ hone_layer_kind hone_arch_kind(const hone_hparams *h)
     };
 }
 
-/* The list of layers in the file: "layer_types" of config.json, a list of booleans in GGUF. */
+/* The list of layers in the file: "layer_types" of config.json, booleans or numbers in GGUF. */
 static hone_status listed(const hone_file *f, const char *key, const hone_array *a, uint32_t layer,
                           bool *window)
 {
     const char *text;
     size_t bytes;
+    int64_t number;
     if (layer < a->count) {
         if (hone_array_bool(a, layer, window))
             return HONE_OK;
+        if (hone_array_i64(a, layer, &number)) {
+            *window = number != 0;
+            return HONE_OK;
+        }
         if (hone_array_str(a, layer, &text, &bytes)) {
             *window = bytes == 17 && memcmp(text, "sliding_attention", 17) == 0;
             if (*window || (bytes == 14 && memcmp(text, "full_attention", 14) == 0))

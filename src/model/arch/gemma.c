@@ -35,7 +35,7 @@ static hone_status build(const hone_file *f, hone_hparams *h, bool after, uint32
 {
     HONE_TRY(hone_arch_read_rope(f, h));
     h->embedding_scale = sqrtf((float)h->hidden);
-    if (h->query_scalar > 0)
+    if (h->attention_scale == 0 && h->query_scalar > 0)
         h->attention_scale = (float)pow((double)h->query_scalar, -0.5);
     hone_layer_kind k = hone_arch_kind(h);
     for (uint32_t i = 0; after && i < k.n_blocks; i++)
@@ -53,7 +53,7 @@ static hone_status build_1(const hone_file *f, hone_hparams *h)
  * 1/sqrt(head dimension), 27B, by its layers. */
 static void scale_of_gguf(const hone_file *f, hone_hparams *h, uint32_t layers_of_27b)
 {
-    if (hone_file_kind(f) == HONE_FILE_GGUF && h->query_scalar == 0)
+    if (hone_file_kind(f) == HONE_FILE_GGUF)
         h->query_scalar =
             (float)(h->layers == layers_of_27b && h->heads ? h->hidden / h->heads : h->head_dim);
 }

@@ -50,7 +50,8 @@
     [HONE_SLOT_NORM_FINAL] = {"output_norm.weight", "output_norm.bias", 0},                        \
     [HONE_SLOT_HEAD] = {"output.weight", "output.bias", 0}
 #define GGUF_ATTENTION(flags)                                                                      \
-    [HONE_SLOT_NORM_ATTENTION] = {"blk.%u.attn_norm.weight", "blk.%u.attn_norm.bias", flags},      \
+    [HONE_SLOT_NORM_ATTENTION] = {"blk.%u.attn_norm.weight", "blk.%u.attn_norm.bias",              \
+                                  (flags) & ~HONE_NAME_PAIRS},                                     \
     [HONE_SLOT_Q] = {"blk.%u.attn_q.weight", "blk.%u.attn_q.bias", flags},                         \
     [HONE_SLOT_K] = {"blk.%u.attn_k.weight", "blk.%u.attn_k.bias", flags},                         \
     [HONE_SLOT_V] = {"blk.%u.attn_v.weight", "blk.%u.attn_v.bias", (flags) & ~HONE_NAME_PAIRS},    \
