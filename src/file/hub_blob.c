@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 1 << 20 };
+enum { READ_BYTES = 1 << 20, SYNC_BYTES = 32 << 20 };
 
 /* Adds the bytes of fd from its start to the hash, as many as there are up to `most`. */
 static hone_status hash_file(int fd, const char *path, hub_hash *h, uint64_t most, uint64_t *bytes)
@@ -74,7 +74,7 @@ static hone_status open_incomplete(hub_blob *b)
         return hone_fail_errno(errno, "cannot write %s", b->incomplete);
     HONE_TRY(hub_hash_open(&b->hash, hub_hash_kind_of(b->wanted->hash), b->wanted->bytes));
     HONE_TRY(hash_file(b->fd, b->incomplete, &b->hash, b->wanted->bytes, &b->bytes));
-    b->resumed = b->bytes;
+    b->resumed = b->synced = b->bytes;
     return HONE_OK;
 }
 
@@ -124,6 +124,12 @@ hone_status hub_blob_append(hub_blob *b, const void *data, size_t bytes)
         p += put;
         left -= (size_t)put;
         b->bytes += (size_t)put;
+    }
+    /* Begins writing to the disk, so that the sync at the end does not hold everything up. */
+    if (b->bytes - b->synced >= SYNC_BYTES) {
+        sync_file_range(b->fd, (off_t)b->synced, (off_t)(b->bytes - b->synced),
+                        SYNC_FILE_RANGE_WRITE);
+        b->synced = b->bytes;
     }
     return HONE_OK;
 }

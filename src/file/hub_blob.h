@@ -16,6 +16,7 @@ typedef struct hub_blob {
     int lock, fd;                  /* -1 = none */
     uint64_t bytes;                /* that are there, and hashed */
     uint64_t resumed;              /* of those, from before */
+    uint64_t synced;               /* that the disk was asked to write */
     hub_hash hash;
     bool open, done;
 } hub_blob;

@@ -250,6 +250,8 @@ static hone_status choose(hub_list *l, const char *quant, const hone_hub_options
 {
     size_t first;
     *model = NULL;
+    if (o->include_count && quant[0])
+        return hone_fail(HONE_USAGE, "give :%s or --include, not both", quant);
     if (o->include_count) {
         for (size_t i = 0; i < l->count; i++)
             keep[i] = matches_one(o->include, o->include_count, l->entries[i].path, 0);

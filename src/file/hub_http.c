@@ -222,6 +222,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
     return n;
 }
 
+/* (Signals are left to libcurl, which ignores SIGPIPE while it works; OpenSSL needs that.) */
 hone_status hub_prepare(const hub_client *c, CURL *easy, const char *url,
                         struct curl_slist **headers, hub_headers *h)
 {
@@ -244,7 +245,6 @@ hone_status hub_prepare(const hub_client *c, CURL *easy, const char *url,
         curl_easy_setopt(easy, CURLOPT_HTTPHEADER, *headers) == CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) == CURLE_OK &&
-        curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S) == CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)SLOW_BYTES_S) == CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)c->stall_s) == CURLE_OK &&
@@ -264,6 +264,11 @@ static const char *shown(const char *url, char *buf, size_t size)
     return buf;
 }
 
+bool hub_may_follow(const char *from, const char *to)
+{
+    return starts(to, "https://") || (starts(to, "http://") && starts(from, "http://"));
+}
+
 hone_status hub_follow(CURL *easy, const char *from, int *hops, char **to)
 {
     char *next = NULL;
@@ -276,7 +281,7 @@ hone_status hub_follow(CURL *easy, const char *from, int *hops, char **to)
     if (!next)
         return hone_fail(HONE_FORMAT, "%s: a redirect without an address",
                          shown(from, a, sizeof a));
-    if (!starts(next, "https://") && !(starts(next, "http://") && starts(from, "http://")))
+    if (!hub_may_follow(from, next))
         return hone_fail(HONE_FORMAT,
                          "%s redirects to %s, which is not encrypted; it was not followed",
                          shown(from, a, sizeof a), shown(next, b, sizeof b));

@@ -22,7 +22,7 @@ enum {
     HUB_PATH_MAX = 1024,      /* bytes of a path in a repository */
     HUB_HASH_MAX = 128,       /* characters of a blob's name */
     HUB_FILES_MAX = 100000,   /* of a repository */
-    HUB_PAGES_MAX = 1000,     /* of a list of files */
+    HUB_PAGES_MAX = 256,      /* of a list of files */
     HUB_HOPS_MAX = 5,         /* redirects of one request */
     HUB_ATTEMPTS_MAX = 5,     /* of a request that makes no progress */
     HUB_LIST_BYTES = 32 << 20 /* of one answer of the API */
@@ -163,6 +163,8 @@ HONE_CHECKED hone_status hub_prepare(const hub_client *c, CURL *easy, const char
                                      struct curl_slist **headers, hub_headers *headers_out);
 /* The address that a 3xx answer points to, into *to (hone_free): checked, one hop more. */
 HONE_CHECKED hone_status hub_follow(CURL *easy, const char *from, int *hops, char **to);
+/* Not from https to anything else, and nowhere but http and https. */
+bool hub_may_follow(const char *from, const char *to);
 /* Worth another try: 408, 425, 429, 5xx. */
 bool hub_may_repeat(long http_status);
 /* The same of a transport's failure. */

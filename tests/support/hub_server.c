@@ -477,6 +477,13 @@ static bool read_request(connection *c)
         return false;
     *end = 0;
     c->target = space + 1;
+    if (strncmp(c->target, "http://", 7) == 0) { /* it is asked as a proxy: for either of its own */
+        char cdn[16];
+        snprintf(cdn, sizeof cdn, ":%d/", c->server->port[1]);
+        atomic_fetch_add(&c->server->counts.proxied, 1);
+        c->target += 7 + strcspn(c->target + 7, "/");
+        c->side = strncmp(c->target - strlen(cdn) + 1, cdn, strlen(cdn)) == 0;
+    }
     read_faults(c);
     return true;
 }

@@ -35,6 +35,7 @@ typedef struct hub_server hub_server;
 typedef struct hub_server_counts {
     atomic_int api, resolve, cdn;      /* requests */
     atomic_int leaks;                  /* of the token: requests to the CDN that carried one */
+    atomic_int proxied;                /* requests to it as a proxy */
     atomic_int tokens;                 /* requests with the right token */
     atomic_llong body_bytes;           /* of files, sent */
     atomic_int parallel, parallel_max; /* bodies of files under way at once */

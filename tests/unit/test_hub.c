@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -291,6 +292,7 @@ static void include_and_exclude_choose_by_globs(void **state)
     assert_null(w->result.model);
     assert_int_equal(bytes_sent(w), 0);
     assert_false(is_there(w, ""));
+    pull_badly(w, "acme/tiny:Q8_0", HONE_USAGE, "not both");
     static const char *const nothing[] = {"*.nothing"};
     w->options.include = nothing;
     w->options.include_count = 1;
@@ -603,6 +605,68 @@ static void origins_are_scheme_host_and_port(void **state)
     assert_false(hub_same_origin("nonsense", "nonsense"));
 }
 
+static void encrypted_addresses_do_not_lead_to_plain_ones(void **state)
+{
+    (void)state;
+    assert_true(hub_may_follow("https://a/", "https://b/"));
+    assert_true(hub_may_follow("http://a/", "https://b/"));
+    assert_true(hub_may_follow("http://a/", "http://b/"));
+    assert_false(hub_may_follow("https://a/", "http://a/"));
+    assert_false(hub_may_follow("http://a/", "file:///etc/passwd"));
+    assert_false(hub_may_follow("https://a/", "ftp://a/"));
+}
+
+static void proxies_of_the_environment_are_used(void **state)
+{
+    world *w = *state;
+    unsetenv("no_proxy");
+    setenv("http_proxy", w->endpoint, 1);
+    w->options.endpoint = "http://hub.invalid";
+    setenv("HF_TOKEN", HUB_SERVER_TOKEN, 1);
+    hone_status s = pull(w, "acme/tiny");
+    unsetenv("HF_TOKEN");
+    unsetenv("http_proxy");
+    setenv("no_proxy", "*", 1);
+    if (s != HONE_OK)
+        fail_msg("%s", hone_error());
+    hub_server_counts *counts = hub_server_counters(w->server);
+    assert_int_equal(counts->proxied, counts->api + counts->resolve + counts->cdn);
+    assert_int_equal(counts->tokens, 0); /* plain http */
+}
+
+static void a_blob_that_another_program_fetches_is_waited_for(void **state)
+{
+    world *w = *state;
+    hone_arena arena;
+    hub_cache cache;
+    int lock, second;
+    char hash[65];
+    hone_arena_init(&arena, 0);
+    hub_server_hash(file_of("model.safetensors"), hash);
+    assert_int_equal(hub_cache_open(&arena, w->cache, "acme/tiny", &cache), HONE_OK);
+    assert_int_equal(hub_cache_lock(&cache, hash, &lock), HONE_OK);
+    assert_true(lock >= 0);
+    assert_int_equal(hub_cache_lock(&cache, hash, &second), HONE_OK);
+    assert_int_equal(second, -1);
+    pid_t other = fork(); /* the lock's description is shared: it falls when both have closed it */
+    if (other == 0) {
+        usleep(300000);
+        start_blob(w, "model.safetensors", weights, WEIGHT_BYTES);
+        char *from = strdup(blob_path(w, "model.safetensors", ".incomplete"));
+        if (rename(from, blob_path(w, "model.safetensors", "")) != 0)
+            _exit(1);
+        _exit(0);
+    }
+    close(lock);
+    pull_well(w, "acme/tiny");
+    int status;
+    assert_int_equal(waitpid(other, &status, 0), other);
+    assert_int_equal(status, 0);
+    assert_content(w->result.snapshot, "model.safetensors");
+    assert_int_equal(hub_server_counters(w->server)->cdn, 0); /* it came from the other */
+    hone_arena_free(&arena);
+}
+
 /* ---- the cache without a network ---- */
 
 static void resolve_badly(const world *w, const char *name, hone_status expected, const char *says)
@@ -765,6 +829,9 @@ int main(void)
         TEST(a_full_disk_is_said_and_resumed_from),
         TEST(every_failed_allocation_is_survived),
         TEST(the_token_goes_to_the_hub_and_nowhere_else),
+        TEST(proxies_of_the_environment_are_used),
+        TEST(a_blob_that_another_program_fetches_is_waited_for),
+        cmocka_unit_test(encrypted_addresses_do_not_lead_to_plain_ones),
         TEST(names_are_resolved_from_the_cache),
         TEST(missing_shards_are_named),
         cmocka_unit_test(the_token_is_withheld_from_plain_http_elsewhere),
@@ -774,11 +841,19 @@ int main(void)
         cmocka_unit_test(hashes_are_sha256_and_gits),
         cmocka_unit_test(the_cache_is_where_huggingface_hub_has_it),
     };
-    static const char *const variables[] = {
-        "HF_TOKEN",      "HUGGING_FACE_HUB_TOKEN", "HF_HOME",
-        "HF_HUB_CACHE",  "HUGGINGFACE_HUB_CACHE",  "HF_ENDPOINT",
-        "HF_TOKEN_PATH", "HF_HUB_OFFLINE",         "TRANSFORMERS_OFFLINE",
-        "XDG_CACHE_HOME"};
+    static const char *const variables[] = {"HF_TOKEN",
+                                            "HUGGING_FACE_HUB_TOKEN",
+                                            "HF_HOME",
+                                            "HF_HUB_CACHE",
+                                            "HUGGINGFACE_HUB_CACHE",
+                                            "HF_ENDPOINT",
+                                            "http_proxy",
+                                            "all_proxy",
+                                            "ALL_PROXY",
+                                            "HF_TOKEN_PATH",
+                                            "HF_HUB_OFFLINE",
+                                            "TRANSFORMERS_OFFLINE",
+                                            "XDG_CACHE_HOME"};
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
         unsetenv(variables[i]);
     setenv("HOME", "/nonexistent", 1);
