@@ -15,7 +15,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -32,9 +34,10 @@ enum { ROUNDS = 100 };
 enum { TEXTS = 4, TOKENS = 170, SHARED = 131, SESSIONS = 6, STEP = 96 };
 
 typedef struct setting {
-    const char *path;
+    const char *path; /* of the tree, or "shared:NAME" of ../shared/data/golden/models */
     hone_compute compute;
     int kv, weights;
+    int share; /* of the rounds: 1/share */
 } setting;
 
 #define LLAMA   DATA "/models/llama"
@@ -42,13 +45,45 @@ typedef struct setting {
 #define STORIES DATA "/stories260k/stories260k.gguf"
 
 static const setting settings[] = {
-    {LLAMA, HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED},
-    {LLAMA, HONE_COMPUTE_F32, HONE_KV_F32, HONE_WEIGHT_AS_FILED},
-    {TIED, HONE_COMPUTE_BF16, HONE_KV_I8, HONE_WEIGHT_AS_FILED},
-    {STORIES, HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_DTYPE_Q8_0},
-    {STORIES, HONE_COMPUTE_BF16, HONE_KV_I8, HONE_DTYPE_Q4_0},
-    {STORIES, HONE_COMPUTE_F32, HONE_KV_BF16, HONE_DTYPE_Q4_1},
+    {LLAMA, HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 1},
+    {LLAMA, HONE_COMPUTE_F32, HONE_KV_F32, HONE_WEIGHT_AS_FILED, 2},
+    {TIED, HONE_COMPUTE_BF16, HONE_KV_I8, HONE_WEIGHT_AS_FILED, 2},
+    {STORIES, HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_DTYPE_Q8_0, 1},
+    {STORIES, HONE_COMPUTE_BF16, HONE_KV_I8, HONE_DTYPE_Q4_0, 1},
+    {STORIES, HONE_COMPUTE_F32, HONE_KV_BF16, HONE_DTYPE_Q4_1, 2},
+    {DATA "/models/gemma3", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 1},
+    {DATA "/models/gemma3", HONE_COMPUTE_F32, HONE_KV_F32, HONE_WEIGHT_AS_FILED, 2},
+    {DATA "/models/gpt2", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 4},
+    {"shared:mistral", HONE_COMPUTE_BF16, HONE_KV_I8, HONE_WEIGHT_AS_FILED, 2},
+    {"shared:qwen2", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 8},
+    {"shared:qwen3", HONE_COMPUTE_F32, HONE_KV_F32, HONE_WEIGHT_AS_FILED, 8},
+    {"shared:phi3", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 4},
+    {"shared:phi3-longrope", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 4},
+    {"shared:gemma", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 8},
+    {"shared:gemma2", HONE_COMPUTE_BF16, HONE_KV_I8, HONE_WEIGHT_AS_FILED, 2},
+    {"shared:gpt_neox", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 8},
+    {"shared:starcoder2", HONE_COMPUTE_BF16, HONE_KV_F32, HONE_WEIGHT_AS_FILED, 4},
 };
+
+/* Where a setting's model lies; false (with a line, once) if nowhere. */
+static bool find_model(const setting *s, char path[512])
+{
+    static bool told[sizeof settings / sizeof *settings];
+    const char *shared = getenv("HONE_SHARED"), *name = strchr(s->path, ':');
+    struct stat st;
+    if (strncmp(s->path, "shared:", 7) != 0) {
+        snprintf(path, 512, "%s", s->path);
+        return true;
+    }
+    snprintf(path, 512, "%s/data/golden/models/%s",
+             shared && *shared ? shared : HONE_SOURCE_DIR "/../shared", name + 1);
+    if (stat(path, &st) == 0)
+        return true;
+    if (!told[s - settings])
+        print_message("SKIP %s: needs ../shared/data/golden/models/%s\n", name + 1, name + 1);
+    told[s - settings] = true;
+    return false;
+}
 
 /* Texts 1 and 2 begin as text 0 does, for SHARED tokens; what each should give. */
 typedef struct truth {
@@ -89,8 +124,10 @@ static hone_engine *open_engine(const setting *s, int threads, int isa)
     c.step_tokens = STEP * 2;
     c.prefix_reuse = true;
     hone_engine *e;
-    if (hone_engine_open(s->path, &c, NULL, NULL, &e) != HONE_OK)
-        fail_msg("%s: %s", s->path, hone_error());
+    char path[512];
+    assert_true(find_model(s, path));
+    if (hone_engine_open(path, &c, NULL, NULL, &e) != HONE_OK)
+        fail_msg("%s: %s", path, hone_error());
     return e;
 }
 
@@ -228,10 +265,14 @@ static void logits_are_identical_in_any_traffic_on_1_and_2_threads(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         truth t;
+        char path[512];
+        if (!find_model(&settings[i], path))
+            continue;
         learn_truth(&settings[i], &t);
         for (int threads = 1; threads <= 2; threads++)
             for (uint64_t seed = 0; seed < 2; seed++)
-                run_traffic(&settings[i], &t, threads, HONE_ISA_BEST, 100 * i + seed, ROUNDS);
+                run_traffic(&settings[i], &t, threads, HONE_ISA_BEST, 100 * i + seed,
+                            ROUNDS / settings[i].share);
         forget_truth(&t);
     }
 }
@@ -241,6 +282,9 @@ static void logits_are_identical_on_every_instruction_set(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         truth t;
+        char path[512];
+        if (!find_model(&settings[i], path))
+            continue;
         learn_truth(&settings[i], &t);
         for (int isa = 0; isa < HONE_ISA_COUNT; isa++) {
             if (!hone_isa_supported((hone_isa)isa)) {
@@ -248,7 +292,7 @@ static void logits_are_identical_on_every_instruction_set(void **state)
                     print_message("not on this machine: %s\n", hone_isa_name((hone_isa)isa));
                 continue;
             }
-            run_traffic(&settings[i], &t, 2, isa, 7 + i, ROUNDS / 2);
+            run_traffic(&settings[i], &t, 2, isa, 7 + i, ROUNDS / 2 / settings[i].share);
         }
         forget_truth(&t);
     }
