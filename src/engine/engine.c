@@ -22,8 +22,12 @@ static hone_status resolve(hone_config *c, const hone_model *m, hone_isa isa, in
     c->threads = threads;
     if (c->context_tokens == 0)
         c->context_tokens = m->hp.context_tokens;
+    bool encoder = m->hp.bidirectional; /* a text is one step */
     if (c->step_tokens == 0)
-        c->step_tokens = DEFAULT_STEP_TOKENS;
+        c->step_tokens = encoder && c->context_tokens > DEFAULT_STEP_TOKENS ? c->context_tokens
+                                                                            : DEFAULT_STEP_TOKENS;
+    if (encoder)
+        c->prefix_reuse = false; /* what a token becomes depends on those behind it */
     if (c->step_tokens > 1 << 16)
         return hone_fail(HONE_USAGE, "step_tokens %u: give 1 to 65536", c->step_tokens);
     return HONE_OK;
@@ -78,6 +82,11 @@ static void state_facts(hone_engine *e, uint64_t file_bytes)
     f->packed_bytes = m->packed_bytes;
     memcpy(f->packed_kind_bytes, m->kind_bytes, sizeof f->packed_kind_bytes);
     f->tied = h->tied;
+    f->has_head = hone_model_at(m, 0, HONE_SLOT_HEAD)->w.n != 0;
+    f->bidirectional = h->bidirectional;
+    f->has_pooler = hone_model_at(m, 0, HONE_SLOT_POOLER)->w.n != 0;
+    f->classify_mean = h->classify_mean;
+    f->labels = h->labels;
     f->weight_bytes_per_token = m->packed_bytes - (h->tied ? 0 : hone_packed_bytes(&embedding->w));
     f->kv_bytes_per_token = hone_pages_page_bytes(e->pages) / HONE_PAGE_POSITIONS;
     f->flops_per_token =
@@ -113,8 +122,9 @@ static hone_status open_parts(hone_engine *e, const char *path, hone_progress_fn
     size_t step = c->step_tokens;
     e->sequences = hone_calloc(step, sizeof *e->sequences);
     e->tokens = hone_calloc(step, sizeof *e->tokens);
+    e->types = hone_calloc(step, sizeof *e->types);
     e->wanted = hone_calloc(step, sizeof *e->wanted);
-    if (!e->sequences || !e->tokens || !e->wanted)
+    if (!e->sequences || !e->tokens || !e->types || !e->wanted)
         return hone_fail_memory(step * sizeof *e->sequences, "a step's rows");
     state_facts(e, e->facts.file_bytes);
     return HONE_OK;
@@ -142,6 +152,7 @@ void hone_engine_close(hone_engine *e)
         return;
     hone_free(e->sequences);
     hone_free(e->tokens);
+    hone_free(e->types);
     hone_free(e->wanted);
     hone_pages_close(e->pages);
     hone_forward_close(e->forward);
@@ -179,9 +190,21 @@ void hone_engine_kv_usage(const hone_engine *e, uint64_t *used_bytes, uint64_t *
 
 /* ---- the step ------------------------------------------------------------------------------- */
 
+static hone_status check_types(const hone_engine *e, const int32_t *types, uint32_t n)
+{
+    uint32_t most = e->model->hp.token_types;
+    for (uint32_t t = 0; types && t < n; t++)
+        if (types[t] < 0 || (types[t] > 0 && (uint32_t)types[t] >= most))
+            return hone_fail(HONE_DATA, "token type %d; the model has %u", types[t], most);
+    return HONE_OK;
+}
+
 static hone_status check_row(const hone_engine *e, const hone_row *r, size_t i)
 {
     const hone_session *s = r->session;
+    if (e->model->hp.bidirectional && s->length)
+        return hone_fail(HONE_USAGE, "an encoder takes a text in one step, and row %zu has begun",
+                         i);
     if (r->n_tokens == 0)
         return hone_fail(HONE_USAGE, "row %zu of the batch has no tokens", i);
     if (r->n_tokens > s->limit || s->length > s->limit - r->n_tokens)
@@ -197,9 +220,13 @@ static hone_status check_row(const hone_engine *e, const hone_row *r, size_t i)
 }
 
 /* Lays the rows out one after the other; the sessions have their pages already. */
-static void gather(hone_engine *e, const hone_row *rows, size_t n_rows, hone_batch *b)
+static void gather(hone_engine *e, const hone_row *rows, const int32_t *const *types, size_t n_rows,
+                   hone_batch *b)
 {
-    *b = (hone_batch){.tokens = e->tokens, .sequences = e->sequences, .wanted = e->wanted};
+    *b = (hone_batch){.tokens = e->tokens,
+                      .types = types ? e->types : NULL,
+                      .sequences = e->sequences,
+                      .wanted = e->wanted};
     uint32_t wanted = 0;
     for (size_t i = 0; i < n_rows; i++) {
         const hone_row *r = &rows[i];
@@ -209,11 +236,17 @@ static void gather(hone_engine *e, const hone_row *rows, size_t n_rows, hone_bat
                                           .pages = &r->session->tables,
                                           .long_rope = r->session->long_rope};
         memcpy(e->tokens + b->rows, r->tokens, r->n_tokens * sizeof *r->tokens);
+        if (types && types[i] && e->model->hp.token_types)
+            memcpy(e->types + b->rows, types[i], r->n_tokens * sizeof *e->types);
+        else if (types)
+            memset(e->types + b->rows, 0, r->n_tokens * sizeof *e->types);
         if (r->want == HONE_WANT_ALL)
             for (uint32_t t = 0; t < r->n_tokens; t++)
                 e->wanted[wanted++] = b->rows + t;
         else if (r->want == HONE_WANT_LAST)
             e->wanted[wanted++] = b->rows + r->n_tokens - 1;
+        else if (r->want == HONE_WANT_FIRST)
+            e->wanted[wanted++] = b->rows;
         b->rows += r->n_tokens;
     }
     b->n_sequences = (uint32_t)n_rows;
@@ -222,9 +255,21 @@ static void gather(hone_engine *e, const hone_row *rows, size_t n_rows, hone_bat
 
 hone_status hone_engine_step(hone_engine *e, const hone_row *rows, size_t n_rows, float *logits)
 {
+    if (!e->facts.has_head)
+        return hone_fail(HONE_UNSUPPORTED,
+                         "a %s without output head gives no logits; use hone embed, classify or "
+                         "rerank",
+                         e->facts.arch);
+    return hone_engine_run(e, rows, NULL, n_rows, false, logits);
+}
+
+hone_status hone_engine_run(hone_engine *e, const hone_row *rows, const int32_t *const *types,
+                            size_t n_rows, bool hidden, float *out)
+{
     uint64_t total = 0;
     for (size_t i = 0; i < n_rows; i++) {
         HONE_TRY(check_row(e, &rows[i], i));
+        HONE_TRY(check_types(e, types ? types[i] : NULL, rows[i].n_tokens));
         total += rows[i].n_tokens;
         if (total > e->config.step_tokens)
             return hone_fail(HONE_LIMIT, "a step of more than %u tokens (step_tokens)",
@@ -244,9 +289,10 @@ hone_status hone_engine_step(hone_engine *e, const hone_row *rows, size_t n_rows
         }
     }
     hone_batch b;
-    gather(e, rows, n_rows, &b);
+    gather(e, rows, types, n_rows, &b);
+    b.hidden = hidden;
     unsigned mode = hone_fp_mode_enter();
-    hone_forward_run(e->forward, &b, logits);
+    hone_forward_run(e->forward, &b, out);
     hone_fp_mode_leave(mode);
     for (size_t i = 0; i < n_rows; i++)
         hone_session_commit(rows[i].session, rows[i].tokens, rows[i].n_tokens);

@@ -31,6 +31,10 @@ typedef struct hone_model_facts {
     uint64_t weight_bytes_per_token; /* read by one decode step (embedding row aside) */
     uint64_t kv_bytes_per_token;
     double flops_per_token; /* 2 x parameters that take part in products */
+    bool has_head;          /* gives logits; else the model can only be encoded with */
+    bool bidirectional;     /* an encoder: a text is one step */
+    bool has_pooler, classify_mean;
+    uint32_t labels; /* of its classifier, 0 = has none */
     bool tied;
 } hone_model_facts;
 
@@ -65,7 +69,7 @@ void hone_session_truncate(hone_session *s, uint32_t length);
 HONE_CHECKED hone_status hone_session_reuse(hone_session *s, const int32_t *tokens, uint32_t n,
                                             uint32_t *reused);
 
-typedef enum hone_want { HONE_WANT_NONE, HONE_WANT_LAST, HONE_WANT_ALL } hone_want;
+typedef enum hone_want { HONE_WANT_NONE, HONE_WANT_LAST, HONE_WANT_ALL, HONE_WANT_FIRST } hone_want;
 
 /* One row of the ragged batch: n_tokens more tokens for a session (each session at most once). */
 typedef struct hone_row {
@@ -78,7 +82,7 @@ typedef struct hone_row {
 /* One forward step. The sum of n_tokens is at most config.step_tokens. logits: [wanted][vocab]
  * float32, in the order of the rows; may be NULL if none is wanted. Errors leave every session as
  * it was: DATA (token id outside the vocabulary), LIMIT (context, step_tokens), MEMORY
- * (kv_bytes_max). */
+ * (kv_bytes_max), UNSUPPORTED (a model without output head: engine/encode.h). */
 HONE_CHECKED hone_status hone_engine_step(hone_engine *e, const hone_row *rows, size_t n_rows,
                                           float *logits);
 

@@ -20,7 +20,7 @@ struct hone_engine {
     hone_forward *forward;
     hone_pages *pages;
     hone_sequence *sequences; /* [step_tokens], of the running step; so are the next two */
-    int32_t *tokens;
+    int32_t *tokens, *types;
     uint32_t *wanted;
 };
 
@@ -34,6 +34,12 @@ struct hone_session {
     void **addresses; /* [max_pages] where each page lies */
     void *const *tables;
 };
+
+/* One step over rows as hone_engine_step has them, with token types for each row (NULL = 0).
+ * hidden: out[wanted][hidden size] is what the final norm gives, instead of logits. */
+HONE_CHECKED hone_status hone_engine_run(hone_engine *e, const hone_row *rows,
+                                         const int32_t *const *types, size_t n_rows, bool hidden,
+                                         float *out);
 
 /* Pages for n more tokens, the first of them written to only by this session. On failure the caller
  * calls hone_session_unreserve. */

@@ -34,8 +34,10 @@ static size_t layer_bytes(const hone_model *m, hone_kv_format format, uint32_t l
 size_t hone_forward_page_bytes(const hone_model *m, hone_kv_format format)
 {
     size_t bytes = 0;
-    for (uint32_t i = 0; i < m->hp.layers; i++)
-        bytes += layer_bytes(m, format, i);
+    for (uint32_t i = 0; i < m->hp.layers; i++) {
+        size_t layer = layer_bytes(m, format, i);
+        bytes = m->hp.bidirectional ? larger(bytes, layer) : bytes + layer;
+    }
     return bytes;
 }
 
@@ -54,7 +56,7 @@ static void *cut(uint8_t *base, size_t *at, size_t bytes)
 
 /* What the largest kind of layer needs of the step's memory, per row or once. */
 typedef struct needs {
-    size_t q, kv, ffn, widest, scratch, partial_floats, kv_heads;
+    size_t q, kv, ffn, widest, scratch, shared, partial_floats, kv_heads;
     bool pending;
 } needs;
 
@@ -72,8 +74,14 @@ static needs needs_of(const hone_forward *f)
         n.scratch = larger(n.scratch, hone_attn_scratch_bytes(&kv));
         n.partial_floats =
             larger(n.partial_floats, y->heads / y->kv_heads * hone_attn_partial_floats(&kv));
-        for (uint32_t b = 0; b < y->n_blocks; b++)
+        for (uint32_t b = 0; b < y->n_blocks; b++) {
+            size_t thread_bytes = 0, shared_bytes = 0;
             n.pending |= y->blocks[b].joins;
+            if (y->blocks[b].block->needs)
+                y->blocks[b].block->needs(f, y, &thread_bytes, &shared_bytes);
+            n.scratch = larger(n.scratch, thread_bytes);
+            n.shared = larger(n.shared, shared_bytes);
+        }
     }
     n.widest = larger(n.widest, larger(n.q, n.ffn));
     return n;
@@ -85,7 +93,8 @@ static void lay_out_layers(hone_forward *f)
     for (uint32_t i = 0; i < f->model->hp.layers; i++) {
         hone_kv kv = hone_forward_kv(f->model, f->kv_format, i);
         f->layer_pages[i] = (hone_layer_pages){0, offset, hone_kv_page_bytes(&kv)};
-        offset += layer_bytes(f->model, f->kv_format, i);
+        if (!f->model->hp.bidirectional) /* else a page is one layer's, then the next one's */
+            offset += layer_bytes(f->model, f->kv_format, i);
     }
 }
 
@@ -116,6 +125,10 @@ static size_t lay_out(hone_forward *f, uint8_t *base)
         f->ordered_act_memory = cut(base, &at, hone_act_bytes(f->kt, m, n.widest, ~0));
     }
     f->last = cut(base, &at, m * sizeof *f->last);
+    bool near = h->bidirectional && h->window;
+    f->near_first = cut(base, &at, near ? m * sizeof *f->near_first : 0);
+    f->near_last = cut(base, &at, near ? m * sizeof *f->near_last : 0);
+    f->block_memory = cut(base, &at, n.shared);
     f->layer_pages = cut(base, &at, h->layers * sizeof *f->layer_pages);
     f->partials =
         cut(base, &at, f->max_piece_tasks * f->max_pieces * n.partial_floats * sizeof(float));
@@ -129,6 +142,15 @@ static size_t lay_out(hone_forward *f, uint8_t *base)
         }
     }
     return at;
+}
+
+static void prepare_blocks(hone_forward *f)
+{
+    const hone_hparams *h = &f->model->hp;
+    for (uint32_t i = 0; i < h->n_kinds; i++)
+        for (uint32_t b = 0; b < h->kinds[i].n_blocks; b++)
+            if (h->kinds[i].blocks[b].block->prepare)
+                h->kinds[i].blocks[b].block->prepare(f, &h->kinds[i]);
 }
 
 hone_status hone_forward_open(const hone_model *m, const hone_kernels *kt, hone_pool *pool,
@@ -158,6 +180,7 @@ hone_status hone_forward_open(const hone_model *m, const hone_kernels *kt, hone_
     }
     lay_out(f, f->memory);
     lay_out_layers(f);
+    prepare_blocks(f);
     *out = f;
     return HONE_OK;
 }
@@ -327,7 +350,7 @@ static void embed_row(hone_forward *f, size_t row, uint32_t position, uint32_t l
     if (h->token_types)
         add_embedding(f, row, HONE_SLOT_TOKEN_TYPE, b->types ? (size_t)b->types[row] : 0);
     if (h->positions)
-        add_embedding(f, row, HONE_SLOT_POSITION, position + h->position_offset);
+        add_embedding(f, row, HONE_SLOT_POSITION, position);
     const hone_linear *norm = hone_model_at(f->model, 0, HONE_SLOT_NORM_EMBEDDING);
     if (norm->v)
         hone_block_norm(f, norm, x, 1, h->hidden, x);
@@ -352,15 +375,26 @@ static void embed_item(void *arg, size_t item, int thread)
     }
 }
 
+/* What each row of a sequence sees. */
+static void set_sight(hone_forward *f, const hone_sequence *q)
+{
+    const hone_hparams *h = &f->model->hp;
+    uint32_t begin = q->first_position, end = begin + q->n_rows - 1;
+    for (uint32_t i = 0; i < q->n_rows; i++) {
+        uint32_t row = q->first_row + i, at = begin + i;
+        f->last[row] = (int32_t)(h->bidirectional ? end : at);
+        if (h->bidirectional && h->window) {
+            f->near_first[row] = (int32_t)(at > h->window ? at - h->window : 0);
+            f->near_last[row] = (int32_t)(end - at > h->window ? at + h->window : end);
+        }
+    }
+}
+
 static void begin_step(hone_forward *f, const hone_batch *b)
 {
     f->batch = b;
-    for (uint32_t s = 0; s < b->n_sequences; s++) {
-        const hone_sequence *q = &b->sequences[s];
-        for (uint32_t i = 0; i < q->n_rows; i++)
-            f->last[q->first_row + i] =
-                (int32_t)(q->first_position + (f->model->hp.bidirectional ? q->n_rows - 1 : i));
-    }
+    for (uint32_t s = 0; s < b->n_sequences; s++)
+        set_sight(f, &b->sequences[s]);
     uint64_t begin = hone_span_begin(f->spans);
     hone_pool_run(f->pool, embed_item, f, hone_row_items(b->rows, ROWS_PER_ITEM));
     hone_span_end(f->spans, HONE_SPAN_EMBED, -1, begin, 0,
@@ -455,7 +489,7 @@ static void finish_step(hone_forward *f, float *out)
             memcpy(y, x, h->hidden * sizeof *y);
     }
     watch(f, (int)h->layers, f->h, b->n_wanted);
-    if (!head->w.n) {
+    if (!head->w.n || b->hidden) {
         memcpy(out, f->h, (size_t)b->n_wanted * h->hidden * sizeof *out);
         return;
     }

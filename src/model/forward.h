@@ -52,6 +52,9 @@ typedef struct hone_forward {
     float *ordered; /* [max_rows][widest] */
     void *ordered_act_memory;
     int32_t *last; /* [max_rows] last position that each row sees */
+    /* [max_rows] the same with a window to both sides, and the first (bidirectional) */
+    int32_t *near_first, *near_last;
+    void *block_memory; /* what one kind of block keeps between layers and steps */
     float *
         partials; /* [max_piece_tasks][max_pieces][rows of a KV head]: attention of long contexts */
     size_t max_piece_tasks, max_pieces, partial_floats;
@@ -81,6 +84,12 @@ uint32_t hone_forward_width(const hone_model *m);
  * logits, or what the final norm gives. Token ids, types and page tables must have been checked.
  * Cannot fail. */
 void hone_forward_run(hone_forward *f, const hone_batch *b, float *out);
+
+/* Of encoders: what follows the layers, for rows of pooled[rows][hidden] that are not in the
+ * forward's own memory; rows <= max_rows. The pooler (out[rows][hidden]) or the classifier
+ * (out[rows][labels]); the model must have it. */
+void hone_forward_pooler(hone_forward *f, const float *pooled, uint32_t rows, float *out);
+void hone_forward_classify(hone_forward *f, const float *pooled, uint32_t rows, float *out);
 
 /* Work over rows is cut into items of `step` rows: how many there are, and where one ends. */
 static inline size_t hone_row_items(size_t rows, size_t step)
@@ -114,7 +123,13 @@ typedef struct hone_block {
     /* The span in which the block's own norms are counted is HONE_SPAN_NORM. Reads with
      * hone_block_input and leaves what is to be added in f->h[rows][hidden]. */
     void (*forward)(hone_forward *f, int layer, const hone_block_use *use);
+    const struct hone_block *slots; /* the block whose slots it uses; NULL = its own */
+    /* Memory that it wants for itself, or NULL: of each thread (at threads[t].memory, shared with
+     * other blocks' use of it), and of all together, at block_memory, which `prepare` may fill. */
+    void (*needs)(const hone_forward *f, const hone_layer_kind *y, size_t *thread_bytes,
+                  size_t *shared_bytes);
+    void (*prepare)(hone_forward *f, const hone_layer_kind *y);
 } hone_block;
-extern const hone_block hone_block_attention, hone_block_mlp;
+extern const hone_block hone_block_attention, hone_block_disentangled, hone_block_mlp;
 
 #endif

@@ -6,7 +6,20 @@
 #include <string.h>
 
 /* What a dimension of a slot is called, and where its size stands. */
-typedef enum dim { ONE, HIDDEN, QUERIES, KEYS, HEAD, FFN, VOCAB, POSITIONS, TYPES } dim;
+typedef enum dim {
+    ONE,
+    HIDDEN,
+    QUERIES,
+    KEYS,
+    HEAD,
+    FFN,
+    VOCAB,
+    POSITIONS,
+    TYPES,
+    RELATIVES,
+    DENSE,
+    LABELS
+} dim;
 
 typedef struct slot_row {
     hone_slot_info info;
@@ -52,8 +65,16 @@ static const slot_row rows[HONE_SLOTS] = {
     [HONE_SLOT_POSITION] = {LOOKUP("position embedding"), POSITIONS, HIDDEN, NULL, 0, false},
     [HONE_SLOT_TOKEN_TYPE] = {LOOKUP("token type embedding"), TYPES, HIDDEN, NULL, 0, false},
     [HONE_SLOT_NORM_EMBEDDING] = {VECTOR("embedding norm", HEAD), ONE, HIDDEN, NULL, 0, false},
+    [HONE_SLOT_RELATIVE] = {LOOKUP("relative position embedding"), RELATIVES, HIDDEN, NULL, 0,
+                            false},
+    [HONE_SLOT_NORM_RELATIVE] = {VECTOR("relative position norm", HEAD), ONE, HIDDEN, NULL, 0,
+                                 false},
     [HONE_SLOT_NORM_FINAL] = {VECTOR("final norm", HEAD), ONE, HIDDEN, NULL, 0, false},
     [HONE_SLOT_HEAD] = {MATRIX("output head", HEAD), VOCAB, HIDDEN, NULL, 0, false},
+    [HONE_SLOT_POOLER] = {MATRIX("pooler", HEAD), HIDDEN, HIDDEN, NULL, 0, false},
+    [HONE_SLOT_DENSE] = {MATRIX("classifier's dense layer", HEAD), DENSE, HIDDEN, NULL, 0, false},
+    [HONE_SLOT_NORM_DENSE] = {VECTOR("classifier's norm", HEAD), ONE, DENSE, NULL, 0, false},
+    [HONE_SLOT_CLASSIFIER] = {MATRIX("classifier", HEAD), LABELS, HIDDEN, NULL, 0, false},
 };
 
 const hone_slot_info *hone_slot_describe(hone_slot slot)
@@ -78,6 +99,9 @@ static size_t size_of(const hone_hparams *h, const hone_layer_kind *y, dim d)
         [VOCAB] = h->vocab,
         [POSITIONS] = h->positions,
         [TYPES] = h->token_types,
+        [RELATIVES] = 2 * (size_t)h->relative_span,
+        [DENSE] = h->labels ? h->hidden : 0,
+        [LABELS] = h->labels,
     };
     return sizes[d];
 }
@@ -88,7 +112,7 @@ static bool used(const hone_layer_kind *y, const slot_row *s)
     if (!s->block)
         return true;
     for (uint32_t i = 0; i < y->n_blocks; i++)
-        if (y->blocks[i].block == s->block)
+        if (y->blocks[i].block == s->block || y->blocks[i].block->slots == s->block)
             return (!s->norm || (y->blocks[i].norms & s->norm)) && (!s->gate || y->gated);
     return false;
 }
@@ -98,8 +122,8 @@ void hone_slot_shape(const hone_hparams *h, hone_slot slot, uint32_t layer, size
     const hone_layer_kind *y = hone_kind(h, slot < HONE_LAYER_SLOTS ? layer : 0);
     const slot_row *s = &rows[slot];
     bool tied = slot == HONE_SLOT_HEAD && h->tied;
-    *n = used(y, s) && !tied ? size_of(h, y, s->n) : 0;
     *k = size_of(h, y, s->k);
+    *n = used(y, s) && !tied && *k ? size_of(h, y, s->n) : 0;
 }
 
 size_t hone_row_source(const hone_row_map *m, size_t r)
@@ -170,6 +194,10 @@ bool hone_place_find(const hone_arch *a, const hone_hparams *h, bool gguf, const
     spell(name->bias, prefix, layer, out->bias);
     out->flags = name->flags;
     share(a, h, gguf, slot, layer, out);
+    if (slot == HONE_SLOT_POSITION && !gguf) { /* llama.cpp leaves the unused rows out */
+        out->stored_n += h->position_offset;
+        out->map.first = h->position_offset;
+    }
     if (name->flags & HONE_NAME_PAIRS) {
         const hone_layer_kind *y = hone_kind(h, layer);
         out->map.run = out->map.stride = y->head_dim;

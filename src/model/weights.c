@@ -301,6 +301,13 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
+/* A pattern that ends with a dot is how names begin, any other how they end. */
+static bool is_ignored(const char *name, const char *pattern)
+{
+    size_t n = strlen(pattern);
+    return n && pattern[n - 1] == '.' ? strncmp(name, pattern, n) == 0 : ends_with(name, pattern);
+}
+
 /* Tensors that may lie in a file unused: computed ones, and the head of a tied model. */
 static bool may_be_unused(const hone_arch *a, const hone_hparams *h, bool gguf, const char *name)
 {
@@ -310,7 +317,7 @@ static bool may_be_unused(const hone_arch *a, const hone_hparams *h, bool gguf, 
     if (hone_source_is_part(name)) /* scales of activations, of the KV cache: `hone info` lists */
         return true;
     for (size_t i = 0; i < sizeof a->hf_ignored / sizeof *a->hf_ignored && a->hf_ignored[i]; i++)
-        if (ends_with(name, a->hf_ignored[i]))
+        if (is_ignored(name, a->hf_ignored[i]))
             return true;
     return h->tied && head && strcmp(name, head) == 0;
 }

@@ -25,6 +25,7 @@ typedef struct hone_batch {
     const hone_sequence *sequences;
     uint32_t n_wanted;
     const uint32_t *wanted; /* rows whose logits are wanted, ascending */
+    int hidden;             /* 1: not logits are wanted, but what the final norm gives */
 } hone_batch;
 
 #endif

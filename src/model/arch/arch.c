@@ -9,7 +9,8 @@
 /* clang-format off */
 #define HONE_ARCH_LIST(X)                                                                          \
     X(llama) X(mistral) X(qwen2) X(qwen3) X(phi3)                                                  \
-    X(gemma) X(gemma2) X(gemma3) X(gpt2) X(gpt_neox) X(starcoder2)
+    X(gemma) X(gemma2) X(gemma3) X(gpt2) X(gpt_neox) X(starcoder2)                                \
+    X(bert) X(roberta) X(modernbert) X(deberta_v2)
 /* clang-format on */
 
 #define HONE_ARCH_DECLARE(name) extern const hone_arch hone_arch_##name;

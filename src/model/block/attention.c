@@ -29,7 +29,7 @@ static uint8_t *head_page(const attention_work *w, const hone_sequence *s, size_
 /* The first page of which the row at `position` sees a key. */
 static size_t first_page(const attention_work *w, size_t position)
 {
-    size_t window = w->kind->window;
+    size_t window = w->f->model->hp.bidirectional ? 0 : w->kind->window;
     return window && position >= window ? (position - window + 1) / HONE_KV_PAGE : 0;
 }
 
@@ -105,13 +105,15 @@ static hone_attn attn_task(const attention_work *w, const hone_sequence *q, size
     const hone_forward *f = w->f;
     const hone_layer_kind *y = w->kind;
     size_t group = y->heads / y->kv_heads, width = (size_t)y->heads * y->head_dim;
-    size_t at = (q->first_row + first) * width + kv_head * group * y->head_dim;
+    size_t row = q->first_row + first, at = row * width + kv_head * group * y->head_dim;
+    bool near = y->window && f->model->hp.bidirectional;
     return (hone_attn){.kv = w->kv,
                        .tokens = tokens,
                        .group = group,
                        .q = f->q + at,
                        .ldq = width,
-                       .last = f->last + q->first_row + first,
+                       .last = (near ? f->near_last : f->last) + row,
+                       .first = near ? f->near_first + row : NULL,
                        .window = (int32_t)y->window,
                        .scale = y->scale,
                        .softcap = y->softcap,
@@ -279,5 +281,7 @@ static void attention_forward(hone_forward *f, int layer, const hone_block_use *
     hone_forward_products(f, &act, &(hone_product_job){o, f->h}, 1, HONE_SPAN_ATTN_OUT, layer);
 }
 
-const hone_block hone_block_attention = {"attention", HONE_SLOT_NORM_ATTENTION,
-                                         HONE_SLOT_NORM_ATTENTION_AFTER, attention_forward};
+const hone_block hone_block_attention = {.name = "attention",
+                                         .norm = HONE_SLOT_NORM_ATTENTION,
+                                         .norm_after = HONE_SLOT_NORM_ATTENTION_AFTER,
+                                         .forward = attention_forward};

@@ -47,5 +47,7 @@ static void mlp_forward(hone_forward *f, int layer, const hone_block_use *use)
     hone_forward_products(f, &act, &(hone_product_job){down, f->h}, 1, HONE_SPAN_MLP_DOWN, layer);
 }
 
-const hone_block hone_block_mlp = {"mlp", HONE_SLOT_NORM_MLP, HONE_SLOT_NORM_MLP_AFTER,
-                                   mlp_forward};
+const hone_block hone_block_mlp = {.name = "mlp",
+                                   .norm = HONE_SLOT_NORM_MLP,
+                                   .norm_after = HONE_SLOT_NORM_MLP_AFTER,
+                                   .forward = mlp_forward};
