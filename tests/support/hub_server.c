@@ -44,6 +44,7 @@ enum { SIGNATURES = 4096 };
 struct hub_server {
     const hub_server_file *files;
     size_t count;
+    char (*hashes)[65]; /* of the files */
     int fd[2], port[2]; /* 0: the hub; 1: the CDN */
     pthread_t thread[2];
     atomic_bool stopping;
@@ -122,6 +123,11 @@ void hub_server_hash(const hub_server_file *f, char hex[65])
         abort();
     EVP_MD_CTX_free(h);
     to_hex(sum, n, hex);
+}
+
+static const char *hash_of(const connection *c, const hub_server_file *f)
+{
+    return c->server->hashes[f - c->server->files];
 }
 
 /* ---- files ---- */
@@ -229,7 +235,7 @@ static void serve_resolve(connection *c, char *revision)
         refuse(c, 404, "X-Error-Code: EntryNotFound\r\n");
         return;
     }
-    hub_server_hash(f, hash);
+    strcpy(hash, hash_of(c, f));
     const char *commit = v1 ? HUB_SERVER_V1 : HUB_SERVER_MAIN;
     if (!f->lfs) {
         snprintf(more, sizeof more, "ETag: \"%s\"\r\nX-Repo-Commit: %s\r\n", hash, commit);
@@ -247,7 +253,6 @@ static void serve_resolve(connection *c, char *revision)
 /* /cdn/<hash>?signature=N */
 static void serve_cdn(connection *c, char *hash)
 {
-    char other[65];
     atomic_fetch_add(&c->server->counts.cdn, 1);
     if (c->any_token)
         atomic_fetch_add(&c->server->counts.leaks, 1);
@@ -260,8 +265,7 @@ static void serve_cdn(connection *c, char *hash)
         return;
     }
     for (size_t i = 0; i < c->server->count; i++) {
-        hub_server_hash(&c->server->files[i], other);
-        if (strcmp(other, hash) == 0) {
+        if (strcmp(c->server->hashes[i], hash) == 0) {
             serve_bytes(c, &c->server->files[i], "ETag: \"not-a-hash\"\r\n");
             return;
         }
@@ -290,7 +294,7 @@ static void put(text *t, const char *fmt, ...)
 static void put_entry(text *t, const connection *c, const hub_server_file *f, bool tree)
 {
     char hash[65];
-    hub_server_hash(f, hash);
+    strcpy(hash, hash_of(c, f));
     const char *path = wrong(c, "traversal") && f->lfs  ? "../../../../evil"
                        : wrong(c, "absolute") && f->lfs ? "/tmp/evil"
                                                         : f->path;
@@ -601,6 +605,11 @@ hub_server *hub_server_start(const hub_server_file *files, size_t count, int por
         return NULL;
     s->files = files;
     s->count = count;
+    s->hashes = calloc(count + 1, sizeof *s->hashes);
+    if (!s->hashes)
+        abort();
+    for (size_t i = 0; i < count; i++)
+        hub_server_hash(&files[i], s->hashes[i]);
     if (!start_side(s, 0, port) || !start_side(s, 1, 0))
         return NULL;
     for (int side = 0; side < 2; side++) {
@@ -633,5 +642,6 @@ void hub_server_stop(hub_server *s)
     }
     while (s->connections > 0)
         usleep(5000);
+    free(s->hashes);
     free(s);
 }
