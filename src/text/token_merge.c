@@ -241,15 +241,6 @@ void hone_merges_find_cuts(hone_tokenizer *t)
             heed_token(t, t->symbols[t->merges[i].id]);
 }
 
-/* The same for unigram: no piece reaches over a cut, and the character behind it is known. */
-void hone_unigram_find_cuts(hone_tokenizer *t)
-{
-    memset(t->cut_ascii, 0, sizeof t->cut_ascii);
-    t->cut_meta = !t->byte_level && is_symbol(t, HONE_META_SPACE, sizeof HONE_META_SPACE - 1);
-    for (int32_t i = 0; i < t->n_tokens && t->cut_meta; i++)
-        heed_token(t, t->symbols[i]);
-}
-
 /* ---- scratch ---- */
 
 hone_status hone_scratch_init(hone_scratch *s, size_t text_bytes)
@@ -475,12 +466,18 @@ static hone_status merge_word(const hone_tokenizer *t, hone_scratch *s, hone_str
     return HONE_OK;
 }
 
-static hone_status copy_ids(hone_scratch *s, const struct hone_word_slot *slot)
+/* Unknowns are fused within a word, and over words as well in SentencePiece's models. */
+static hone_status copy_ids(const hone_tokenizer *t, hone_scratch *s,
+                            const struct hone_word_slot *slot)
 {
-    HONE_TRY(HONE_GROW(s->ids, s->id_capacity, (size_t)s->n_ids + slot->n_ids));
-    memcpy(s->ids + s->n_ids, s->ids + slot->first_id, slot->n_ids * sizeof *s->ids);
-    s->n_ids += slot->n_ids;
-    s->last_unk = false;
+    uint32_t first = slot->first_id, n = slot->n_ids;
+    bool fused = s->last_unk && s->ids[first] == t->unk;
+    first += fused;
+    n -= fused;
+    HONE_TRY(HONE_GROW(s->ids, s->id_capacity, (size_t)s->n_ids + n));
+    memcpy(s->ids + s->n_ids, s->ids + first, n * sizeof *s->ids);
+    s->n_ids += n;
+    s->last_unk = t->by_score && t->unk >= 0 && s->n_ids && s->ids[s->n_ids - 1] == t->unk;
     return HONE_OK;
 }
 
@@ -496,7 +493,7 @@ hone_status hone_model_encode_word(const hone_tokenizer *t, hone_scratch *s, hon
 {
     if (w.n == 0)
         return HONE_OK;
-    s->last_unk = false; /* unknowns are fused within a word; cuts stand beside known characters */
+    s->last_unk = s->last_unk && t->by_score;
     const char *p = s->text + w.at;
     if (t->ignore_merges) {
         int32_t id = hone_str_index_find(&t->by_symbol, t, t->symbols, p, w.n);
@@ -509,9 +506,11 @@ hone_status hone_model_encode_word(const hone_tokenizer *t, hone_scratch *s, hon
     struct hone_word_slot *slot = &s->cache[hash & s->cache_mask];
     if (slot->n_ids && slot->hash == hash && slot->word.n == w.n &&
         memcmp(s->text + slot->word.at, p, w.n) == 0)
-        return copy_ids(s, slot);
+        return copy_ids(t, s, slot);
     uint32_t first = s->n_ids;
+    bool alone = !s->last_unk; /* else its first unknown may be missing */
     HONE_TRY(t->model->encode(t, s, w));
-    *slot = (struct hone_word_slot){hash, w, first, s->n_ids - first};
+    if (alone)
+        *slot = (struct hone_word_slot){hash, w, first, s->n_ids - first};
     return HONE_OK;
 }

@@ -120,7 +120,8 @@ static hone_status split_words(sink *k, hone_str piece)
     return HONE_OK;
 }
 
-/* Numbers in groups of three, counted from their right end. */
+/* Numbers in groups of three, counted from their right end; `individual`: only those that end a
+ * word. */
 static hone_status split_triples(sink *k, hone_str piece)
 {
     uint32_t start = 0, i = 0, len = 0;
@@ -129,8 +130,9 @@ static hone_status split_triples(sink *k, hone_str piece)
         uint32_t digits = 0, end = i;
         for (; end < piece.n && hone_is_number(hone_utf8_code(p + end)); digits++)
             end += (uint32_t)hone_utf8_length(p[end]);
-        if (digits == 0) {
-            i += (uint32_t)hone_utf8_length(p[i]);
+        bool inside = k->step->individual && end < piece.n && hone_is_word(hone_utf8_code(p + end));
+        if (digits == 0 || inside) {
+            i = digits ? end : i + (uint32_t)hone_utf8_length(p[i]);
             continue;
         }
         HONE_TRY(put(k, (hone_str){piece.at + start, i - start}, false));
@@ -241,7 +243,8 @@ hone_status hone_split(const hone_tokenizer *t, hone_scratch *s, hone_str whole,
     *which = 0;
     sink k = {.s = s, .to = 0, .step = &as_is};
     if (t->n_splits == 0)
-        return t->byte_level ? put(&k, whole, false) : split_at_cuts(t, &k, whole);
+        return t->model != &hone_model_bpe || t->byte_level ? put(&k, whole, false)
+                                                            : split_at_cuts(t, &k, whole);
     HONE_TRY(put(&k, whole, false));
     for (int i = 0; i < t->n_splits; i++) {
         int from = *which;

@@ -35,7 +35,6 @@ static hone_status build(hone_tokenizer *t)
     }
     t->unk_score =
         t->single ? (double)((float)least - (float)unknown_penalty) : least - unknown_penalty;
-    hone_unigram_find_cuts(t);
     return hone_trie_of_symbols(&t->words, t, (hone_str){0, 0});
 }
 

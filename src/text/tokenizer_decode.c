@@ -114,6 +114,8 @@ static hone_status put_token(hone_detok *d, int32_t id, size_t position)
         return HONE_OK;
     bool first = t->firsts && !d->joined && !d->midway;
     hone_str out = first ? t->firsts[id] : t->outs[id];
+    if (t->types[id] == HONE_TOKEN_UNKNOWN && t->out_unk.n)
+        d->strip = 0;                          /* its blanks are no text's */
     HONE_TRY(room(d, 3 * (size_t)out.n + 16)); /* so that nothing fails half way */
     if (d->ended || (t->join_blank && d->joined))
         HONE_TRY(put_bytes(d, " ", 1));

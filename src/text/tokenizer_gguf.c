@@ -141,7 +141,13 @@ static hone_status read_specials(hone_tokenizer *t, const hone_file *f, defaults
         t->suffix[t->n_suffix++] = sep;
     if (add_eos && t->eos >= 0 && !(d.add_sep && t->eos == sep))
         t->suffix[t->n_suffix++] = t->eos;
-    return HONE_OK;
+    int32_t between[2];
+    int n = 0; /* as llama.cpp puts a query and a document together */
+    if (t->n_suffix)
+        between[n++] = t->suffix[0];
+    if (add_sep && !d.add_sep && sep >= 0)
+        between[n++] = sep;
+    return hone_pair_put_all(t, between, n, d.add_sep);
 }
 
 /* Added tokens that swallow blanks, which GGUF does not carry: as llama.cpp, by the model's name.
@@ -247,10 +253,13 @@ static hone_status load_unigram(hone_tokenizer *t, const hone_file *f)
 
 static hone_status add_patterns(hone_tokenizer *t, const hone_gguf_pre *row)
 {
-    for (int i = 0; i < HONE_GGUF_PATTERNS_MAX && row->patterns[i]; i++)
+    for (int i = 0; i < HONE_GGUF_PATTERNS_MAX && row->patterns[i]; i++) {
+        hone_split_step triples = {.kind = HONE_SPLIT_TRIPLES,
+                                   .individual = row->flags & HONE_PRE_WHOLE_NUMBERS};
         HONE_TRY(row->patterns[i] == hone_gguf_triples
-                     ? hone_split_add(t, (hone_split_step){.kind = HONE_SPLIT_TRIPLES})
+                     ? hone_split_add(t, triples)
                      : hone_split_add_expression(t, row->patterns[i]));
+    }
     return HONE_OK;
 }
 

@@ -9,9 +9,10 @@
 enum { HONE_GGUF_PATTERNS_MAX = 6 };
 
 enum {
-    HONE_PRE_WHOLE_WORDS = 1, /* a word that is a token is taken whole */
-    HONE_PRE_BOS = 2,         /* BOS goes before the text when the file does not say */
-    HONE_PRE_META = 4         /* no bytes but characters; a blank is U+2581; byte fallback */
+    HONE_PRE_WHOLE_WORDS = 1,   /* a word that is a token is taken whole */
+    HONE_PRE_BOS = 2,           /* BOS goes before the text when the file does not say */
+    HONE_PRE_WHOLE_NUMBERS = 8, /* threes only in a number that ends a word */
+    HONE_PRE_META = 4           /* no bytes but characters; a blank is U+2581; byte fallback */
 };
 
 typedef struct hone_gguf_pre {

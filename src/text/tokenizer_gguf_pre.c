@@ -128,7 +128,7 @@ static const hone_gguf_pre rows[] = {
      {CASED(UPPER, LOWER, "", "\\p{N}") SLASHED_REST}},
     {"gpt-4o llama4 kanana2 talkie minimax-m2", 0, {O200K}},
     {"granite-embed-multi-97m", HONE_PRE_WHOLE_WORDS, {O200K}},
-    {"tiny_aya cohere2moe", 0, {TRIPLES, O200K}},
+    {"tiny_aya cohere2moe", HONE_PRE_WHOLE_NUMBERS, {TRIPLES, O200K}},
     {"kimi-k2",
      0,
      {"\\p{sc:Han}+|" CASED(NO_HAN(UPPER), NO_HAN(LOWER), CONTRACTIONS "?", "\\p{N}{1,3}")

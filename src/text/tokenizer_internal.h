@@ -28,6 +28,7 @@ enum {
     HONE_MERGED_PIECE_MAX = 512,   /* bytes of a token that merges by score may build */
     HONE_STEPS_MAX = 32,           /* normalizer or pre-tokenizer steps */
     HONE_AFFIX_MAX = 16,           /* ids put before or after a text */
+    HONE_PAIR_MAX = 3 * HONE_AFFIX_MAX + 2,
     HONE_EXPRESSION_MAX = 1 << 14, /* bytes of a regular expression */
     HONE_NO_SYMBOL = -1
 };
@@ -173,6 +174,12 @@ typedef struct hone_token_model {
 extern const hone_token_model hone_model_bpe, hone_model_unigram, hone_model_wordpiece,
     hone_model_longest, hone_model_word;
 
+/* A part of a sequence of two texts: a token, or one of the texts. */
+enum { HONE_PAIR_A = -1, HONE_PAIR_B = -2 };
+typedef struct hone_pair_part {
+    int32_t id, type;
+} hone_pair_part;
+
 struct hone_tokenizer {
     char *pool;
     uint32_t pool_n, pool_capacity;
@@ -239,6 +246,8 @@ struct hone_tokenizer {
 
     int32_t prefix[HONE_AFFIX_MAX], suffix[HONE_AFFIX_MAX];
     int n_prefix, n_suffix;
+    hone_pair_part pair[HONE_PAIR_MAX]; /* how two texts become one sequence; n_pair 0: unknown */
+    int n_pair;
     int32_t bos, eos, eot, unk, pad;
     char description[128];
 };
@@ -299,7 +308,6 @@ HONE_CHECKED hone_status hone_merges_put_pieces(hone_tokenizer *t, const char *l
  * with the higher score first. */
 HONE_CHECKED hone_status hone_merges_from_scores(hone_tokenizer *t);
 void hone_merges_find_cuts(hone_tokenizer *t);
-void hone_unigram_find_cuts(hone_tokenizer *t);
 
 /* ---- scratch of one call of encode ---- */
 typedef struct hone_scratch {
@@ -382,6 +390,13 @@ HONE_CHECKED hone_status hone_expression_next(const pcre2_code *code, hone_scrat
  * starts the text. */
 HONE_CHECKED hone_status hone_split(const hone_tokenizer *t, hone_scratch *s, hone_str whole,
                                     bool first, int *which);
+
+/* ---- token_pair.c: two texts in one sequence ---- */
+/* Appends a part: a token, or one of the texts. */
+HONE_CHECKED hone_status hone_pair_put(hone_tokenizer *t, int64_t id, int32_t type);
+/* prefix, A, between, B, suffix; what follows `between` is of second_type, all before of type 0. */
+HONE_CHECKED hone_status hone_pair_put_all(hone_tokenizer *t, const int32_t *between, int n_between,
+                                           int32_t second_type);
 
 /* ---- token_trie.c ---- */
 /* Builds the trie of the entries, which it sorts; of equal strings the least value stays. */

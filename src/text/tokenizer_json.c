@@ -3,6 +3,8 @@
 
 #include "base/json.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +86,37 @@ static hone_status read_bpe(hone_tokenizer *t, const json_t *m)
     return read_vocab(t, json_object_get(m, "vocab"));
 }
 
+/*
+ * The number as the tokenizers library reads it: its JSON parser divides the digits by a power of
+ * ten, which may miss the nearest double by one unit, and such units decide between equal ways to
+ * cut a word. The file's digits are the fewest that name the double.
+ */
+static double as_library_reads(double v)
+{
+    char text[40];
+    for (int digits = 15; digits <= 17; digits++) { /* up to 15 every sum below is exact */
+        snprintf(text, sizeof text, "%.*e", digits - 1, fabs(v));
+        if (strtod(text, NULL) == fabs(v))
+            break;
+    }
+    char *e = strchr(text, 'e');
+    if (!isfinite(v) || !e)
+        return v;
+    uint64_t significand = 0;
+    int exponent = (int)strtol(e + 1, NULL, 10);
+    for (const char *c = text; c < e; c++)
+        if (*c != '.') {
+            significand = significand * 10 + (uint64_t)(*c - '0');
+            exponent -= c != text;
+        }
+    if (exponent > 0 || exponent < -22)
+        return v;
+    double power = 1, f = (double)significand;
+    for (int i = exponent; i < 0; i++)
+        power *= 10; /* exact up to 10^22 */
+    return v < 0 ? -(f / power) : f / power;
+}
+
 static hone_status read_unigram(hone_tokenizer *t, const json_t *m)
 {
     const json_t *vocab = json_object_get(m, "vocab"), *unk = json_object_get(m, "unk_id");
@@ -105,7 +138,7 @@ static hone_status read_unigram(hone_tokenizer *t, const json_t *m)
         bool byte = t->byte_fallback && hone_byte_of_piece(s, bytes) >= 0;
         HONE_TRY(hone_vocab_set(t, (int64_t)i, s, bytes, byte ? HONE_TOKEN_BYTE : HONE_TOKEN_NORMAL,
                                 HONE_TOKEN_IS_MODEL));
-        t->scores[i] = json_number_value(score);
+        t->scores[i] = as_library_reads(json_number_value(score));
     }
     if (!json_is_integer(unk))
         return HONE_OK;
