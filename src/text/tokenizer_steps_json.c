@@ -307,6 +307,28 @@ static hone_status add_affix(int32_t *ids, int *n, json_int_t id)
     return HONE_OK;
 }
 
+/* The part of a template for two texts: Sequence A or B, or a SpecialToken's ids. */
+static hone_status add_pair_part(hone_tokenizer *t, const json_t *known, const json_t *e)
+{
+    const json_t *part = json_object_get(e, "SpecialToken"), *text = json_object_get(e, "Sequence");
+    const json_t *at = part ? part : text;
+    const char *name = json_string_value(json_object_get(at, "id"));
+    json_int_t type = json_integer_value(json_object_get(at, "type_id"));
+    size_t k;
+    json_t *id;
+    if (!name || type < 0 || type > INT32_MAX)
+        return hone_fail(HONE_FORMAT, "a part of the template for two texts makes no sense");
+    if (text)
+        return hone_pair_put(t, strcmp(name, "B") == 0 ? HONE_PAIR_B : HONE_PAIR_A, (int32_t)type);
+    json_array_foreach(json_object_get(json_object_get(known, name), "ids"), k, id)
+    {
+        if (!json_is_integer(id) || json_integer_value(id) < 0)
+            return hone_fail(HONE_FORMAT, "the template's token \"%s\" has no ids", name);
+        HONE_TRY(hone_pair_put(t, json_integer_value(id), (int32_t)type));
+    }
+    return HONE_OK;
+}
+
 static hone_status add_template(hone_tokenizer *t, const json_t *o)
 {
     const json_t *known = json_object_get(o, "special_tokens");
@@ -331,6 +353,7 @@ static hone_status add_template(hone_tokenizer *t, const json_t *o)
             HONE_TRY(seen ? add_affix(t->suffix, &t->n_suffix, json_integer_value(id))
                           : add_affix(t->prefix, &t->n_prefix, json_integer_value(id)));
     }
+    json_array_foreach(json_object_get(o, "pair"), i, e) HONE_TRY(add_pair_part(t, known, e));
     return HONE_OK;
 }
 
@@ -356,7 +379,10 @@ hone_status hone_json_post_processor(hone_tokenizer *t, const json_t *o, int dep
             return hone_fail(HONE_FORMAT, "the post-processor \"%s\" lacks cls or sep",
                              hone_json_type(o));
         HONE_TRY(add_affix(t->prefix, &t->n_prefix, json_integer_value(cls)));
-        return add_affix(t->suffix, &t->n_suffix, json_integer_value(sep));
+        HONE_TRY(add_affix(t->suffix, &t->n_suffix, json_integer_value(sep)));
+        bool twice = is(o, "RobertaProcessing"); /* and all is of type 0 */
+        const int32_t between[] = {t->suffix[0], t->suffix[0]};
+        return hone_pair_put_all(t, between, twice ? 2 : 1, twice ? 0 : 1);
     }
     return hone_fail(HONE_UNSUPPORTED, "the post-processor \"%s\" is not known to hone yet",
                      hone_json_type(o));
