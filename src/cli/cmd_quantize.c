@@ -20,8 +20,12 @@ static void remark(void *arg, const char *text)
 static hone_status read_options(cli_context *c, hone_quantize_options *o)
 {
     static const char *const names[HONE_QUANTIZE_KINDS] = {"attn", "mlp", "head", "embed"};
-    if (!hone_dtype_by_name(cli_text(c, "type"), &o->type))
-        return hone_fail(HONE_USAGE, "there is no type \"%s\"", cli_text(c, "type"));
+    const char *type = cli_text(c, "type");
+    *o = (hone_quantize_options){.mix = cli_flag(c, "pure") ? NULL : hone_mix_by_name(type)};
+    if (o->mix)
+        o->type = hone_mix_base(o->mix);
+    else if (!hone_dtype_by_name(type, &o->type))
+        return hone_fail(HONE_USAGE, "there is no type \"%s\"", type);
     for (int k = 0; k < HONE_QUANTIZE_KINDS; k++) {
         const char *name = cli_text(c, names[k]);
         hone_dtype t = o->type;
@@ -36,12 +40,13 @@ static hone_status print(cli_context *c, const hone_quantize_result *r, double s
 {
     char before[16], after[16], time[16];
     if (cli_json(c))
-        return cli_print_json(json_pack(
-            "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "path", cli_text(c, "output"),
-            "tensors", (json_int_t)r->tensors, "encoded", (json_int_t)r->encoded, "copied",
-            (json_int_t)r->copied, "fallbacks", (json_int_t)r->fallbacks, "requantized",
-            (json_int_t)r->requantized, "bytes_before", (json_int_t)r->bytes_before, "bytes_after",
-            (json_int_t)r->bytes_after, "seconds", seconds));
+        return cli_print_json(
+            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "path",
+                      cli_text(c, "output"), "tensors", (json_int_t)r->tensors, "weighted",
+                      (json_int_t)r->weighted, "encoded", (json_int_t)r->encoded, "copied",
+                      (json_int_t)r->copied, "fallbacks", (json_int_t)r->fallbacks, "requantized",
+                      (json_int_t)r->requantized, "bytes_before", (json_int_t)r->bytes_before,
+                      "bytes_after", (json_int_t)r->bytes_after, "seconds", seconds));
     if (r->fallbacks > 1)
         fprintf(stderr, "note: %llu matrices did not fit the format and fell back\n",
                 (unsigned long long)r->fallbacks);
@@ -64,22 +69,33 @@ static hone_status run(cli_context *c)
     static const hone_quantize_events events = {.progress = progress, .remark = remark};
     hone_quantize_options o;
     hone_quantize_result r;
+    hone_imatrix *importance = NULL;
     hone_file *f;
     hone_pool *pool = NULL;
     double start = hone_clock_s();
     HONE_TRY(read_options(c, &o));
     HONE_TRY(hone_file_open(cli_operand(c, 0), &f));
     hone_status s = hone_pool_open((int)cli_int(c, "threads"), NULL, &pool);
+    if (s == HONE_OK && cli_text(c, "imatrix"))
+        s = hone_imatrix_open(cli_text(c, "imatrix"), &importance);
+    o.importance = importance;
     if (s == HONE_OK)
         s = hone_quantize(f, &o, cli_text(c, "output"), pool, &events, &r);
     hone_pool_close(pool);
+    hone_imatrix_close(importance);
     hone_file_close(f);
     cli_progress_end();
+    if (s == HONE_OK && importance && r.weighted == 0)
+        fprintf(stderr, "note: the importance matrix is of another model: none of its entries "
+                        "belongs to a matrix of this one\n");
     HONE_TRY(s);
     return print(c, &r, hone_clock_s() - start);
 }
 
-#define TYPES "f32|f16|bf16|q8_0|q4_0|q4_1|q5_0|q5_1"
+#define TYPES                                                                                      \
+    "f32|f16|bf16|q8_0|q4_0|q4_1|q5_0|q5_1|q2_k|q3_k|q4_k|q5_k|q6_k|iq4_nl|iq4_xs|mxfp4|tq1_0|"    \
+    "tq2_0"
+#define MIXES "q2_k_s|q3_k_s|q3_k_m|q3_k_l|q4_k_s|q4_k_m|q5_k_s|q5_k_m"
 
 static const cli_option options[] = {
     {.name = "output",
@@ -91,9 +107,16 @@ static const cli_option options[] = {
     {.name = "type",
      .type = CLI_CHOICE,
      .argument = "T",
-     .choices = TYPES,
+     .choices = TYPES "|" MIXES,
      .required = true,
-     .help = "format of all matrices that no other option names"},
+     .help = "format of all matrices that no other option names; q4_k_m and its like distribute "
+             "several formats as llama.cpp does, and so do q2_k, iq4_nl and iq4_xs"},
+    {.name = "pure", .type = CLI_FLAG, .help = "give every matrix the very type, the head too"},
+    {.name = "imatrix",
+     .type = CLI_TEXT,
+     .argument = "FILE",
+     .help = "importance matrix of llama-imatrix (GGUF or .dat): errors in columns that matter "
+             "count for more"},
     {.name = "attn",
      .type = CLI_CHOICE,
      .argument = "T",
@@ -129,6 +152,8 @@ static const cli_example examples[] = {
      "a Hugging Face folder as a GGUF file with 8-bit weights"},
     {"hone quantize model.gguf --type q4_0 --attn q8_0 --head q8_0 -o mixed.gguf",
      "4 bits for the MLP, 8 bits for the rest"},
+    {"hone quantize llama/ --type q4_k_m --imatrix imatrix.gguf -o llama-q4_k_m.gguf",
+     "about 4.8 bits per weight, spent where they matter"},
     {0},
 };
 
@@ -138,7 +163,9 @@ const cli_command cli_cmd_quantize = {
     .description =
         "Reads a GGUF file or a Hugging Face folder and writes a GGUF file that llama.cpp loads "
         "too. "
-        "Values are rounded to nearest, without calibration. Norms and biases stay in float32. A "
+        "Scales are searched for the least squared error (Q4_0 to Q8_0 only with --imatrix: their "
+        "plain rounding is that of every other tool); docs/formats.md compares them. Norms and "
+        "biases stay in float32. A "
         "matrix whose rows are no multiple of the format's block is written in f16 (or bf16, if it "
         "was), and said so. What a format costs in quality: hone eval. What it gains: hone "
         "bench.\n\nThe file appears under its name only when it is complete.",

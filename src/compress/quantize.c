@@ -17,6 +17,7 @@ typedef struct quantize_job {
     hone_convert_tensor *tensors;
     size_t count;
     bool tied;
+    hone_mix_model model;
     /* of the tensor being written */
     const hone_convert_tensor *current;
     size_t source_row_bytes;
@@ -54,9 +55,11 @@ static int kind_of(const char *name)
     return -1;
 }
 
-static hone_dtype wanted(const quantize_job *j, int kind)
+static hone_dtype wanted(const quantize_job *j, int kind, const char *name)
 {
     const int *given = j->o->kind;
+    if (j->o->mix && given[kind] == HONE_QUANTIZE_DEFAULT)
+        return hone_mix_dtype(j->o->mix, &j->model, name);
     if (kind == HONE_QUANTIZE_EMBEDDING && j->tied && given[kind] == HONE_QUANTIZE_DEFAULT)
         kind = HONE_QUANTIZE_HEAD;
     return given[kind] == HONE_QUANTIZE_DEFAULT ? j->o->type : (hone_dtype)given[kind];
@@ -72,17 +75,16 @@ static hone_dtype choose(quantize_job *j, const hone_convert_tensor *t)
     int kind = kind_of(t->name);
     if (kind < 0 || (!hone_dtype_is_float(have) && !hone_dtype_is_grouped(have)))
         return have == HONE_DTYPE_F64 ? HONE_DTYPE_F32 : have;
-    hone_dtype want = wanted(j, kind);
+    hone_dtype want = wanted(j, kind, t->name);
     uint64_t k = t->shape[t->n_dims - 1];
-    const hone_dtype_info *d = hone_dtype_describe(want);
-    if (k % d->block_elements == 0)
-        return want;
-    hone_dtype other = have == HONE_DTYPE_BF16 ? HONE_DTYPE_BF16 : HONE_DTYPE_F16;
-    if (j->result->fallbacks++ == 0)
+    hone_dtype other =
+        hone_mix_fallback(want, k, have == HONE_DTYPE_BF16 ? HONE_DTYPE_BF16 : HONE_DTYPE_F16);
+    if (other != want && j->result->fallbacks++ == 0)
         remark(j,
                "%s has rows of %llu elements, no multiple of %u as %s needs: written as %s "
                "(and others like it)",
-               t->name, (unsigned long long)k, d->block_elements, d->name, hone_dtype_name(other));
+               t->name, (unsigned long long)k, hone_dtype_describe(want)->block_elements,
+               hone_dtype_name(want), hone_dtype_name(other));
     return other;
 }
 
@@ -137,7 +139,13 @@ static hone_status write_tensor(quantize_job *j, hone_rowstream *stream)
     }
     j->result->encoded++;
     j->result->requantized += hone_dtype_is_grouped(have);
-    return hone_rowstream_encode(stream, t->name, t->type, rows, k, decoded_row, j);
+    uint64_t matrices = 1;
+    const float *weights = hone_imatrix_weights(j->o->importance, t->name, k, &matrices);
+    if (!weights || rows % matrices != 0)
+        return hone_rowstream_encode(stream, t->name, t->type, rows, k, decoded_row, j);
+    j->result->weighted++;
+    return hone_rowstream_encode_weighted(stream, t->name, t->type, rows, k, decoded_row, j,
+                                          weights, matrices);
 }
 
 static hone_status write_tensors(quantize_job *j, hone_gguf_writer *w, hone_pool *pool)
@@ -185,17 +193,25 @@ static bool is_replaced(const char *key)
 
 static hone_status copy_metadata(const hone_file *f, hone_gguf_writer *w)
 {
-    uint64_t parts;
-    HONE_TRY(hone_file_u64_or(f, "split.count", 1, &parts));
-    if (parts > 1)
-        return hone_fail(HONE_UNSUPPORTED,
-                         "%s is one of %llu parts of a model: merge them first "
-                         "(llama-gguf-split --merge)",
-                         hone_file_path(f), (unsigned long long)parts);
     for (size_t i = 0; i < hone_file_meta_count(f); i++)
         if (!is_replaced(hone_file_meta_key(f, i)))
             HONE_TRY(hone_gguf_writer_copy(w, f, i));
     return HONE_OK;
+}
+
+/* What a mix asks of the model: layers by their names, heads by the descriptor if there is one. */
+static void describe_model(quantize_job *j)
+{
+    const hone_arch *a;
+    hone_hparams h;
+    unsigned layer;
+    j->model = (hone_mix_model){.tied = j->tied, .importance = j->o->importance != NULL};
+    for (size_t i = 0; i < j->count; i++)
+        if (sscanf(j->tensors[i].name, "blk.%u.", &layer) == 1 && layer < UINT32_MAX &&
+            layer + 1 > j->model.layers)
+            j->model.layers = layer + 1;
+    if (hone_arch_read(j->f, &a, &h) == HONE_OK && h.kv_heads)
+        j->model.heads_per_kv = h.heads / h.kv_heads;
 }
 
 static hone_status plan(quantize_job *j)
@@ -214,6 +230,7 @@ static hone_status plan(quantize_job *j)
     for (size_t i = 0; i < j->count; i++)
         if (strcmp(j->tensors[i].name, "output.weight") == 0)
             j->tied = false;
+    describe_model(j);
     return HONE_OK;
 }
 
@@ -248,7 +265,10 @@ hone_status hone_quantize(const hone_file *f, const hone_quantize_options *o, co
         HONE_GOTO(s, end, copy_metadata(f, w));
     else
         HONE_GOTO(s, end, hone_convert_metadata(f, w, events));
-    HONE_GOTO(s, end, hone_gguf_writer_u32(w, "general.file_type", hone_gguf_file_type(o->type)));
+    HONE_GOTO(
+        s, end,
+        hone_gguf_writer_u32(w, "general.file_type",
+                             o->mix ? hone_mix_file_type(o->mix) : hone_gguf_file_type(o->type)));
     HONE_GOTO(s, end, hone_gguf_writer_u32(w, "general.quantization_version", 2));
     HONE_GOTO(s, end, declare(&j, w));
     HONE_GOTO(s, end, write_tensors(&j, w, pool));

@@ -15,6 +15,8 @@
 #define HONE_COMPRESS_QUANTIZE_H
 
 #include "base/threads.h"
+#include "compress/imatrix.h"
+#include "compress/mix.h"
 #include "file/file.h"
 
 typedef enum hone_quantize_kind {
@@ -29,13 +31,16 @@ enum { HONE_QUANTIZE_DEFAULT = -1 };
 
 typedef struct hone_quantize_options {
     hone_dtype type;
-    int kind[HONE_QUANTIZE_KINDS]; /* hone_dtype of that kind, or HONE_QUANTIZE_DEFAULT: type */
+    int kind[HONE_QUANTIZE_KINDS];  /* hone_dtype of that kind, or HONE_QUANTIZE_DEFAULT: type */
+    const hone_mix *mix;            /* distributes formats in the place of type; or NULL */
+    const hone_imatrix *importance; /* or NULL: every column counts the same */
 } hone_quantize_options;
 
 typedef struct hone_quantize_result {
     uint64_t tensors, encoded, copied;  /* encoded + copied = tensors */
     uint64_t fallbacks;                 /* matrices whose rows the wanted format does not divide */
     uint64_t requantized;               /* encoded from a format that was lossy already */
+    uint64_t weighted;                  /* encoded with importances */
     uint64_t bytes_before, bytes_after; /* of tensor data */
 } hone_quantize_result;
 

@@ -24,6 +24,8 @@ typedef struct piece_job {
     size_t row_bytes;
     hone_rowstream_source *source;
     void *arg;
+    const float *weights; /* [matrices][k] or NULL */
+    uint64_t rows_per_matrix;
     _Atomic uint64_t bad; /* row + 1 of a row that could not be stored */
 } piece_job;
 
@@ -55,8 +57,11 @@ static void encode_item(void *arg, size_t item, int thread)
     if (end > j->rows)
         end = j->rows;
     for (uint64_t r = begin; r < end; r++) {
+        const float *weights =
+            j->weights ? j->weights + (j->first + r) / j->rows_per_matrix * j->k : NULL;
         if (j->source(j->arg, j->first + r, j->k, row) &&
-            hone_dtype_encode(j->type, row, (size_t)j->k, j->s->piece + r * j->row_bytes))
+            hone_dtype_encode_weighted(j->type, row, weights, (size_t)j->k,
+                                       j->s->piece + r * j->row_bytes))
             continue;
         atomic_store(&j->bad, j->first + r + 1);
         return;
@@ -91,7 +96,20 @@ hone_status hone_rowstream_encode(hone_rowstream *s, const char *name, hone_dtyp
                                   uint64_t rows, uint64_t k, hone_rowstream_source *source,
                                   void *arg)
 {
-    piece_job j = {.s = s, .type = type, .k = k, .source = source, .arg = arg};
+    return hone_rowstream_encode_weighted(s, name, type, rows, k, source, arg, NULL, 1);
+}
+
+hone_status hone_rowstream_encode_weighted(hone_rowstream *s, const char *name, hone_dtype type,
+                                           uint64_t rows, uint64_t k, hone_rowstream_source *source,
+                                           void *arg, const float *weights, uint64_t matrices)
+{
+    piece_job j = {.s = s,
+                   .type = type,
+                   .k = k,
+                   .source = source,
+                   .arg = arg,
+                   .weights = weights,
+                   .rows_per_matrix = rows / matrices};
     uint64_t step;
     if (!hone_dtype_row_bytes(type, k, &j.row_bytes) || j.row_bytes == 0)
         return hone_fail(HONE_USAGE, "tensor %s: rows of %llu elements do not fit %s", name,

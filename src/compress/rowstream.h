@@ -30,6 +30,12 @@ void hone_rowstream_close(hone_rowstream *s); /* NULL is fine */
 HONE_CHECKED hone_status hone_rowstream_encode(hone_rowstream *s, const char *name, hone_dtype type,
                                                uint64_t rows, uint64_t k,
                                                hone_rowstream_source *source, void *arg);
+/* The same with weights[matrices][k] for the columns of each run of rows / matrices rows
+ * (hone_dtype_encode_weighted); `matrices` divides rows. */
+HONE_CHECKED hone_status hone_rowstream_encode_weighted(hone_rowstream *s, const char *name,
+                                                        hone_dtype type, uint64_t rows, uint64_t k,
+                                                        hone_rowstream_source *source, void *arg,
+                                                        const float *weights, uint64_t matrices);
 /* The same without encoding. */
 HONE_CHECKED hone_status hone_rowstream_copy(hone_rowstream *s, hone_dtype type, uint64_t rows,
                                              uint64_t k, hone_rowstream_rows *source, void *arg);

@@ -192,7 +192,12 @@ static hone_status read_single(hone_file *f, const char *path)
     bool gguf = m.bytes >= 4 && memcmp(m.data, "GGUF", 4) == 0;
     if (gguf || ends_with(path, ".gguf")) {
         f->kind = HONE_FILE_GGUF;
-        return hone_file_read_gguf(f, &m);
+        HONE_TRY(hone_file_read_gguf(f, &m));
+        uint64_t parts = hone_file_gguf_parts(f);
+        if (parts <= 1)
+            return HONE_OK;
+        hone_file_clear(f);
+        return hone_file_read_gguf_parts(f, path, parts);
     }
     if (ends_with(path, ".safetensors") || (m.bytes > 8 && m.data[8] == '{')) {
         f->kind = HONE_FILE_SAFETENSORS;
@@ -231,6 +236,8 @@ hone_status hone_file_open_bytes(hone_file_kind_id kind, const void *data, size_
     hone_status s = kind == HONE_FILE_GGUF ? hone_file_read_gguf(f, &m)
                     : kind == HONE_FILE_HF ? hone_file_read_config(f, data, bytes)
                                            : hone_file_read_safetensors(f, &m, NULL, NULL, true);
+    if (s == HONE_OK && kind == HONE_FILE_GGUF && hone_file_gguf_parts(f) > 1)
+        s = hone_fail(HONE_UNSUPPORTED, "%s: one of several parts of a model", name);
     if (s != HONE_OK)
         hone_file_close(f);
     else
@@ -258,10 +265,8 @@ hone_status hone_file_open(const char *path, hone_file **out)
     return HONE_OK;
 }
 
-void hone_file_close(hone_file *f)
+void hone_file_clear(hone_file *f)
 {
-    if (!f)
-        return;
     for (size_t i = 0; i < f->map_count; i++)
         hone_map_close(&f->maps[i]);
     hone_free(f->maps);
@@ -269,6 +274,16 @@ void hone_file_close(hone_file *f)
     hone_free(f->metas);
     hone_free(f->tensor_names.slots);
     hone_free(f->meta_names.slots);
+    hone_arena_free(&f->arena);
+    *f = (hone_file){.kind = f->kind, .version = f->version, .path = f->path};
+    hone_arena_init(&f->arena, 0);
+}
+
+void hone_file_close(hone_file *f)
+{
+    if (!f)
+        return;
+    hone_file_clear(f);
     hone_arena_free(&f->arena);
     hone_free(f->path);
     hone_free(f);

@@ -151,8 +151,7 @@ static hone_status take_dtype(cursor *c, hone_tensor *t)
         const char *known = hone_dtype_ggml_name(id);
         if (known)
             return hone_fail(HONE_UNSUPPORTED,
-                             "tensor '%.120s' has type %s (ggml id %u), which hone does not read "
-                             "yet; use a file in F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0 or Q5_1",
+                             "tensor '%.120s' has type %s (ggml id %u), which hone does not read",
                              t->name, known, id);
         return hone_fail(HONE_UNSUPPORTED, "tensor '%.120s' has the unknown ggml type id %u",
                          t->name, id);
@@ -286,16 +285,10 @@ static hone_status read_header(hone_file *f, cursor *c, uint64_t *tensors, uint6
 
 static hone_status read_all(hone_file *f, cursor *c)
 {
-    uint64_t tensors = 0, metas = 0, parts = 0;
+    uint64_t tensors = 0, metas = 0;
     HONE_TRY(read_header(f, c, &tensors, &metas));
     for (uint64_t i = 0; i < metas; i++)
         HONE_TRY(take_meta(f, c));
-    HONE_TRY(hone_file_u64_or(f, "split.count", 0, &parts));
-    if (parts > 1)
-        return hone_fail(HONE_UNSUPPORTED,
-                         "is one of %llu parts of a split model; merge them first "
-                         "(llama-gguf-split --merge FIRST OUT)",
-                         (unsigned long long)parts);
     return read_tensors(f, c, tensors);
 }
 
@@ -304,4 +297,10 @@ hone_status hone_file_read_gguf(hone_file *f, const hone_map *m)
     cursor c = {m->data, 0, m->bytes};
     hone_status s = read_all(f, &c);
     return s == HONE_OK ? s : hone_fail_in(s, "%s", m->path);
+}
+
+uint64_t hone_file_gguf_parts(const hone_file *f)
+{
+    uint64_t parts = 0;
+    return hone_file_u64_or(f, "split.count", 1, &parts) == HONE_OK ? parts : 0;
 }

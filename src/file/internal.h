@@ -86,6 +86,10 @@ HONE_CHECKED hone_status hone_file_keep(hone_file *f, const char *s, size_t n, c
 
 /* The readers; m is one of f's maps. */
 HONE_CHECKED hone_status hone_file_read_gguf(hone_file *f, const hone_map *m);
+/* split.count of what was read; 1 = not split, 0 = no number. */
+uint64_t hone_file_gguf_parts(const hone_file *f);
+/* The parts of a split GGUF into the empty file f, `path` being any one of them. */
+HONE_CHECKED hone_status hone_file_read_gguf_parts(hone_file *f, const char *path, uint64_t parts);
 HONE_CHECKED hone_status hone_file_read_folder(hone_file *f, const char *path);
 /* Adds the tensors of one safetensors file; `only` (may be NULL) maps the names wanted to the name
  * of the file that holds each, and `file` is this file's: others are skipped. metadata: take
@@ -119,6 +123,9 @@ hone_meta_type hone_gguf_meta_type(uint32_t type);
 HONE_CHECKED hone_status hone_file_add_str(hone_file *f, const char *key, const char *s, size_t n);
 HONE_CHECKED hone_status hone_file_add_scalar(hone_file *f, const char *key, int stored,
                                               const void *value);
+
+/* Forgets maps, tensors and metadata. */
+void hone_file_clear(hone_file *f);
 
 /* The entry of a key, or NULL. */
 const hone_meta *hone_file_meta_find(const hone_file *f, const char *key);

@@ -319,6 +319,73 @@ static const hone_dtype written[] = {
 };
 enum { TYPES = sizeof written / sizeof written[0] };
 
+/* Part `no` of `parts` by its own account, with tensors t0..t(n-1) of the value `no`. */
+static void write_part(const char *name, uint32_t no, uint32_t parts, uint32_t first, uint32_t n,
+                       uint32_t total)
+{
+    hone_gguf_writer *w;
+    float value = (float)no;
+    ok(hone_gguf_writer_open(in_dir(name), &w));
+    if (no == 0)
+        ok(hone_gguf_writer_str(w, "general.name", "three parts"));
+    ok(hone_gguf_writer_u32(w, "split.no", no));
+    ok(hone_gguf_writer_u32(w, "split.count", parts));
+    ok(hone_gguf_writer_u32(w, "split.tensors.count", total));
+    for (uint32_t i = 0; i < n; i++) {
+        char tensor[16];
+        snprintf(tensor, sizeof tensor, "t%u", first + i);
+        ok(hone_gguf_writer_tensor(w, tensor, HONE_DTYPE_F32, 1, (uint64_t[]){1}));
+    }
+    for (uint32_t i = 0; i < n; i++)
+        ok(hone_gguf_writer_write_f32(w, &value, 1));
+    ok(hone_gguf_writer_commit(w));
+}
+
+static void a_split_model_opens_by_any_of_its_parts(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"s-00001-of-00003.gguf", "s-00002-of-00003.gguf",
+                                        "s-00003-of-00003.gguf"};
+    write_part(names[0], 0, 3, 0, 0, 5); /* the first may hold no tensors */
+    write_part(names[1], 1, 3, 0, 2, 5);
+    write_part(names[2], 2, 3, 2, 3, 5);
+    for (int i = 0; i < 3; i++) {
+        hone_file *f = must_open(in_dir(names[i]));
+        const char *name;
+        ok(hone_file_str(f, "general.name", &name));
+        assert_string_equal(name, "three parts");
+        assert_int_equal(hone_file_tensor_count(f), 5);
+        for (int t = 0; t < 5; t++) {
+            char tensor[16];
+            float value;
+            snprintf(tensor, sizeof tensor, "t%d", t);
+            assert_non_null(hone_file_tensor(f, tensor));
+            memcpy(&value, hone_file_tensor(f, tensor)->data, sizeof value);
+            assert_true(value == (t < 2 ? 1.0f : 2.0f));
+        }
+        hone_file_close(f);
+    }
+}
+
+static void parts_that_do_not_belong_together_are_named(void **state)
+{
+    (void)state;
+    write_part("m-00001-of-00002.gguf", 0, 2, 0, 1, 2);
+    refuses(in_dir("m-00001-of-00002.gguf"), HONE_NOT_FOUND, "m-00002-of-00002.gguf is missing");
+    write_part("m-00002-of-00002.gguf", 0, 2, 1, 1, 2); /* says that it is the first */
+    refuses(in_dir("m-00001-of-00002.gguf"), HONE_FORMAT, "says that it is part 1 of 2");
+    write_part("m-00002-of-00002.gguf", 1, 3, 1, 1, 2);
+    refuses(in_dir("m-00001-of-00002.gguf"), HONE_FORMAT, "part 2 of 3");
+    write_part("m-00002-of-00002.gguf", 1, 2, 0, 1, 2); /* a tensor of the first again */
+    refuses(in_dir("m-00001-of-00002.gguf"), HONE_FORMAT, "'t0' appears twice");
+    write_part("m-00002-of-00002.gguf", 1, 2, 1, 2, 3);
+    refuses(in_dir("m-00001-of-00002.gguf"), HONE_FORMAT, "hold 3 tensors, not 2");
+    write_part("renamed.gguf", 0, 2, 0, 1, 2);
+    refuses(in_dir("renamed.gguf"), HONE_FORMAT, "its name does not end with");
+    write_part("many-00001-of-70000.gguf", 0, 70000, 0, 1, 2);
+    refuses(in_dir("many-00001-of-70000.gguf"), HONE_LIMIT, "70000 parts");
+}
+
 static void what_the_gguf_writer_wrote_reads_back(void **state)
 {
     (void)state;
@@ -580,6 +647,8 @@ int main(void)
         cmocka_unit_test(shards_are_joined_by_the_index),
         cmocka_unit_test(an_index_that_lies_or_escapes_is_refused),
         cmocka_unit_test(what_is_no_model_is_refused),
+        cmocka_unit_test(a_split_model_opens_by_any_of_its_parts),
+        cmocka_unit_test(parts_that_do_not_belong_together_are_named),
         cmocka_unit_test(what_the_gguf_writer_wrote_reads_back),
         cmocka_unit_test(copied_metadata_is_the_same_bytes),
         cmocka_unit_test(a_writer_used_wrongly_says_so_and_leaves_nothing),
