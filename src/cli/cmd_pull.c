@@ -40,14 +40,17 @@ static void show_progress(void *arg, const hone_hub_state *state)
         return;
     }
     update_rate(r, state->bytes_received);
+    char speed[48] = "";
     double left = (double)(state->bytes_total - state->bytes_done);
     long s = r->bytes_s > 1 ? (long)(left / r->bytes_s) : 0;
-    cli_progress((double)state->bytes_done / (double)state->bytes_total,
-                 "%s of %s, %s/s, %ld:%02ld:%02ld left  %s %.28s",
+    if (r->bytes_s > 1)
+        snprintf(speed, sizeof speed, ", %s/s, %ld:%02ld:%02ld left",
+                 cli_format_bytes(r->bytes_s, rate, sizeof rate), s / 3600, s / 60 % 60, s % 60);
+    cli_progress((double)state->bytes_done / (double)state->bytes_total, "%s of %s%s  %s%s%.28s",
                  cli_format_bytes((double)state->bytes_done, done, sizeof done),
-                 cli_format_bytes((double)state->bytes_total, total, sizeof total),
-                 cli_format_bytes(r->bytes_s, rate, sizeof rate), s / 3600, s / 60 % 60, s % 60,
-                 strcmp(state->doing, "fetching") == 0 ? "" : state->doing, last_part(state->file));
+                 cli_format_bytes((double)state->bytes_total, total, sizeof total), speed,
+                 strcmp(state->doing, "fetching") == 0 ? "" : state->doing,
+                 strcmp(state->doing, "fetching") == 0 ? "" : " ", last_part(state->file));
 }
 
 static uint64_t bytes_missing(const hone_hub_result *r)

@@ -270,6 +270,17 @@ static hone_status pull_offline(pull *p)
     return p->out->model ? s : no_memory();
 }
 
+/* The hub does not answer: says too whether the cache would do. */
+static hone_status fail_unreachable(pull *p)
+{
+    char why[700], *path;
+    snprintf(why, sizeof why, "%.699s", hone_error());
+    if (hub_cache_resolve(&p->cache, &p->name, p->revision, &path) != HONE_OK)
+        return hone_fail(HONE_IO, "%s; and %.300s", why, hone_error());
+    hone_free(path);
+    return hone_fail(HONE_IO, "%s; the cache has it as it was last pulled (--offline)", why);
+}
+
 static hone_status run(pull *p)
 {
     const char *model;
@@ -277,8 +288,11 @@ static hone_status run(pull *p)
         return pull_offline(p);
     HONE_TRY(hub_client_open(p->arena, p->options, &p->client));
     p->client.repository = p->name.repository;
-    HONE_TRY(read_list(p));
-    hone_status s = hub_choose(p->list, p->name.quant, p->options, &model);
+    hone_status s = read_list(p);
+    if (s == HONE_IO)
+        return fail_unreachable(p);
+    HONE_TRY(s);
+    s = hub_choose(p->list, p->name.quant, p->options, &model);
     if (s != HONE_OK)
         return hone_fail_in(s, "%s", p->name.repository);
     HONE_TRY(compare(p));

@@ -706,6 +706,10 @@ static void names_are_resolved_from_the_cache(void **state)
     resolve_well(w, "acme/tiny@" HUB_SERVER_MAIN, "snapshots/" HUB_SERVER_MAIN);
     assert_int_equal(unlink(blob_path(w, "model.safetensors", "")), 0);
     resolve_badly(w, "acme/tiny@main:Q5_0", HONE_NOT_FOUND, "not all, in the cache");
+    w->options.endpoint = "http://127.0.0.1:1"; /* nobody is there */
+    pull_badly(w, "acme/tiny:Q8_0", HONE_IO, "the cache has it");
+    pull_badly(w, "acme/tiny:Q5_0", HONE_IO, "there are: Q8_0");
+    w->options.endpoint = w->endpoint;
     w->options.offline = true;
     int asked = hub_server_counters(w->server)->api;
     pull_badly(w, "acme/tiny:Q5_0", HONE_NOT_FOUND, "offline");
