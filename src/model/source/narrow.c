@@ -113,11 +113,8 @@ static hone_status open_int8(const hone_file *f, const char *weight, size_t n, s
                      .base = w->data,
                      .elements = w};
     HONE_TRY(hone_part_matrix(f, w, m.n, m.k, n, k));
-    HONE_TRY(hone_grid_open(f, s, m.n, m.k, claim->block[0],
-                            claim->block[1]    ? claim->block[1]
-                            : claim->group > 0 ? (uint64_t)claim->group
-                                               : 0,
-                            &m.scales));
+    uint64_t cols = claim->block[1] ? claim->block[1] : hone_group_size(s, m.k, claim);
+    HONE_TRY(hone_grid_open(f, s, m.n, m.k, claim->block[0], cols, &m.scales));
     m.run = m.scales.cols_per < m.k ? m.scales.cols_per : m.k;
     if (z) {
         if (z->dtype != HONE_DTYPE_I8 || hone_tensor_elements(z) != hone_tensor_elements(s))

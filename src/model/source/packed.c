@@ -118,8 +118,7 @@ static hone_status packed_open(const hone_file *f, const char *weight, size_t n,
     HONE_TRY(find_columns(f, weight, w, k, out, &m.k));
     HONE_TRY(hone_part_matrix(f, w, m.n, m.k, n, k));
     HONE_TRY(find_bits(f, w, claim, m.k, &m.bits));
-    HONE_TRY(hone_grid_open(f, s, m.n, m.k, 0, claim->group > 0 ? (uint64_t)claim->group : 0,
-                            &m.scales));
+    HONE_TRY(hone_grid_open(f, s, m.n, m.k, 0, hone_group_size(s, m.k, claim), &m.scales));
     m.run = m.scales.cols_per < m.k ? m.scales.cols_per : m.k;
     m.zero = 1 << (m.bits - 1);
     out->name = w->name;

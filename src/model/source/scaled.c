@@ -141,6 +141,13 @@ hone_status hone_grid_open(const hone_file *f, const hone_tensor *t, size_t n, s
                      (unsigned long long)(t->n_dims > 1 ? t->shape[1] : 1), n, k);
 }
 
+uint64_t hone_group_size(const hone_tensor *scales, size_t k, const hone_claim *claim)
+{
+    uint64_t groups = scales->n_dims == 2 ? scales->shape[1] : 1;
+    bool said = groups && k % groups == 0;
+    return said || claim->group < 1 ? 0 : (uint64_t)claim->group;
+}
+
 hone_status hone_grid_open_groups(const hone_file *f, const hone_tensor *t, size_t n, size_t run,
                                   hone_grid *out)
 {

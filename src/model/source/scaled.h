@@ -81,6 +81,9 @@ HONE_CHECKED hone_status hone_grid_open(const hone_file *f, const hone_tensor *t
                                         size_t k, uint64_t rows_per, uint64_t cols_per,
                                         hone_grid *out);
 
+/* Columns per group for hone_grid_open, of scales [n][groups]: 0 if the shape says it, else what is
+ * claimed. */
+uint64_t hone_group_size(const hone_tensor *scales, size_t k, const hone_claim *claim);
 /* Scales in a tensor [groups][n], `run` columns of a row to a group. */
 HONE_CHECKED hone_status hone_grid_open_groups(const hone_file *f, const hone_tensor *t, size_t n,
                                                size_t run, hone_grid *out);
