@@ -9,6 +9,8 @@
 typedef jinja_run run;
 typedef jinja_node node;
 
+enum { CHUNK_BYTES = 16 << 10 };
+
 /* ---- budgets ---- */
 
 hone_status jinja_raise_(run *r, hone_status s, const char *fmt, ...)
@@ -42,7 +44,19 @@ hone_status jinja_alloc(run *r, size_t count, size_t size, void *out)
         return jinja_raise(r, HONE_LIMIT, "the template needs more than %zu bytes",
                            r->limits.memory_bytes);
     HONE_TRY(jinja_charge(r, 1 + bytes / 256));
-    void *p = hone_arena_alloc(&r->arena, bytes);
+    void *p = NULL;
+    size_t need = (bytes + 15) & ~(size_t)15;
+    if (need > CHUNK_BYTES / 4) {
+        p = hone_arena_alloc(&r->arena, bytes);
+    } else {
+        if (r->chunk_left < need && (r->chunk = hone_arena_alloc(&r->arena, CHUNK_BYTES)))
+            r->chunk_left = CHUNK_BYTES;
+        if (r->chunk_left >= need) {
+            p = r->chunk;
+            r->chunk += need;
+            r->chunk_left -= need;
+        }
+    }
     if (!p)
         return hone_fail_memory(bytes, "a rendered template");
     memcpy(out, &p, sizeof p);
@@ -157,14 +171,17 @@ static hone_status add_keywords(run *r, jinja_value *keys, const jinja_value *v)
 
 hone_status jinja_eval_args(run *r, jinja_scope *s, const jinja_nodes *list, jinja_args *a)
 {
-    jinja_value positions, keys;
+    jinja_value positions = {0}, keys = {0};
+    if (list->n == 0)
+        return HONE_OK;
     HONE_TRY(jinja_seq_new(r, JINJA_V_LIST, list->n, &positions));
-    HONE_TRY(jinja_dict_new(r, JINJA_V_DICT, 0, &keys));
     for (uint32_t i = 0; i < list->n; i++) {
         const node *n = list->at[i];
         bool keyword = n->kind == JINJA_KEYWORD;
         jinja_value v;
         HONE_TRY(jinja_eval(r, s, keyword ? n->a : n, &v));
+        if (keyword && n->op != '*' && keys.type == JINJA_V_ABSENT)
+            HONE_TRY(jinja_dict_new(r, JINJA_V_DICT, 0, &keys));
         if (!keyword) {
             HONE_TRY(jinja_seq_add(r, &positions, &v));
         } else if (n->op == '*') {
@@ -178,8 +195,10 @@ hone_status jinja_eval_args(run *r, jinja_scope *s, const jinja_nodes *list, jin
     }
     a->v = positions.as.seq->items;
     a->n = positions.as.seq->n;
-    a->keys = keys.as.dict->pairs;
-    a->n_keys = keys.as.dict->n;
+    if (keys.type == JINJA_V_DICT) {
+        a->keys = keys.as.dict->pairs;
+        a->n_keys = keys.as.dict->n;
+    }
     return HONE_OK;
 }
 

@@ -119,11 +119,11 @@ static hone_status filter_items(run *r, jinja_scope *s, const node *n, jinja_val
 {
     jinja_value kept;
     HONE_TRY(jinja_seq_new(r, JINJA_V_LIST, *count, &kept));
+    jinja_scope *inner;
+    HONE_TRY(jinja_scope_new(r, s, &inner));
     for (uint32_t i = 0; i < *count; i++) {
-        jinja_scope *inner;
         jinja_value v;
         bool yes;
-        HONE_TRY(jinja_scope_new(r, s, &inner));
         HONE_TRY(assign(r, inner, n->a, &(*items)[i]));
         HONE_TRY(jinja_eval(r, inner, n->c, &v));
         HONE_TRY(jinja_truth(r, &v, &yes));
@@ -157,10 +157,12 @@ hone_status jinja_exec_for(run *r, jinja_scope *s, const node *n, const jinja_va
     jinja_loop *loop;
     HONE_TRY(open_loop(r, s, n, over, depth, &loop));
     jinja_value value = {.type = JINJA_V_LOOP, .as.loop = loop};
+    jinja_scope *inner = NULL;
     for (uint32_t i = 0; i < loop->n; i++) {
-        jinja_scope *inner;
         loop->index = i;
-        HONE_TRY(jinja_scope_new(r, s, &inner));
+        if (!inner || (n->flags & (JINJA_CAPTURES | JINJA_RECURSIVE)))
+            HONE_TRY(jinja_scope_new(r, s, &inner));
+        inner->n = 0;
         HONE_TRY(jinja_scope_set(r, inner, n->name, &value));
         r->at = n;
         HONE_TRY(assign(r, inner, n->a, &loop->items[i]));
@@ -172,7 +174,6 @@ hone_status jinja_exec_for(run *r, jinja_scope *s, const node *n, const jinja_va
     }
     if (loop->n > 0 || n->other.n == 0)
         return HONE_OK;
-    jinja_scope *inner;
     HONE_TRY(jinja_scope_new(r, s, &inner));
     return jinja_exec(r, inner, &n->other);
 }

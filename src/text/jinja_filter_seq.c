@@ -495,8 +495,10 @@ static hone_status choose(run *r, const jinja_args *a, bool attribute, bool want
         return HONE_OK;
     if (n && a->n > used)
         HONE_TRY(named_row(r, &a->v[used++], true, &row));
-    jinja_args with = {
-        .v = a->v + used, .n = a->n > used ? a->n - used : 0, .keys = a->keys, .n_keys = a->n_keys};
+    jinja_args with = {.v = a->n > used ? a->v + used : NULL,
+                       .n = a->n > used ? a->n - used : 0,
+                       .keys = a->keys,
+                       .n_keys = a->n_keys};
     for (uint32_t i = 0; i < n; i++) {
         bool yes;
         value v = items[i];

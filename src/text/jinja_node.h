@@ -90,6 +90,7 @@ enum { /* flags */
        JINJA_USES_CALLER = 2,
        JINJA_USES_VARARGS = 4,
        JINJA_USES_KWARGS = 8,
+       JINJA_CAPTURES = 16, /* FOR: a macro in the body may keep an iteration's scope */
 };
 
 typedef struct jinja_name {
@@ -134,6 +135,7 @@ typedef struct jinja_parser {
     const jinja_token *at;
     int nested;          /* recursion of the parser */
     int soft;            /* inside an if: unknown filters fail only when reached, as in jinja2 */
+    int macros;          /* made so far: a loop asks whether its body makes any */
     int loops;           /* for loops around, within the macro */
     jinja_node *macro;   /* the innermost, or NULL */
     const char *ends[4]; /* tags that would end the innermost block, for messages */

@@ -351,10 +351,10 @@ static hone_status repeat(jinja_run *r, const jinja_value *v, int64_t times, jin
         times = 0;
     if (hone_mul_overflow(n, (size_t)times, &total) || total > UINT32_MAX / 2)
         return jinja_raise(r, HONE_LIMIT, "a repetition that is too large");
-    HONE_TRY(jinja_charge(r, total / 16 + 1));
     if (v->type == JINJA_V_STR) {
         char *s;
         HONE_TRY(jinja_alloc(r, total + 1, 1, &s));
+        HONE_TRY(jinja_charge(r, n ? total / n : 0));
         for (size_t i = 0; i < total; i += n)
             memcpy(s + i, v->as.s, n);
         *out = jinja_str(s, total);

@@ -182,10 +182,13 @@ static hone_status parse_for(parser *p, node *n)
     }
     HONE_TRY(jinja_intern(p->program, "loop", 4, &n->name));
     int soft = p->soft;
+    int macros = p->macros;
     p->soft = 0;
     p->loops++;
     HONE_TRY(parse_block(p, &n->body, "else", "endfor", NULL));
     p->loops--;
+    if (p->macros != macros)
+        n->flags |= JINJA_CAPTURES;
     bool more = jinja_is_name(p->at++, "else");
     if (more) {
         HONE_TRY(parse_block(p, &n->other, "endfor", NULL, NULL));
@@ -269,6 +272,7 @@ static hone_status parse_macro_body(parser *p, node *n, const char *end)
     node *outer = p->macro;
     int loops = p->loops, soft = p->soft;
     p->macro = n;
+    p->macros++;
     p->loops = p->soft = 0;
     HONE_TRY(parse_block(p, &n->body, end, NULL, NULL));
     p->at++;

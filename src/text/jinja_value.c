@@ -245,12 +245,10 @@ hone_status jinja_items(jinja_run *r, const jinja_value *v, jinja_value **items,
             (*items)[i] = jinja_int(seq->start + (int64_t)i * seq->step);
         return HONE_OK;
     }
-    *items = seq->items + seq->at;
+    *items = seq->items ? seq->items + seq->at : NULL;
     *n = seq->n - seq->at;
     if (v->type == JINJA_V_ITER)
         seq->at = seq->n;
-    if (seq->items == NULL)
-        *items = NULL;
     return HONE_OK;
 }
 

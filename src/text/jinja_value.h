@@ -151,6 +151,8 @@ struct jinja_run {
     const jinja_node *at; /* where a failure is reported */
     jinja_text *out;
     time_t now;
+    char *chunk; /* of the arena, for small allocations: [chunk_left] */
+    size_t chunk_left;
     char *grow, *grow_end; /* end of the last text joined, and of the room behind it */
 };
 
