@@ -43,21 +43,23 @@ static uint64_t default_kv_bytes(void)
 
 static hone_status open_pages(hone_engine *e)
 {
-    size_t bytes = hone_forward_page_bytes(e->model, (hone_kv_format)e->config.kv_format);
-    uint64_t need =
-        (e->config.context_tokens + (uint64_t)HONE_PAGE_POSITIONS - 1) / HONE_PAGE_POSITIONS;
-    uint64_t bound = e->config.kv_bytes_max;
+    const hone_kv_tables *t = &e->forward->tables;
+    uint64_t bytes = t->page_bytes, bound = e->config.kv_bytes_max;
+    /* of one session of full length, and what a step needs before it gives back */
+    uint64_t need = hone_kv_tables_pages(t, e->config.context_tokens) +
+                    (uint64_t)t->count * (e->config.step_tokens / HONE_PAGE_POSITIONS + 1);
     uint64_t count = (bound ? bound : default_kv_bytes()) / bytes;
     if (bound == 0 && count > need * 64)
         count = need * 64; /* 64 sessions of full length are enough without being asked */
-    if (count == 0)
+    if (count < t->count)
         return hone_fail(HONE_MEMORY,
-                         "kv_bytes_max %llu is less than one page of %d positions, which takes %zu "
-                         "bytes in this model",
-                         (unsigned long long)bound, HONE_PAGE_POSITIONS, bytes);
+                         "kv_bytes_max %llu is less than one page of %d positions, which takes "
+                         "%llu bytes in this model",
+                         (unsigned long long)bound, HONE_PAGE_POSITIONS,
+                         (unsigned long long)(bytes * t->count));
     if (count > INT32_MAX / 2)
         count = INT32_MAX / 2;
-    HONE_TRY(hone_pages_open(bytes, (uint32_t)count, &e->pages));
+    HONE_TRY(hone_pages_open(bytes, (uint32_t)count, t->count, &e->pages));
     e->config.kv_bytes_max = count * bytes;
     return HONE_OK;
 }
@@ -88,7 +90,9 @@ static void state_facts(hone_engine *e, uint64_t file_bytes)
     f->classify_mean = h->classify_mean;
     f->labels = h->labels;
     f->weight_bytes_per_token = m->packed_bytes - (h->tied ? 0 : hone_packed_bytes(&embedding->w));
-    f->kv_bytes_per_token = hone_pages_page_bytes(e->pages) / HONE_PAGE_POSITIONS;
+    const hone_kv_tables *t = &e->forward->tables;
+    f->kv_bytes_per_token = t->page_bytes * t->count / HONE_PAGE_POSITIONS;
+    f->kv_bytes_context = hone_kv_tables_pages(t, e->config.context_tokens) * t->page_bytes;
     f->flops_per_token =
         2 * (double)(m->parameters - (h->tied ? 0 : (uint64_t)h->vocab * h->hidden));
 }
@@ -233,7 +237,7 @@ static void gather(hone_engine *e, const hone_row *rows, const int32_t *const *t
         e->sequences[i] = (hone_sequence){.first_row = b->rows,
                                           .n_rows = r->n_tokens,
                                           .first_position = r->session->length,
-                                          .pages = &r->session->tables,
+                                          .pages = (void *const *const *)r->session->tables,
                                           .long_rope = r->session->long_rope};
         memcpy(e->tokens + b->rows, r->tokens, r->n_tokens * sizeof *r->tokens);
         if (types && types[i] && e->model->hp.token_types)

@@ -29,10 +29,11 @@ typedef struct hone_model_facts {
     uint64_t packed_bytes; /* weights in memory, all of them */
     uint64_t packed_kind_bytes[HONE_WEIGHT_KINDS];
     uint64_t weight_bytes_per_token; /* read by one decode step (embedding row aside) */
-    uint64_t kv_bytes_per_token;
-    double flops_per_token; /* 2 x parameters that take part in products */
-    bool has_head;          /* gives logits; else the model can only be encoded with */
-    bool bidirectional;     /* an encoder: a text is one step */
+    uint64_t kv_bytes_per_token;     /* while every layer sees the token */
+    uint64_t kv_bytes_context;       /* of one session at config.context_tokens: windows forget */
+    double flops_per_token;          /* 2 x parameters that take part in products */
+    bool has_head;                   /* gives logits; else the model can only be encoded with */
+    bool bidirectional;              /* an encoder: a text is one step */
     bool has_pooler, classify_mean;
     uint32_t labels; /* of its classifier, 0 = has none */
     bool tied;
@@ -62,7 +63,9 @@ void hone_session_close(hone_session *s);
 uint32_t hone_session_length(const hone_session *s);
 /* A second timeline that shares all full pages with the first. */
 HONE_CHECKED hone_status hone_session_fork(const hone_session *s, hone_session **out);
-/* Forgets all tokens from position `length` on. */
+/* Forgets all tokens from position `length` on. In a model with windows what lies before the
+ * window may have been given back; if the cache does not have it any more, more is forgotten:
+ * hone_session_length says how much is left. */
 void hone_session_truncate(hone_session *s, uint32_t length);
 /* For an empty session: takes over pages of an equal prefix that other sessions left in the cache
  * (with config.prefix_reuse). At most n-1 tokens; *reused of them need not be fed again. */

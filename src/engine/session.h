@@ -1,8 +1,10 @@
 /*
- * session - the engine's own view of a session: tokens and page table. Not for other rooms.
+ * session - the engine's own view of a session: tokens and page tables. Not for other rooms.
  *
  * A step reserves pages before it runs and commits tokens after; between the two, pages beyond
- * `length` are already in the table. unreserve drops them again.
+ * `length` are already in the tables. unreserve drops them again. Pages behind the window of their
+ * layers are given back at commit; the index may still have them, so that a truncated session
+ * finds them again, or else is cut to where its windows begin.
  */
 #ifndef HONE_ENGINE_SESSION_H
 #define HONE_ENGINE_SESSION_H
@@ -28,11 +30,15 @@ struct hone_session {
     hone_engine *engine;
     uint32_t limit;     /* most tokens; what longrope goes by */
     uint32_t long_rope; /* hone_sequence.long_rope */
-    uint32_t length, n_pages;
-    int32_t *tokens;  /* [context_tokens] */
-    int32_t *pages;   /* [max_pages] */
-    void **addresses; /* [max_pages] where each page lies */
-    void *const *tables;
+    uint32_t length;
+    uint32_t n_tables, n_pages, max_pages; /* pages of each table, from its first one on */
+    int32_t *tokens;                       /* [limit] */
+    int32_t *pages;       /* [n_tables][max_pages]; HONE_PAGE_NONE before a table's first */
+    void **addresses;     /* [n_tables][max_pages] where each page lies, or NULL */
+    void *const **tables; /* [n_tables] the rows of addresses */
+    uint32_t *first;      /* [n_tables] pages before it are behind the window and given back */
+    int32_t *nodes;       /* [max_pages] of the index, for the first n_nodes pages */
+    uint32_t n_nodes;
 };
 
 /* One step over rows as hone_engine_step has them, with token types for each row (NULL = 0).

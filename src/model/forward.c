@@ -19,28 +19,6 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-hone_kv hone_forward_kv(const hone_model *m, hone_kv_format format, uint32_t layer)
-{
-    size_t d = hone_kind(&m->hp, layer)->head_dim;
-    return (hone_kv){.format = format, .k_dim = d, .v_dim = d};
-}
-
-static size_t layer_bytes(const hone_model *m, hone_kv_format format, uint32_t layer)
-{
-    hone_kv kv = hone_forward_kv(m, format, layer);
-    return hone_kv_page_bytes(&kv) * hone_kind(&m->hp, layer)->kv_heads;
-}
-
-size_t hone_forward_page_bytes(const hone_model *m, hone_kv_format format)
-{
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < m->hp.layers; i++) {
-        size_t layer = layer_bytes(m, format, i);
-        bytes = m->hp.bidirectional ? larger(bytes, layer) : bytes + layer;
-    }
-    return bytes;
-}
-
 uint32_t hone_forward_width(const hone_model *m)
 {
     return hone_model_at(m, 0, HONE_SLOT_HEAD)->w.n ? m->hp.vocab : m->hp.hidden;
@@ -66,7 +44,7 @@ static needs needs_of(const hone_forward *f)
     needs n = {.widest = h->hidden, .scratch = hone_product_scratch_bytes()};
     for (uint32_t i = 0; i < h->n_kinds; i++) {
         const hone_layer_kind *y = &h->kinds[i];
-        hone_kv kv = {f->kv_format, y->head_dim, y->head_dim};
+        hone_kv kv = hone_kv_of(y, f->kv_format);
         n.q = larger(n.q, (size_t)y->heads * y->head_dim);
         n.kv = larger(n.kv, (size_t)y->kv_heads * y->head_dim);
         n.ffn = larger(n.ffn, y->ffn);
@@ -85,17 +63,6 @@ static needs needs_of(const hone_forward *f)
     }
     n.widest = larger(n.widest, larger(n.q, n.ffn));
     return n;
-}
-
-static void lay_out_layers(hone_forward *f)
-{
-    size_t offset = 0;
-    for (uint32_t i = 0; i < f->model->hp.layers; i++) {
-        hone_kv kv = hone_forward_kv(f->model, f->kv_format, i);
-        f->layer_pages[i] = (hone_layer_pages){0, offset, hone_kv_page_bytes(&kv)};
-        if (!f->model->hp.bidirectional) /* else a page is one layer's, then the next one's */
-            offset += layer_bytes(f->model, f->kv_format, i);
-    }
 }
 
 /* Lays everything out; called with memory NULL to learn the size. */
@@ -129,7 +96,6 @@ static size_t lay_out(hone_forward *f, uint8_t *base)
     f->near_first = cut(base, &at, near ? m * sizeof *f->near_first : 0);
     f->near_last = cut(base, &at, near ? m * sizeof *f->near_last : 0);
     f->block_memory = cut(base, &at, n.shared);
-    f->layer_pages = cut(base, &at, h->layers * sizeof *f->layer_pages);
     f->partials =
         cut(base, &at, f->max_piece_tasks * f->max_pieces * n.partial_floats * sizeof(float));
     f->threads = cut(base, &at, threads * sizeof *f->threads);
@@ -165,6 +131,7 @@ hone_status hone_forward_open(const hone_model *m, const hone_kernels *kt, hone_
     f->kt = kt;
     f->pool = pool;
     f->kv_format = kv_format;
+    hone_kv_tables_plan(&m->hp, kv_format, &f->tables);
     f->max_rows = max_rows;
     f->max_pages = (max_context + HONE_KV_PAGE - 1) / HONE_KV_PAGE;
     f->max_pieces = (max_context + HONE_ATTN_PIECE - 1) / HONE_ATTN_PIECE;
@@ -179,7 +146,6 @@ hone_status hone_forward_open(const hone_model *m, const hone_kernels *kt, hone_
                          bytes, max_rows);
     }
     lay_out(f, f->memory);
-    lay_out_layers(f);
     prepare_blocks(f);
     *out = f;
     return HONE_OK;

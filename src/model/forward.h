@@ -17,6 +17,7 @@
 #define HONE_MODEL_FORWARD_H
 
 #include "base/spans.h"
+#include "model/kv_tables.h"
 #include "model/weights.h"
 #include "tensor/batch.h"
 
@@ -24,20 +25,13 @@
  * what the final norm makes of the wanted rows (layer = number of layers). */
 typedef void hone_watch_fn(void *arg, int layer, const float *x, uint32_t rows);
 
-/* Where the keys and values of a layer lie: table of pages, and offset of its first head there. */
-typedef struct hone_layer_pages {
-    uint32_t table;
-    size_t offset;
-    size_t head_bytes; /* of one page and KV head */
-} hone_layer_pages;
-
 typedef struct hone_forward {
     const hone_model *model;
     const hone_kernels *kt;
     hone_pool *pool;
     hone_spans *spans; /* may be NULL */
     hone_kv_format kv_format;
-    hone_layer_pages *layer_pages; /* [layers] */
+    hone_kv_tables tables; /* how the layers lie in pages */
     uint32_t max_rows, max_pages;
     const hone_batch *batch; /* of the running step */
     hone_watch_fn *watch;    /* may be NULL */
@@ -72,11 +66,6 @@ HONE_CHECKED hone_status hone_forward_open(const hone_model *m, const hone_kerne
                                            uint32_t max_rows, uint32_t max_context,
                                            hone_forward **out);
 void hone_forward_close(hone_forward *f); /* NULL is fine */
-
-/* The keys and values of a layer's heads. */
-hone_kv hone_forward_kv(const hone_model *m, hone_kv_format format, uint32_t layer);
-/* Bytes of a page of 64 positions: all layers and KV heads. */
-size_t hone_forward_page_bytes(const hone_model *m, hone_kv_format kv_format);
 
 /* Floats of a wanted row: the vocabulary, or the hidden size of a model without output head. */
 uint32_t hone_forward_width(const hone_model *m);

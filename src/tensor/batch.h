@@ -12,7 +12,7 @@ typedef struct hone_sequence {
     uint32_t first_row, n_rows; /* its rows in the batch, consecutive positions */
     uint32_t first_position;    /* absolute position of the first row */
     /* pages[t][i]: page i of table t, which holds positions 64 i ... of the layers of that table
-     * (hone_forward_tables). Pages behind a table's window may be NULL. */
+     * (model/kv_tables.h). Pages behind a table's window may be NULL. */
     void *const *const *pages;
     uint32_t long_rope; /* 1: the sequence may get longer than hone_hparams.long_from */
 } hone_sequence;

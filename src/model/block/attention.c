@@ -22,7 +22,7 @@ typedef struct attention_work {
 static uint8_t *head_page(const attention_work *w, const hone_sequence *s, size_t page,
                           size_t kv_head)
 {
-    const hone_layer_pages *at = &w->f->layer_pages[w->layer];
+    const hone_layer_pages *at = &w->f->tables.layers[w->layer];
     return (uint8_t *)s->pages[at->table][page] + at->offset + kv_head * at->head_bytes;
 }
 
@@ -241,7 +241,7 @@ static void attend(attention_work *w)
         items += token_blocks(q) * y->kv_heads;
         count_keys(w, q, &seen, &read);
         flops += 4 * seen * y->heads * y->head_dim;
-        bytes += read * (double)f->layer_pages[w->layer].head_bytes / HONE_KV_PAGE * y->kv_heads;
+        bytes += read * (double)f->tables.layers[w->layer].head_bytes / HONE_KV_PAGE * y->kv_heads;
     }
     w->pieces = worth_pieces(f, y);
     if (w->pieces) {
@@ -270,7 +270,7 @@ static void attention_forward(hone_forward *f, int layer, const hone_block_use *
     hone_forward_products(f, &act, in, 3, HONE_SPAN_ATTN_QKV, layer);
 
     uint64_t begin = hone_span_begin(f->spans);
-    attention_work work = {f, layer, y, hone_forward_kv(m, f->kv_format, (uint32_t)layer), 0, 0};
+    attention_work work = {f, layer, y, hone_kv_of(y, f->kv_format), 0, 0};
     hone_pool_run(f->pool, rope_item, &work, rope_items(f->batch));
     hone_span_end(f->spans, HONE_SPAN_ATTN_ROPE, layer, begin, 0,
                   (double)f->batch->rows * (y->heads + 2.0 * y->kv_heads) * y->head_dim * 4);
