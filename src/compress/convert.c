@@ -50,9 +50,22 @@ const void *hone_convert_bytes(const hone_convert_tensor *t, uint64_t row, size_
     return p->source->data + at * row_bytes;
 }
 
+static bool coded_row(const hone_source *s, size_t row, size_t k, float *dst)
+{
+    for (size_t k0 = 0; k0 < k; k0 += 256)
+        if (!s->rows.decode(&s->rows, row, k0, k - k0 < 256 ? k - k0 : 256, dst + k0))
+            return false;
+    return true;
+}
+
 bool hone_convert_row(const hone_convert_tensor *t, uint64_t row, uint64_t k, float *dst)
 {
     size_t at, bytes;
+    if (t->n_parts && t->n_dims == 2) {
+        const hone_convert_part *p = locate(t, row, &at);
+        if (p->coded)
+            return coded_row(&p->coded->source, at, (size_t)k, dst);
+    }
     if (t->as_stored)
         return hone_dtype_row_bytes((hone_dtype)t->source->dtype, k, &bytes) &&
                hone_dtype_decode((hone_dtype)t->source->dtype, hone_convert_bytes(t, row, bytes),
@@ -99,6 +112,23 @@ static bool same_order(const hone_convert_part *p)
     return p->from.first == 0 && !p->from.run && !p->to.run && p->n == p->stored_n;
 }
 
+static hone_status open_coded(const hone_file *f, const char *name, size_t n, size_t k,
+                              hone_convert_coded **out)
+{
+    hone_convert_coded *c = hone_calloc(1, sizeof *c);
+    if (!c)
+        return hone_fail_memory(sizeof *c, "a quantised matrix");
+    hone_status s = hone_source_open(f, name, n, k, &c->source);
+    if (s != HONE_OK) {
+        hone_free(c);
+        return s;
+    }
+    c->as = (hone_tensor){
+        .name = c->source.name, .dtype = HONE_DTYPE_F32, .n_dims = 2, .shape = {n, k}};
+    *out = c;
+    return HONE_OK;
+}
+
 /* Adds the rows of one tensor of the folder, or of the part of it that is the slot's. */
 static hone_status add_part(planner *l, const char *name, const char *from, const hone_place *hf,
                             const hone_place *gguf, bool vector)
@@ -112,14 +142,21 @@ static hone_status add_part(planner *l, const char *name, const char *from, cons
         shape[0] = hf->k;
         shape[1] = stored;
     }
+    hone_convert_coded *coded = NULL;
     if (!t || t->n_parts == HONE_CONVERT_PARTS)
         return hone_fail(HONE_INTERNAL, "tensor %s has more parts than planned", name);
-    HONE_TRY(hone_file_need_tensor(l->f, from, vector ? 1 : 2, shape, &source));
+    if (!vector && hone_source_is_coded(l->f, from)) {
+        HONE_TRY(open_coded(l->f, from, stored, hf->k, &coded));
+        source = &coded->as;
+        transposed = false; /* a quantised matrix lies as it is multiplied */
+    } else {
+        HONE_TRY(hone_file_need_tensor(l->f, from, vector ? 1 : 2, shape, &source));
+    }
     if (!hone_dtype_is_float((hone_dtype)source->dtype))
         return hone_fail(HONE_UNSUPPORTED, "%s: tensor %s is %s, not a float format",
                          hone_file_path(l->f), from, hone_dtype_name((hone_dtype)source->dtype));
     hone_convert_part *p = &t->parts[t->n_parts++];
-    *p = (hone_convert_part){.source = source, .from = hf->map, .to = gguf->map};
+    *p = (hone_convert_part){.source = source, .coded = coded, .from = hf->map, .to = gguf->map};
     p->n = vector && hf->n == 1 ? hf->k : hf->n;
     p->stored_n = stored;
     p->to.first = 0; /* the place of the part is its turn */
@@ -130,7 +167,8 @@ static hone_status add_part(planner *l, const char *name, const char *from, cons
     t->shape[1] = vector ? 0 : hf->k;
     t->flags = (transposed ? HONE_NAME_TRANSPOSED : 0) | (hf->flags & HONE_NAME_PLUS_ONE);
     bool alone = t->n_parts == 1 && same_order(p), one_type = source->dtype == t->source->dtype;
-    t->as_stored = !t->flags && (vector ? alone : one_type && (t->n_parts == 1 || t->as_stored));
+    t->as_stored =
+        !coded && !t->flags && (vector ? alone : one_type && (t->n_parts == 1 || t->as_stored));
     return HONE_OK;
 }
 
@@ -140,7 +178,8 @@ static hone_status add_slot(planner *l, hone_slot slot, uint32_t layer)
     bool vector = hone_slot_describe(slot)->vector;
     if (!hone_place_find(l->a, l->h, false, l->prefix, slot, layer, &hf))
         return HONE_OK;
-    if ((hf.flags & HONE_NAME_OPTIONAL) && !hone_file_tensor(l->f, hf.weight))
+    if ((hf.flags & HONE_NAME_OPTIONAL) && !hone_file_tensor(l->f, hf.weight) &&
+        !hone_source_is_coded(l->f, hf.weight))
         return HONE_OK;
     bool place = hone_place_find(l->a, l->h, true, NULL, slot, layer, &gguf);
     bool bias = *hf.bias && ((hf.flags & HONE_NAME_BIAS) || hone_file_tensor(l->f, hf.bias));
@@ -197,12 +236,23 @@ hone_status hone_convert_plan(const hone_file *f, hone_convert_tensor **out, siz
         return hone_fail_memory(l.most * sizeof *l.list, "a list of tensors");
     hone_status s = fill_plan(&l);
     if (s != HONE_OK) {
-        hone_free(l.list);
+        hone_convert_free(l.list, l.count);
         return s;
     }
     *out = l.list;
     *count = l.count;
     return HONE_OK;
+}
+
+void hone_convert_free(hone_convert_tensor *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (uint32_t p = 0; p < list[i].n_parts; p++)
+            if (list[i].parts[p].coded) {
+                hone_source_close(&list[i].parts[p].coded->source);
+                hone_free(list[i].parts[p].coded);
+            }
+    hone_free(list);
 }
 
 /* ---- rotary factors -------------------------------------------------------------------------- */

@@ -5,15 +5,24 @@
 #include "compress/quantize.h"
 #include "file/write.h"
 #include "model/rope.h"
+#include "model/source.h"
 #include "model/weights.h"
 
 enum { HONE_CONVERT_NAME_MAX = 512, HONE_CONVERT_PARTS = 4 };
 
+/* A quantised matrix of the folder, decoded while it is written; `as` stands for it as a tensor of
+ * float32 without data. */
+typedef struct hone_convert_coded {
+    hone_source source;
+    hone_tensor as;
+} hone_convert_coded;
+
 /* The rows of one slot, in a tensor of the folder. */
 typedef struct hone_convert_part {
     const hone_tensor *source;
-    hone_row_map from, to; /* row r of the slot is row from(r) there and row to(r) here */
-    size_t n, stored_n;    /* rows of the slot, and of the source */
+    hone_convert_coded *coded; /* NULL = source is a plain tensor */
+    hone_row_map from, to;     /* row r of the slot is row from(r) there and row to(r) here */
+    size_t n, stored_n;        /* rows of the slot, and of the source */
 } hone_convert_part;
 
 typedef enum hone_convert_factors {
@@ -43,9 +52,10 @@ void hone_convert_whole(const hone_tensor *t, hone_convert_tensor *out);
 bool hone_convert_row(const hone_convert_tensor *t, uint64_t row, uint64_t k, float *dst);
 const void *hone_convert_bytes(const hone_convert_tensor *t, uint64_t row, size_t row_bytes);
 
-/* All tensors of a folder under their GGUF names, *out in the order of the file (hone_free). */
+/* All tensors of a folder under their GGUF names, *out in the order of the file. */
 HONE_CHECKED hone_status hone_convert_plan(const hone_file *f, hone_convert_tensor **out,
                                            size_t *count);
+void hone_convert_free(hone_convert_tensor *list, size_t count); /* NULL is fine */
 /* Architecture, hyper-parameters and tokenizer. */
 HONE_CHECKED hone_status hone_convert_metadata(const hone_file *f, hone_gguf_writer *w,
                                                const hone_quantize_events *e);

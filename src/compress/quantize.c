@@ -138,7 +138,7 @@ static hone_status write_tensor(quantize_job *j, hone_rowstream *stream)
         return hone_rowstream_copy(stream, have, rows, k, stored_row, j);
     }
     j->result->encoded++;
-    j->result->requantized += hone_dtype_is_grouped(have);
+    j->result->requantized += hone_dtype_is_grouped(have) || t->parts[0].coded;
     uint64_t matrices = 1;
     const float *weights = hone_imatrix_weights(j->o->importance, t->name, k, &matrices);
     if (!weights || rows % matrices != 0)
@@ -276,6 +276,6 @@ hone_status hone_quantize(const hone_file *f, const hone_quantize_options *o, co
     w = NULL;
 end:
     hone_gguf_writer_abort(w);
-    hone_free(j.tensors);
+    hone_convert_free(j.tensors, j.tensors ? j.count : 0);
     return s;
 }

@@ -69,6 +69,11 @@ static const hone_source_kind *kind_of(const hone_file *f, const char *weight)
     return kinds[i];
 }
 
+bool hone_source_is_coded(const hone_file *f, const char *weight)
+{
+    return kind_of(f, weight) != &hone_source_plain;
+}
+
 /* Whether `method` is among the words of `list`. */
 static bool lists(const char *list, const char *method)
 {

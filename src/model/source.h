@@ -71,6 +71,9 @@ typedef void hone_source_leftover(void *arg, const hone_tensor *t);
 HONE_CHECKED hone_status hone_source_leftovers(const hone_file *f, hone_source_leftover *each,
                                                void *arg);
 
+/* Whether the file holds the matrix in another form than one plain tensor. */
+bool hone_source_is_coded(const hone_file *f, const char *weight);
+
 /* Whether a tensor's name ends as those of quantised forms do. */
 bool hone_source_is_part(const char *name);
 

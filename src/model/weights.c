@@ -269,7 +269,8 @@ static hone_status add_slot(loader *l, hone_slot slot, uint32_t layer)
     hone_linear *target = hone_model_at(m, (int)layer, slot);
     if (!hone_place_find(m->arch, &m->hp, l->gguf, l->prefix, slot, layer, &p))
         return HONE_OK;
-    if ((p.flags & HONE_NAME_OPTIONAL) && !hone_file_tensor(l->file, p.weight))
+    if ((p.flags & HONE_NAME_OPTIONAL) && !hone_file_tensor(l->file, p.weight) &&
+        !hone_source_is_coded(l->file, p.weight))
         return HONE_OK;
     bool needs_bias = p.flags & HONE_NAME_BIAS;
     if (hone_slot_describe(slot)->vector) {
@@ -341,8 +342,7 @@ hone_status hone_model_check_unused(const hone_file *f, const hone_arch *a, cons
     return hone_fail(HONE_UNSUPPORTED,
                      "%s: %zu tensors have no place in architecture %s, so that its result would "
                      "not be this model's: %s%s",
-                     hone_file_path(f), unused, a->name, names,
-                     unused > 3 ? ", ..." : "");
+                     hone_file_path(f), unused, a->name, names, unused > 3 ? ", ..." : "");
 }
 
 static hone_status pack_all(loader *l, hone_progress_fn *progress, void *arg)

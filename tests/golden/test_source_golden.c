@@ -1,8 +1,10 @@
-// links: eval
+// links: eval compress
 /* Quantised matrices against the packages that made them (make_source.py), and whole checkpoints
  * against transformers on their dequantised weights (the shared golden/quant/checkpoints). */
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/threads.h"
+#include "compress/quantize.h"
 #include "dtype/half.h"
 #include "engine/engine.h"
 #include "eval/eval.h"
@@ -326,17 +328,17 @@ static const char *shared_path(const char *name, const char *inner, char path[10
     return path;
 }
 
-static float *logits_of(const char *name, hone_compute compute, uint32_t piece, const int32_t *ids,
+/* Logits of the model at `path`, fed `piece` tokens at a time. */
+static float *logits_of(const char *path, hone_compute compute, uint32_t piece, const int32_t *ids,
                         uint32_t n, uint32_t *vocab)
 {
-    char path[1024];
     hone_config c = hone_config_default();
     hone_engine *e;
     hone_session *s;
     c.compute = compute;
     c.kv_format = compute == HONE_COMPUTE_F32 ? HONE_KV_F32 : HONE_KV_BF16;
     c.threads = 2;
-    if (hone_engine_open(shared_path(name, "", path), &c, NULL, NULL, &e) != HONE_OK)
+    if (hone_engine_open(path, &c, NULL, NULL, &e) != HONE_OK)
         fail_msg("%s", hone_error());
     *vocab = hone_engine_facts(e)->vocab;
     float *x = hone_malloc((size_t)n * *vocab * sizeof *x);
@@ -345,7 +347,7 @@ static float *logits_of(const char *name, hone_compute compute, uint32_t piece, 
     for (uint32_t at = 0; at < n; at += piece)
         if (hone_session_feed(s, ids + at, n - at < piece ? n - at : piece, HONE_WANT_ALL,
                               x + (size_t)at * *vocab) != HONE_OK)
-            fail_msg("%s: %s", name, hone_error());
+            fail_msg("%s: %s", path, hone_error());
     hone_session_close(s);
     hone_engine_close(e);
     return x;
@@ -384,9 +386,10 @@ static void whole_checkpoints_give_the_logits_of_their_dequantised_weights(void 
         size_t count = (size_t)hone_tensor_elements(l);
         float *want = hone_malloc(count * sizeof *want);
         memcpy(want, l->data, count * sizeof *want);
-        float *f32 = logits_of(checkpoints[i], HONE_COMPUTE_F32, n, ids, n, &vocab);
-        float *bf16 = logits_of(checkpoints[i], HONE_COMPUTE_BF16, n, ids, n, &vocab);
-        float *single = logits_of(checkpoints[i], HONE_COMPUTE_BF16, 1, ids, n, &vocab);
+        shared_path(checkpoints[i], "", path);
+        float *f32 = logits_of(path, HONE_COMPUTE_F32, n, ids, n, &vocab);
+        float *bf16 = logits_of(path, HONE_COMPUTE_BF16, n, ids, n, &vocab);
+        float *single = logits_of(path, HONE_COMPUTE_BF16, 1, ids, n, &vocab);
         assert_int_equal((size_t)n * vocab, count);
         double exact = largest_difference(f32, want, count);
         double rounded = largest_difference(bf16, want, count);
@@ -402,6 +405,53 @@ static void whole_checkpoints_give_the_logits_of_their_dequantised_weights(void 
     }
 }
 
+static void remark(void *arg, const char *text)
+{
+    (void)arg;
+    (void)text;
+}
+
+/* Written as GGUF in float32, a checkpoint is its decoded weights. */
+static void checkpoints_export_to_gguf_with_the_same_values(void **state)
+{
+    (void)state;
+    static const int32_t ids[] = {5, 77, 200, 13, 5, 9};
+    enum { IDS = sizeof ids / sizeof *ids };
+    char path[1024], folder[] = "/tmp/hone-export-XXXXXX", out[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(out, sizeof out, "%s/out.gguf", folder);
+    for (int i = 0; i < CHECKPOINTS; i++) {
+        hone_file *f;
+        hone_pool *pool;
+        hone_quantize_result result;
+        uint32_t vocab;
+        hone_quantize_options o = {.type = HONE_DTYPE_F32};
+        hone_quantize_events events = {.remark = remark};
+        for (int k = 0; k < HONE_QUANTIZE_KINDS; k++)
+            o.kind[k] = HONE_QUANTIZE_DEFAULT;
+        if (access(shared_path(checkpoints[i], "/config.json", path), R_OK) != 0) {
+            print_message("SKIP checkpoints_export: needs ../shared/data/golden/quant\n");
+            rmdir(folder);
+            skip();
+        }
+        shared_path(checkpoints[i], "", path);
+        assert_int_equal(hone_file_open(path, &f), HONE_OK);
+        assert_int_equal(hone_pool_open(2, NULL, &pool), HONE_OK);
+        if (hone_quantize(f, &o, out, pool, &events, &result) != HONE_OK)
+            fail_msg("%s: %s", checkpoints[i], hone_error());
+        assert_int_equal(result.requantized, 14);
+        hone_pool_close(pool);
+        hone_file_close(f);
+        float *folder_logits = logits_of(path, HONE_COMPUTE_F32, IDS, ids, IDS, &vocab);
+        float *gguf_logits = logits_of(out, HONE_COMPUTE_F32, IDS, ids, IDS, &vocab);
+        assert_memory_equal(folder_logits, gguf_logits, IDS * vocab * sizeof(float));
+        hone_free(folder_logits);
+        hone_free(gguf_logits);
+        unlink(out);
+    }
+    rmdir(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -412,6 +462,7 @@ int main(void)
         cmocka_unit_test(small_floats_have_the_values_of_their_tables),
         cmocka_unit_test(version_2_of_gptq_stores_zero_points_as_they_are),
         cmocka_unit_test(whole_checkpoints_give_the_logits_of_their_dequantised_weights),
+        cmocka_unit_test(checkpoints_export_to_gguf_with_the_same_values),
     };
     return cmocka_run_group_tests(tests, open_samples, close_samples);
 }
