@@ -269,16 +269,19 @@ static hone_status lane_take(lane *l, source *from)
     return lane_send(l);
 }
 
-/* Something went wrong that may pass: asks again for what is missing, after a pause. The failure
- * `s` stands (with its message) when there were too many. */
+/* Something went wrong that may pass: asks again for what is missing, after a pause if nothing much
+ * had come. The failure `s` stands (with its message) when there were too many. */
 static hone_status lane_repeat(lane *l, hone_status s, int64_t retry_after)
 {
-    uint64_t at = l->begin + l->filled, some = least(64 << 10, l->fetch->piece_bytes / 16);
-    if (at >= l->mark + some) {
+    /* Much is a quarter of what was missing, or plenty: then the attempts count from 1 again. */
+    uint64_t at = l->begin + l->filled, much = least(64 << 10, (l->end - l->mark + 3) / 4);
+    bool moved = at >= l->mark + much;
+    if (moved) {
         l->attempt = 1;
         l->mark = at;
     }
-    int64_t ms = hub_pause_ms(l->fetch->client, l->attempt, retry_after);
+    int64_t ms =
+        moved && retry_after == 0 ? 0 : hub_pause_ms(l->fetch->client, l->attempt, retry_after);
     if (l->attempt++ >= HUB_ATTEMPTS_MAX || ms < 0)
         return s;
     HONE_TRY(lane_aim(l));

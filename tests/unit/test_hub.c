@@ -37,6 +37,7 @@ static const hub_server_file files[] = {
     {"copy of config.json", TEXT(config), false, false},
     {"mmproj-Q8_0.gguf", TEXT("projector"), true, false},
     {"model.safetensors", weights, WEIGHT_BYTES, true, true},
+    {"one.txt", TEXT("1"), false, true},
     {"pytorch_model.bin", TEXT("pickle"), true, true},
     {"q8/tiny-Q8_0-00001-of-00003.gguf", part[0], PART_BYTES, true, false},
     {"q8/tiny-Q8_0-00002-of-00003.gguf", part[1], PART_BYTES, true, false},
@@ -297,7 +298,7 @@ static void include_and_exclude_choose_by_globs(void **state)
     static const char *const nothing[] = {"*.nothing"};
     w->options.include = nothing;
     w->options.include_count = 1;
-    pull_badly(w, "acme/tiny", HONE_NOT_FOUND, "none of the 13 files");
+    pull_badly(w, "acme/tiny", HONE_NOT_FOUND, "none of the 14 files");
 }
 
 static void lists_without_sizes_and_in_pages_do(void **state)
@@ -445,6 +446,17 @@ static void faults_that_stay_are_named(void **state)
         w = *state;
     }
     assert_int_not_equal(access("/tmp/evil", F_OK), 0);
+}
+
+static void a_file_of_a_byte_is_not_asked_for_forever(void **state)
+{
+    world *w = *state;
+    static const char *const only[] = {"one.txt"};
+    w->options.include = only;
+    w->options.include_count = 1;
+    make_wrong(w, "mute");
+    pull_badly(w, "acme/tiny", HONE_IO, "no answer from");
+    assert_int_equal(hub_server_counters(w->server)->resolve, HUB_ATTEMPTS_MAX);
 }
 
 static void damaged_content_is_removed_and_said(void **state)
@@ -829,6 +841,7 @@ int main(void)
         TEST(verify_finds_what_is_damaged_in_the_cache),
         TEST(faults_that_pass_are_survived),
         TEST(faults_that_stay_are_named),
+        TEST(a_file_of_a_byte_is_not_asked_for_forever),
         TEST(damaged_content_is_removed_and_said),
         TEST(what_came_before_a_failure_is_kept),
         TEST(a_full_disk_is_said_and_resumed_from),
