@@ -28,6 +28,9 @@ demo: build ## hone optimize on a small model, to the end
 bench: build ## speed against the machine's limits; PEER=<llama.cpp build> PEER_AVX2=<its AVX2 build> for both sides
 	@PEER="$(PEER)" PEER_AVX2="$(PEER_AVX2)" tools/bench.sh $(BUILD)/hone
 
+bench-formats: build ## size, speed and KL divergence of every type that hone writes (JSON=1: as JSON)
+	@bench/formats $(BUILD)/hone $(if $(JSON),--json)
+
 fuzz: ## libFuzzer with sanitizers (clang); SECONDS_EACH=60
 	@tools/fuzz.sh $(or $(SECONDS_EACH),60)
 
@@ -46,4 +49,4 @@ install: build ## into PREFIX (/usr/local): program, library with headers, manua
 clean: ## remove what was built
 	@rm -rf build
 
-.PHONY: all help build prepare test demo bench fuzz lint asan tsan man install clean
+.PHONY: all help build prepare test demo bench bench-formats fuzz lint asan tsan man install clean
