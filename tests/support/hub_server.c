@@ -24,12 +24,12 @@
  *   short      the content is 10 bytes shorter than listed       part     ranges are answered by
  * half norange    ranges are not known                              gzip     claims to be
  * compressed wrongrange Content-Range is off by one                       wrongtotal  of another
- * length Of any answer: 429 500    the first three answers are such (429: Retry-After: 1) 429ever
- * 500ever        always (429ever: Retry-After: 86400) private    401 without the token gated    403
- *   loop       redirects to itself                               noplace  a redirect without
- * address expire     a signed address works twice Of the list of files: traversal, absolute, twice,
- * badjson, nosha, notlist, huge, endless, badhash, badsize nosize     names only (HEAD tells the
- * rest)                  pages    in pages of two
+ * length Of any answer: 429 500    the first three answers are such (429: once Retry-After: 1)
+ * 429ever 500ever        always (429ever: Retry-After: 86400) private    401 without the token
+ * gated    403 loop       redirects to itself                               noplace  a redirect
+ * without address expire     a signed address works twice Of the list of files: traversal,
+ * absolute, twice, badjson, nosha, notlist, huge, endless, badhash, badsize nosize     names only
+ * (HEAD tells the rest)                  pages    in pages of two
  */
 static const char *const faults[] = {
     "cut",    "cutonce",   "mute",     "cutmute", "stallonce",  "hash",       "long",
@@ -497,12 +497,15 @@ static bool is_refused(connection *c)
 {
     hub_server *s = c->server;
     char more[600];
+    int n;
     if (wrong(c, "429ever"))
         refuse(c, 429, "Retry-After: 86400\r\n");
     else if (wrong(c, "500ever"))
         refuse(c, 500, "X-Error-Message: \033[31mout of order\r\n");
-    else if ((wrong(c, "429") || wrong(c, "500")) && atomic_fetch_add(&s->failed, 1) < 3)
-        refuse(c, wrong(c, "429") ? 429 : 503, wrong(c, "429") ? "Retry-After: 1\r\n" : "");
+    else if (wrong(c, "429") && (n = atomic_fetch_add(&s->failed, 1)) < 3)
+        refuse(c, 429, n == 0 ? "Retry-After: 1\r\n" : "");
+    else if (wrong(c, "500") && atomic_fetch_add(&s->failed, 1) < 3)
+        refuse(c, 503, "");
     else if (c->side == 0 && wrong(c, "gated"))
         refuse(c, 403, "X-Error-Code: GatedRepo\r\nX-Error-Message: Access is restricted\r\n");
     else if (c->side == 0 && wrong(c, "private") && !c->good_token)
@@ -540,7 +543,7 @@ static void serve(connection *c)
 static void *run_connection(void *arg)
 {
     connection *c = arg;
-    struct timeval wait = {.tv_usec = 50000};
+    struct timeval wait = {.tv_usec = 10000};
     int on = 1;
     setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
     setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
@@ -565,7 +568,7 @@ static void *run_listener(void *arg)
     free(arg);
     while (!l.server->stopping) {
         struct pollfd p = {.fd = l.server->fd[l.side], .events = POLLIN};
-        if (poll(&p, 1, 50) <= 0)
+        if (poll(&p, 1, 10) <= 0)
             continue;
         int fd = accept(p.fd, NULL, NULL);
         connection *c = fd < 0 ? NULL : calloc(1, sizeof *c);
