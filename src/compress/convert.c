@@ -384,7 +384,7 @@ static hone_status write_key(const hone_arch *a, const hone_key *k, const hone_h
                                                       : hone_gguf_writer_u32(w, key, whole);
 }
 
-hone_status hone_convert_keys(const hone_arch *a, const hone_hparams *h,
+static hone_status write_keys(const hone_arch *a, const hone_hparams *h,
                               const hone_rope_config *rope, const hone_rope_config *local,
                               hone_gguf_writer *w)
 {
@@ -411,22 +411,29 @@ static void folder_name(const char *path, char *out, size_t size)
     snprintf(out, size, "%.*s", (int)(end - begin), path + begin);
 }
 
-hone_status hone_convert_metadata(const hone_file *f, hone_gguf_writer *w,
-                                  const hone_quantize_events *e)
+hone_status hone_convert_hparams(const hone_file *f, hone_gguf_writer *w)
 {
     const hone_arch *a;
     hone_hparams h;
     hone_rope_config rope, local;
-    char name[256];
     HONE_TRY(hone_arch_read(f, &a, &h));
     double context = h.context_tokens;
     if (h.n_ropes)
         HONE_TRY(hone_rope_config_from_hf(f, false, h.head_dim, context, &rope));
     if (h.n_ropes > 1)
         HONE_TRY(hone_rope_config_from_hf(f, true, h.head_dim, context, &local));
-    hone_status s = hone_convert_keys(a, &h, &rope, &local, w);
-    if (s != HONE_OK)
-        return hone_fail_in(s, "%s", hone_file_path(f));
+    hone_status s = write_keys(a, &h, &rope, &local, w);
+    return s == HONE_OK ? s : hone_fail_in(s, "%s", hone_file_path(f));
+}
+
+hone_status hone_convert_metadata(const hone_file *f, hone_gguf_writer *w,
+                                  const hone_quantize_events *e)
+{
+    const hone_arch *a;
+    hone_hparams h;
+    char name[256];
+    HONE_TRY(hone_arch_read(f, &a, &h));
+    HONE_TRY(hone_convert_hparams(f, w));
     folder_name(hone_file_path(f), name, sizeof name);
     HONE_TRY(hone_gguf_writer_str(w, "general.name", name[0] ? name : a->name));
     return hone_convert_tokenizer(f, h.vocab, w, e);

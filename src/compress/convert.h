@@ -65,10 +65,8 @@ HONE_CHECKED hone_status hone_convert_tokenizer(const hone_file *f, uint32_t voc
 /* The numbers of a tensor of rotary factors: *count of them (at most HONE_ROPE_DIM_MAX / 2). */
 HONE_CHECKED hone_status hone_convert_factor_values(const hone_file *f, hone_convert_factors which,
                                                     uint64_t *count, float *factors);
-/* The hyper-parameters under their GGUF names: what hone_arch_read reads again. */
-HONE_CHECKED hone_status hone_convert_keys(const hone_arch *a, const hone_hparams *h,
-                                           const hone_rope_config *rope,
-                                           const hone_rope_config *local, hone_gguf_writer *w);
+/* The hyper-parameters of a folder under their GGUF names: what hone_arch_read reads again. */
+HONE_CHECKED hone_status hone_convert_hparams(const hone_file *f, hone_gguf_writer *w);
 
 /* What each plain rotary frequency is divided by to give those of `target`, dim / 2 of them, such
  * that the float32 quotient has the target's bits if any factor gives them. */

@@ -2,13 +2,13 @@
  * synth - a model with random weights in a real shape: the stand-in for a download in benchmarks.
  *
  * The file is a plain GGUF that other engines load too: llama.cpp's names, metadata and row order,
- * and a byte-level BPE tokenizer whose vocabulary has the real size (256 bytes, then strings of
- * letters built by merges, then the special tokens of Llama 3).
+ * and a byte-level BPE tokenizer whose vocabulary has the real size, whatever the model's own is
+ * (256 bytes, then strings of letters built by merges, then the special tokens of Llama 3).
  *
  * Every number depends only on (seed, the tensor's name, its index in the tensor): Philox words
  * pick from the 65536 quantiles of a normal distribution. Matrices have standard deviation
- * 1/sqrt(fan in), norms are 1 + N(0, 1)/16, so activations stay of order one. The same options give
- * the same bytes on every machine and any number of threads.
+ * 1/sqrt(fan in), norms are 1 + N(0, 1)/16, biases N(0, 1)/16, so activations stay of order one.
+ * The same options give the same bytes on every machine and any number of threads.
  */
 #ifndef HONE_COMPRESS_SYNTH_H
 #define HONE_COMPRESS_SYNTH_H
@@ -19,11 +19,8 @@
 typedef struct hone_synth_shape {
     const char *name; /* "llama-3.2-1b" */
     const char *what; /* one line for help */
-    uint32_t layers, hidden, heads, kv_heads, head_dim, ffn, vocab, context_tokens;
-    bool tied;
-    double rope_theta;
-    /* Llama 3 scaling of the rotary frequencies; factor 0 = none */
-    double rope_factor, rope_low, rope_high, rope_original_context;
+    uint32_t layers;
+    const char *config; /* its config.json, with "%u" for the number of layers */
 } hone_synth_shape;
 
 size_t hone_synth_shape_count(void);
@@ -33,7 +30,7 @@ const hone_synth_shape *hone_synth_shape_find(const char *name); /* NULL = there
 typedef struct hone_synth_options {
     const hone_synth_shape *shape;
     uint32_t layers; /* 0 = as the shape has */
-    hone_dtype type; /* of the matrices; norms and rotary factors are F32 */
+    hone_dtype type; /* of the matrices; vectors and rotary factors are F32 */
     uint64_t seed;
 } hone_synth_options;
 

@@ -245,6 +245,11 @@ hone_status hone_file_open_bytes(hone_file_kind_id kind, const void *data, size_
     return s;
 }
 
+hone_status hone_file_from_config(const char *json, hone_file **out)
+{
+    return hone_file_open_bytes(HONE_FILE_HF, json, strlen(json), out);
+}
+
 hone_status hone_file_open(const char *path, hone_file **out)
 {
     *out = NULL;

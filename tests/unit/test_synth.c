@@ -6,6 +6,7 @@
 #include "file/file.h"
 #include "model/arch.h"
 #include "model/rope.h"
+#include "model/slots.h"
 #include "text/tokenizer.h"
 
 #include <dirent.h>
@@ -120,35 +121,73 @@ static void the_file_is_a_llama_of_the_shape(void **state)
     const hone_arch *arch;
     hone_hparams h;
     hone_file *f;
-    const hone_synth_shape *s = hone_synth_shape_find("tiny");
     assert_int_equal(synth(tiny(HONE_DTYPE_BF16, 1), 2, in_dir("tiny.gguf")), HONE_OK);
     assert_int_equal(hone_file_open(in_dir("tiny.gguf"), &f), HONE_OK);
     assert_int_equal(hone_arch_read(f, &arch, &h), HONE_OK);
     assert_string_equal(arch->name, "llama");
-    assert_int_equal(h.layers, s->layers);
-    assert_int_equal(h.hidden, s->hidden);
-    assert_int_equal(h.kv_heads, s->kv_heads);
-    assert_int_equal(h.head_dim, s->head_dim);
-    assert_int_equal(h.ffn, s->ffn);
-    assert_int_equal(h.vocab, s->vocab);
+    assert_int_equal(h.layers, 4);
+    assert_int_equal(h.hidden, 128);
+    assert_int_equal(h.kv_heads, 2);
+    assert_int_equal(h.head_dim, 32);
+    assert_int_equal(h.ffn, 384);
+    assert_int_equal(h.vocab, 1024);
     assert_true(h.tied);
     hone_rope_config c = {.scaling = HONE_ROPE_LLAMA3,
-                          .dim = s->head_dim,
-                          .theta = s->rope_theta,
-                          .factor = s->rope_factor,
-                          .low_freq_factor = s->rope_low,
-                          .high_freq_factor = s->rope_high,
-                          .original_context = s->rope_original_context};
+                          .dim = 32,
+                          .theta = 500000,
+                          .factor = 8,
+                          .low_freq_factor = 1,
+                          .high_freq_factor = 4,
+                          .original_context = 512};
     hone_rope want;
     hone_rope_init(&c, &want);
-    assert_memory_equal(h.ropes[0][0].inv_freq, want.inv_freq, s->head_dim / 2 * sizeof(float));
+    assert_memory_equal(h.ropes[0][0].inv_freq, want.inv_freq, 16 * sizeof(float));
     const hone_tensor *t = hone_file_tensor(f, "blk.3.ffn_down.weight");
     assert_non_null(t);
     assert_int_equal(t->dtype, HONE_DTYPE_BF16);
-    assert_int_equal(t->shape[0], s->hidden);
-    assert_int_equal(t->shape[1], s->ffn);
+    assert_int_equal(t->shape[0], 128);
+    assert_int_equal(t->shape[1], 384);
     hone_file_close(f);
     unlink(in_dir("tiny.gguf"));
+}
+
+/* Sizes of the published models, in millions of parameters (their model cards; embeddings of tied
+ * models once). One layer is written, all of them are counted. */
+static void each_shape_is_its_model_and_loads(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double millions;
+    } models[] = {{"llama-3.2-1b", 1235.8}, {"llama-3-8b", 8030.3}, {"mistral-7b", 7241.7},
+                  {"qwen2.5-0.5b", 494.0},  {"phi-3-mini", 3821.1}, {"gemma-2-2b", 2614.3},
+                  {"minilm", 22.6}};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        const hone_synth_shape *s = hone_synth_shape_find(models[i].name);
+        char config[1024];
+        const hone_arch *a;
+        static hone_hparams h;
+        hone_file *f;
+        assert_non_null(s);
+        snprintf(config, sizeof config, s->config, s->layers);
+        if (hone_file_from_config(config, &f) != HONE_OK || hone_arch_read(f, &a, &h) != HONE_OK)
+            fail_msg("%s: %s", s->name, hone_error());
+        double parameters = 0;
+        for (hone_slot slot = 0; slot < HONE_SLOTS; slot++)
+            for (uint32_t layer = 0; layer < hone_slot_layers(&h, slot); layer++) {
+                hone_place p;
+                if (!hone_place_find(a, &h, false, "", slot, layer, &p) ||
+                    (p.flags & HONE_NAME_OPTIONAL))
+                    continue;
+                parameters += (double)p.n * (double)p.k;
+                if (p.flags & HONE_NAME_BIAS)
+                    parameters += (double)(hone_slot_describe(slot)->vector ? p.k : p.n);
+            }
+        hone_file_close(f);
+        if (!(fabs(parameters / 1e6 - models[i].millions) < 0.1 + 1e-4 * models[i].millions))
+            fail_msg("%s: %.1f million parameters, not %.1f", s->name, parameters / 1e6,
+                     models[i].millions);
+    }
 }
 
 static void its_vocabulary_encodes_any_text_and_decodes_it_again(void **state)
@@ -211,6 +250,7 @@ int main(void)
         cmocka_unit_test(a_number_depends_on_seed_name_and_index_alone),
         cmocka_unit_test(the_file_does_not_depend_on_the_number_of_threads),
         cmocka_unit_test(the_file_is_a_llama_of_the_shape),
+        cmocka_unit_test(each_shape_is_its_model_and_loads),
         cmocka_unit_test(its_vocabulary_encodes_any_text_and_decodes_it_again),
         cmocka_unit_test(failures_leave_nothing_behind),
     };
