@@ -212,12 +212,20 @@ static bool has_entry(const hub_list *l, const char *path)
     return false;
 }
 
+static bool has_shard(const hub_list *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (is_shard(l->entries[i].path))
+            return true;
+    return false;
+}
+
 /* model.safetensors, else the shards of its index, else whatever safetensors lie at the root; with
  * configuration and tokenizer. False if there are no weights. */
 static bool choose_safetensors(const hub_list *l, bool *keep)
 {
     bool single = has_entry(l, "model.safetensors"), weights = false;
-    bool sharded = !single && has_entry(l, "model.safetensors.index.json");
+    bool sharded = !single && has_entry(l, "model.safetensors.index.json") && has_shard(l);
     for (size_t i = 0; i < l->count; i++) {
         const char *path = l->entries[i].path;
         bool wanted = single    ? strcmp(path, "model.safetensors") == 0

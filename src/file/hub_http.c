@@ -330,16 +330,17 @@ hone_status hub_fail_status(const hub_client *c, long status, const hub_headers 
                         : c->token_withheld ? "the token was not sent, because the endpoint's "
                                               "address is not https"
                                             : "set HF_TOKEN";
+    if (strcmp(h->error_code, "GatedRepo") == 0)
+        return hone_fail(HONE_PERMISSION,
+                         "%s: %s: the model is gated (%ld%s): ask for access on its page; %s", repo,
+                         what, status, said, token);
     switch (status) {
     case 401:
         return hone_fail(HONE_PERMISSION,
                          "%s: %s: there is no such repository, or it is private: %s (401%s)", repo,
                          what, token, said);
     case 403:
-        return hone_fail(HONE_PERMISSION, "%s: %s: the hub refuses (403%s): %s%s", repo, what, said,
-                         strcmp(h->error_code, "GatedRepo") == 0
-                             ? "the model is gated: ask for access on its page; "
-                             : "",
+        return hone_fail(HONE_PERMISSION, "%s: %s: the hub refuses (403%s): %s", repo, what, said,
                          token);
     case 404:
     case 410:
