@@ -208,6 +208,8 @@ static void heed_token(hone_tokenizer *t, hone_str e)
     const size_t meta = sizeof HONE_META_SPACE - 1;
     const char *p = hone_pool_str(t, e);
     bool other = false; /* a character before that is not U+2581 */
+    for (size_t k = 1; k < e.n; k++)
+        t->joined[(uint8_t)p[k - 1]][(uint8_t)p[k] / 8] |= (uint8_t)(1 << (uint8_t)p[k] % 8);
     for (size_t k = 0; k < e.n; k++) {
         if ((uint8_t)p[k] < 128)
             t->cut_ascii[(uint8_t)p[k]] = false;
@@ -229,10 +231,12 @@ void hone_merges_find_cuts(hone_tokenizer *t)
 {
     t->cut_meta = false;
     memset(t->cut_ascii, 0, sizeof t->cut_ascii);
-    if (t->byte_level || t->ignore_merges || t->word_end.n || t->word_mid.n || !t->merges)
+    t->cut_pairs = t->merges && !t->word_end.n && !t->word_mid.n;
+    if (!t->cut_pairs)
         return;
-    t->cut_meta = is_symbol(t, HONE_META_SPACE, sizeof HONE_META_SPACE - 1);
-    for (int c = 0; c < 128; c++) {
+    bool whole = !t->byte_level && !t->ignore_merges; /* the text may be one word */
+    t->cut_meta = whole && is_symbol(t, HONE_META_SPACE, sizeof HONE_META_SPACE - 1);
+    for (int c = 0; c < 128 && whole; c++) {
         char one = (char)c;
         t->cut_ascii[c] = t->byte_symbol[c] >= 0 || is_symbol(t, &one, 1);
     }
@@ -477,7 +481,7 @@ static hone_status copy_ids(const hone_tokenizer *t, hone_scratch *s,
     HONE_TRY(HONE_GROW(s->ids, s->id_capacity, (size_t)s->n_ids + n));
     memcpy(s->ids + s->n_ids, s->ids + first, n * sizeof *s->ids);
     s->n_ids += n;
-    s->last_unk = t->by_score && t->unk >= 0 && s->n_ids && s->ids[s->n_ids - 1] == t->unk;
+    s->last_unk = t->fuse_unk && t->unk >= 0 && s->n_ids && s->ids[s->n_ids - 1] == t->unk;
     return HONE_OK;
 }
 
@@ -489,19 +493,12 @@ static hone_status build_merges(hone_tokenizer *t)
 
 const hone_token_model hone_model_bpe = {"BPE", build_merges, merge_word};
 
-hone_status hone_model_encode_word(const hone_tokenizer *t, hone_scratch *s, hone_str w)
+/* A word, or a part of one that no merge reaches out of. */
+static hone_status encode_part(const hone_tokenizer *t, hone_scratch *s, hone_str w)
 {
-    if (w.n == 0)
-        return HONE_OK;
-    s->last_unk = s->last_unk && t->by_score;
-    const char *p = s->text + w.at;
-    if (t->ignore_merges) {
-        int32_t id = hone_str_index_find(&t->by_symbol, t, t->symbols, p, w.n);
-        if (id >= 0 && id < t->n_tokens)
-            return hone_scratch_put_id(s, id);
-    }
     if (w.n > CACHED_WORD_MAX)
         return t->model->encode(t, s, w);
+    const char *p = s->text + w.at;
     uint64_t hash = XXH3_64bits(p, w.n);
     struct hone_word_slot *slot = &s->cache[hash & s->cache_mask];
     if (slot->n_ids && slot->hash == hash && slot->word.n == w.n &&
@@ -513,4 +510,32 @@ hone_status hone_model_encode_word(const hone_tokenizer *t, hone_scratch *s, hon
     if (alone)
         *slot = (struct hone_word_slot){hash, w, first, s->n_ids - first};
     return HONE_OK;
+}
+
+/* A long word is cut between bytes that stand side by side in no token that merges make. */
+static hone_status encode_long(const hone_tokenizer *t, hone_scratch *s, hone_str w)
+{
+    uint32_t start = 0;
+    for (uint32_t i = 1; i < w.n; i++) {
+        const uint8_t *p = (const uint8_t *)s->text + w.at + i;
+        bool inside = !t->byte_level && (*p & 0xC0) == 0x80; /* a character */
+        if (inside || t->joined[p[-1]][*p / 8] >> *p % 8 & 1)
+            continue;
+        HONE_TRY(encode_part(t, s, (hone_str){w.at + start, i - start}));
+        start = i;
+    }
+    return encode_part(t, s, (hone_str){w.at + start, w.n - start});
+}
+
+hone_status hone_model_encode_word(const hone_tokenizer *t, hone_scratch *s, hone_str w)
+{
+    if (w.n == 0)
+        return HONE_OK;
+    s->last_unk = s->last_unk && t->by_score;
+    if (t->ignore_merges) {
+        int32_t id = hone_str_index_find(&t->by_symbol, t, t->symbols, s->text + w.at, w.n);
+        if (id >= 0 && id < t->n_tokens)
+            return hone_scratch_put_id(s, id);
+    }
+    return w.n > SHORT_WORD && t->cut_pairs ? encode_long(t, s, w) : encode_part(t, s, w);
 }

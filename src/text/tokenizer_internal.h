@@ -21,13 +21,13 @@
 #include <string.h>
 
 enum {
-    HONE_VOCAB_MAX = 1 << 22,      /* tokens */
-    HONE_MERGES_MAX = 1 << 23,     /* merges */
-    HONE_PIECE_MAX = 1 << 16,      /* bytes of a token */
-    HONE_ADDED_MAX = 4096,         /* bytes of an added token */
-    HONE_MERGED_PIECE_MAX = 512,   /* bytes of a token that merges by score may build */
-    HONE_STEPS_MAX = 32,           /* normalizer or pre-tokenizer steps */
-    HONE_AFFIX_MAX = 16,           /* ids put before or after a text */
+    HONE_VOCAB_MAX = 1 << 22,    /* tokens */
+    HONE_MERGES_MAX = 1 << 23,   /* merges */
+    HONE_PIECE_MAX = 1 << 16,    /* bytes of a token */
+    HONE_ADDED_MAX = 4096,       /* bytes of an added token */
+    HONE_MERGED_PIECE_MAX = 512, /* bytes of a token that merges by score may build */
+    HONE_STEPS_MAX = 32,         /* normalizer or pre-tokenizer steps */
+    HONE_AFFIX_MAX = 16,         /* ids put before or after a text */
     HONE_PAIR_MAX = 3 * HONE_AFFIX_MAX + 2,
     HONE_EXPRESSION_MAX = 1 << 14, /* bytes of a regular expression */
     HONE_NO_SYMBOL = -1
@@ -229,8 +229,10 @@ struct hone_tokenizer {
     hone_str word_mid;  /* before all symbols of a word but the first ("##") */
     hone_merge *merges;
     uint32_t merge_mask, n_merges;
-    bool cut_meta;       /* no token reaches over the start of a run of U+2581 */
-    bool cut_ascii[128]; /* the character is in no longer token */
+    bool cut_meta;           /* no token reaches over the start of a run of U+2581 */
+    bool cut_ascii[128];     /* the character is in no longer token */
+    bool cut_pairs;          /* long words may be cut where `joined` has no bit */
+    uint8_t joined[256][32]; /* bytes side by side in some token that merges make */
 
     /* Decoder. */
     hone_steps decoder; /* from a piece to its text */
