@@ -5,8 +5,10 @@
 #define FEW_PANELS_2 4
 #define FEW_PANELS_3 2
 #define FEW_PANELS_4 2
+#define FEW_PANELS_6 2
 #define CORE_SUMS    16
 #define FEW_PREFETCH 4096
+#define DIRECT_ROWS  32
 #define MANY_ROWS    7
 #define MANY_PANELS  2
 

@@ -27,7 +27,7 @@
 /* The layouts as the template knows them. */
 enum { CORE_F32, CORE_BF16, CORE_I8, CORE_U4, CORE_U4_LINEAR, CORE_U2, CORE_U3, CORE_U5, CORE_U6 };
 
-enum { CORE_P = 4, CORE_R = 4 };
+enum { CORE_P = 4, CORE_R = 6, FEW_ROWS = 4 };
 
 /* What one call of the template works on: `blocks` blocks of 32 (of 16 if half) along K from some
  * k0. */
@@ -294,36 +294,42 @@ typedef void core_fn(const core_job *j);
 /* ---- a few rows: straight from the codes
  * ----------------------------------------------------- */
 
-#define FEW_FNS(L, layout)                                                                         \
+#define FEW_FNS_4(L, layout)                                                                       \
     CORE_FN(few_##L##_1, layout, 1, FEW_PANELS_1)                                                  \
     CORE_FN(few_##L##_2, layout, 2, FEW_PANELS_2)                                                  \
-    FEW_FNS_34(L, layout)                                                                          \
-    static core_fn *const few_##L[] = {few_##L##_1, few_##L##_2, FEW_LIST_34(L)};
-#if FEW_PANELS_3
-#define FEW_FNS_34(L, layout)                                                                      \
     CORE_FN(few_##L##_3, layout, 3, FEW_PANELS_3)                                                  \
     CORE_FN(few_##L##_4, layout, 4, FEW_PANELS_4)
-#define FEW_LIST_34(L) few_##L##_3, few_##L##_4
-enum { FEW_ROWS = 4 };
+#define FEW_LIST_4(L) few_##L##_1, few_##L##_2, few_##L##_3, few_##L##_4, NULL
+/* Six rows pay where codes are cheap to read. */
+#ifdef FEW_PANELS_6
+#define FEW_FNS(L, layout)                                                                         \
+    FEW_FNS_4(L, layout)                                                                           \
+    CORE_FN(few_##L##_6, layout, 6, FEW_PANELS_6)                                                  \
+    static core_fn *const few_##L[] = {FEW_LIST_4(L), few_##L##_6};
 #else
-#define FEW_FNS_34(L, layout)
-#define FEW_LIST_34(L) NULL, NULL
-enum { FEW_ROWS = 2 };
+#define FEW_PANELS_6 0
+#define FEW_FNS(L, layout)                                                                         \
+    FEW_FNS_4(L, layout)                                                                           \
+    static core_fn *const few_##L[] = {FEW_LIST_4(L), NULL};
 #endif
+#define FEW_FNS_PLANES(L, layout)                                                                  \
+    FEW_FNS_4(L, layout)                                                                           \
+    static core_fn *const few_##L[] = {FEW_LIST_4(L), NULL};
 FEW_FNS(f32, CORE_F32)
 FEW_FNS(bf16, CORE_BF16)
 FEW_FNS(i8, CORE_I8)
 FEW_FNS(u4, CORE_U4)
 FEW_FNS(u4_linear, CORE_U4_LINEAR)
-FEW_FNS(u2, CORE_U2)
-FEW_FNS(u3, CORE_U3)
-FEW_FNS(u5, CORE_U5)
-FEW_FNS(u6, CORE_U6)
+FEW_FNS_PLANES(u2, CORE_U2)
+FEW_FNS_PLANES(u3, CORE_U3)
+FEW_FNS_PLANES(u5, CORE_U5)
+FEW_FNS_PLANES(u6, CORE_U6)
 
 static core_fn *const *const few_fns[] = {few_f32, few_bf16, few_i8, few_u4, few_u4_linear,
                                           few_u2,  few_u3,   few_u5, few_u6};
 
-static const size_t few_panels[] = {FEW_PANELS_1, FEW_PANELS_2, FEW_PANELS_3, FEW_PANELS_4};
+static const size_t few_panels[] = {FEW_PANELS_1, FEW_PANELS_2, FEW_PANELS_3, FEW_PANELS_4, 0,
+                                    FEW_PANELS_6};
 
 static int core_layout(const hone_packed *w)
 {
@@ -394,6 +400,30 @@ static void few_rows(const hone_packed *w, int layout, const hone_act *a, size_t
 #endif
         few_fns[layout][rows - 1](&j);
     }
+}
+
+/* How many of `rows` rows go through the codes together next */
+static size_t few_group(int layout, size_t rows)
+{
+    static const uint8_t sixes[] = {0, 1, 2, 3, 4, 3, 6, 4, 4, 6, 6},
+                         fours[] = {0, 1, 2, 3, 4, 3, 3};
+    if (few_fns[layout][5])
+        return rows < sizeof sixes ? sixes[rows] : 6;
+    return rows < sizeof fours ? fours[rows] : 4;
+}
+
+/* Any number of rows straight from the codes: a few panels, which stay in the cache while the rows
+ * pass in groups */
+static void few_groups(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
+                       size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias)
+{
+    int layout = core_layout(w);
+    for (size_t p = panel0; p < panel1; p += 4)
+        for (size_t row = row0; row < row1;) {
+            size_t rows = few_group(layout, row1 - row), end = panel1 - p < 4 ? panel1 : p + 4;
+            few_rows(w, layout, a, row, rows, p, end, y, ldy, bias);
+            row += rows;
+        }
 }
 
 /* ---- many rows: a chunk of panels expanded to float, then all rows past it
@@ -793,6 +823,10 @@ static void product_many(const hone_packed *w, const hone_act *a, size_t row0, s
                          size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
                          void *scratch)
 {
+    if (row1 - row0 <= DIRECT_ROWS) {
+        few_groups(w, a, row0, row1, panel0, panel1, y, ldy, bias);
+        return;
+    }
     chunk c = {.w = w, .a = a, .layout = core_layout(w), .expanded = scratch};
     enum { SUMS = CHUNK_PANELS * CHUNK_ROWS * 16, SCALES = CHUNK_PANELS * CHUNK_GROUPS * 16 };
     float *sums = c.expanded + CHUNK_PANELS * CHUNK_K_MAX * 16, *d = sums + SUMS;
@@ -822,12 +856,11 @@ static void product_few(const hone_packed *w, const hone_act *a, size_t row0, si
                         size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
                         void *scratch)
 {
-    if (row1 - row0 > FEW_ROWS) {
-        product_many(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
-        return;
-    }
-    if (row0 < row1 && panel0 < panel1)
+    (void)scratch;
+    if (row1 - row0 <= FEW_ROWS && row0 < row1) /* in one sweep over the panels */
         few_rows(w, core_layout(w), a, row0, row1 - row0, panel0, panel1, y, ldy, bias);
+    else
+        few_groups(w, a, row0, row1, panel0, panel1, y, ldy, bias);
 }
 
 /* ---- activations
