@@ -187,26 +187,23 @@ static bool put_column_scales(const hone_packed *w, const hone_rows *rows, size_
            (!w->has_min || put_scales(w, panel + w->min_offset, g0, c, mins, groups, super[1]));
 }
 
-static bool pack_column(const hone_packed *w, const hone_rows *rows, size_t row, uint8_t *panel,
-                        size_t c)
+/* Elements [k0, k0 + STRIP) of one row, into column c of its panel. */
+static bool pack_strip(const hone_packed *w, const hone_rows *rows, size_t row, size_t k0,
+                       uint8_t *panel, size_t c)
 {
     float values[STRIP], scales[STRIP / 16], mins[STRIP / 16];
     int8_t codes[STRIP];
-    for (size_t k0 = 0; k0 < w->k; k0 += STRIP) {
-        size_t count = w->k - k0 < STRIP ? w->k - k0 : STRIP;
-        if (!w->scale_bytes) {
-            if (!rows->decode(rows, row, k0, count, values))
-                return false;
-            put_plain(w, panel, k0, c, values, count);
-            continue;
-        }
-        if (!rows->codes(rows, row, k0, count, codes, scales, mins))
+    size_t count = w->k - k0 < STRIP ? w->k - k0 : STRIP;
+    if (!w->scale_bytes) {
+        if (!rows->decode(rows, row, k0, count, values))
             return false;
-        put_codes(w, panel, k0, c, codes, count);
-        if (!put_column_scales(w, rows, row, panel, k0, count, c, scales, mins))
-            return false;
+        put_plain(w, panel, k0, c, values, count);
+        return true;
     }
-    return true;
+    if (!rows->codes(rows, row, k0, count, codes, scales, mins))
+        return false;
+    put_codes(w, panel, k0, c, codes, count);
+    return put_column_scales(w, rows, row, panel, k0, count, c, scales, mins);
 }
 
 bool hone_pack_panels(const hone_packed *w, const hone_rows *rows, size_t panel0, size_t panel1,
@@ -215,9 +212,12 @@ bool hone_pack_panels(const hone_packed *w, const hone_rows *rows, size_t panel0
     for (size_t p = panel0; p < panel1; p++) {
         uint8_t *panel = dst + p * w->panel_bytes;
         memset(panel, 0, w->panel_bytes);
-        for (size_t c = 0; c < 16 && p * 16 + c < w->n; c++)
-            if (!pack_column(w, rows, p * 16 + c, panel, c))
-                return false;
+        /* All columns of a strip in turn: files that lie by k (GPTQ, AWQ) have a panel's 16 columns
+         * in one or few cache lines. */
+        for (size_t k0 = 0; k0 < w->k; k0 += STRIP)
+            for (size_t c = 0; c < 16 && p * 16 + c < w->n; c++)
+                if (!pack_strip(w, rows, p * 16 + c, k0, panel, c))
+                    return false;
     }
     return true;
 }
