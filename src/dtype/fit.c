@@ -6,62 +6,119 @@ enum { STEPS = 24, ROUNDS = 6, ELEMENTS = 256 };
  */
 #define NOTHING 0x1p-50f
 
-static float weight_of(const float *weights, int i)
+/* Four lanes, on every machine: sums have one order, lane i taking elements i, i + 4... */
+typedef float f4 __attribute__((vector_size(16)));
+typedef int32_t i4 __attribute__((vector_size(16)));
+
+static f4 splat(float x)
 {
-    return weights ? weights[i] : 1.0f;
+    return (f4){x, x, x, x};
 }
 
-/* To the nearest integer (halves to even), kept within low..high; NaN gives low. */
-static int clamp(float v, int low, int high)
+static f4 load(const float *p)
 {
-    v = v > (float)low ? v : (float)low;
-    v = v < (float)high ? v : (float)high;
-    return (int)((v + 12582912.0f) - 12582912.0f);
+    f4 v;
+    memcpy(&v, p, sizeof v);
+    return v;
 }
 
-/* Index of the entry nearest to v, the lower of equals */
-static int table_code(const float *table, float v)
+static f4 load_codes(const int8_t *q)
 {
-    int a = 0;
-    for (int step = 8; step; step /= 2)
-        if (table[a + step] <= v)
-            a += step;
-    return a < 15 && table[a + 1] - v < v - table[a] ? a + 1 : a;
+    return (f4){q[0], q[1], q[2], q[3]};
 }
 
-static int code_of(const hone_fit_codes *c, float v)
+static float sum(f4 v)
 {
-    return c->table ? table_code(c->table, v) : clamp(v, c->low, c->high);
+    return (v[0] + v[1]) + (v[2] + v[3]);
 }
 
-static float value_of(const hone_fit_codes *c, int code)
+static f4 larger(f4 a, f4 b)
 {
-    return c->table ? c->table[code] : (float)code;
+    i4 m = a > b;
+    return (f4)((m & (i4)a) | (~m & (i4)b));
+}
+
+static f4 load_weights(const float *weights, int i)
+{
+    return weights ? load(weights + i) : splat(1.0f);
+}
+
+/* What codes may be, made ready: of a table the middles between its entries and their steps. */
+typedef struct grid {
+    bool table;
+    f4 low, high; /* a table's low is its first entry */
+    f4 middle[15], step[15];
+} grid;
+
+static void make_grid(const hone_fit_codes *c, grid *g)
+{
+    g->table = c->table != NULL;
+    g->low = splat(c->table ? c->table[0] : (float)c->low);
+    g->high = splat((float)c->high);
+    for (int i = 0; c->table && i < 15; i++) {
+        g->middle[i] = splat(0.5f * (c->table[i] + c->table[i + 1]));
+        g->step[i] = splat(c->table[i + 1] - c->table[i]);
+    }
+}
+
+/* The nearest values (of halves the even integer, or the lower entry) and their codes; NaN gives
+ * the lowest. */
+static f4 nearest(const grid *g, f4 v, i4 *code)
+{
+    if (!g->table) {
+        const f4 magic = splat(12582912.0f);
+        v = larger(v, g->low);
+        v = -larger(-v, -g->high);
+        v = (v + magic) - magic;
+        *code = __builtin_convertvector(v, i4);
+        return v;
+    }
+    f4 value = g->low;
+    *code = (i4){0, 0, 0, 0};
+    for (int i = 0; i < 15; i++) {
+        i4 m = v > g->middle[i];
+        value += (f4)(m & (i4)g->step[i]);
+        *code -= m;
+    }
+    return value;
+}
+
+static float fit_nearest(const float *x, const float *weights, int n, const grid *g, float scale,
+                         float min, int8_t *q)
+{
+    f4 inverse = splat(hone_block_inverse(scale)), error = splat(0.0f);
+    for (int i = 0; i < n; i += 4) {
+        i4 code;
+        f4 v = load(x + i), value = nearest(g, (v + splat(min)) * inverse, &code);
+        f4 e = v - (splat(scale) * value - splat(min));
+        error += load_weights(weights, i) * e * e;
+        for (int k = 0; k < 4; k++)
+            q[i + k] = (int8_t)code[k];
+    }
+    return sum(error);
 }
 
 float hone_fit_nearest(const float *x, const float *weights, int n, const hone_fit_codes *c,
                        float scale, float min, int8_t *q)
 {
-    float inverse = hone_block_inverse(scale), error = 0.0f;
-    for (int i = 0; i < n; i++) {
-        int code = code_of(c, (x[i] + min) * inverse);
-        float e = x[i] - (scale * value_of(c, code) - min);
-        q[i] = (int8_t)code;
-        error += weight_of(weights, i) * e * e;
-    }
-    return error;
+    grid g;
+    make_grid(c, &g);
+    return fit_nearest(x, weights, n, &g, scale, min, q);
 }
 
 /* The least-squares scale of the codes under `inverse`, and how much of sum w x^2 it explains */
-static float solve_scale(const float *x, const float *weights, int n, const hone_fit_codes *c,
-                         float inverse, float *gain)
+static float solve_scale(const float *x, const float *weights, int n, const grid *g, float inverse,
+                         float *gain)
 {
-    float xv = 0.0f, vv = 0.0f;
-    for (int i = 0; i < n; i++) {
-        float v = value_of(c, code_of(c, x[i] * inverse)), wv = weight_of(weights, i) * v;
-        xv += wv * x[i];
-        vv += wv * v;
+    f4 xvs = splat(0.0f), vvs = splat(0.0f);
+    for (int i = 0; i < n; i += 4) {
+        i4 code;
+        f4 v = load(x + i), value = nearest(g, v * splat(inverse), &code);
+        f4 wv = load_weights(weights, i) * value;
+        xvs += wv * v;
+        vvs += wv * value;
     }
+    float xv = sum(xvs), vv = sum(vvs);
     *gain = vv > 0.0f ? xv / vv * xv : 0.0f;
     return vv > 0.0f ? xv / vv : 0.0f;
 }
@@ -83,26 +140,26 @@ float hone_fit_scale(const float *x, const float *weights, int n, const hone_fit
         hone_fit_nearest(x, weights, n, c, 0.0f, 0.0f, q);
         return 0.0f;
     }
-    float ends[2] = {value_of(c, c->table ? 0 : c->low), value_of(c, c->table ? 15 : c->high)};
+    grid g;
+    make_grid(c, &g);
+    float ends[2] = {g.low[0], c->table ? c->table[15] : (float)c->high};
     for (int end = 0; end < 2; end++)
         for (int i = 0; i <= STEPS && ends[end] != 0.0f; i++) {
-            float gain,
-                scale =
-                    solve_scale(x, weights, n, c,
-                                ends[end] * (0.7f + 0.55f * (float)i / (float)STEPS) / peak, &gain);
+            float top = ends[end] * (0.7f + 0.55f * (float)i / (float)STEPS), gain;
+            float scale = solve_scale(x, weights, n, &g, top / peak, &gain);
             if (gain > best_gain) {
                 best_gain = gain;
                 best = scale;
             }
         }
     for (int i = 0; i < ROUNDS; i++) {
-        float gain, scale = solve_scale(x, weights, n, c, hone_block_inverse(best), &gain);
+        float gain, scale = solve_scale(x, weights, n, &g, hone_block_inverse(best), &gain);
         if (!(gain > best_gain))
             break;
         best_gain = gain;
         best = scale;
     }
-    hone_fit_nearest(x, weights, n, c, best, 0.0f, q);
+    fit_nearest(x, weights, n, &g, best, 0.0f, q);
     return best;
 }
 
@@ -110,15 +167,16 @@ float hone_fit_scale(const float *x, const float *weights, int n, const hone_fit
 static void solve_both(const float *x, const float *weights, int n, const int8_t *q,
                        bool only_below, float *scale, float *min)
 {
-    float sw = 0.0f, sq = 0.0f, sqq = 0.0f, sx = 0.0f, sxq = 0.0f;
-    for (int i = 0; i < n; i++) {
-        float w = weight_of(weights, i), v = (float)q[i];
-        sw += w;
-        sq += w * v;
-        sqq += w * v * v;
-        sx += w * x[i];
-        sxq += w * x[i] * v;
+    f4 w1 = splat(0.0f), wq = w1, wqq = w1, wx = w1, wxq = w1;
+    for (int i = 0; i < n; i += 4) {
+        f4 w = load_weights(weights, i), v = load_codes(q + i), wv = w * v;
+        w1 += w;
+        wq += wv;
+        wqq += wv * v;
+        wx += w * load(x + i);
+        wxq += wv * load(x + i);
     }
+    float sw = sum(w1), sq = sum(wq), sqq = sum(wqq), sx = sum(wx), sxq = sum(wxq);
     float det = sw * sqq - sq * sq;
     if (det > 0.0f) {
         *scale = (sw * sxq - sq * sx) / det;
@@ -148,12 +206,14 @@ float hone_fit_scale_min(const float *x, const float *weights, int n, int high, 
     }
     int8_t codes[ELEMENTS];
     float error = INFINITY;
+    grid g;
+    make_grid(&c, &g);
     for (int i = 0; i <= STEPS; i++) {
         float scale =
             (top - low) / ((float)high + (0.05f * (float)i - 0.6f) * (high < 7 ? 1.5f : 1.0f));
         float m = -low;
         for (int round = 0; round < 3; round++) {
-            float e = hone_fit_nearest(x, weights, n, &c, scale, m, codes);
+            float e = fit_nearest(x, weights, n, &g, scale, m, codes);
             if (e < error) {
                 error = e;
                 best = scale;
@@ -162,7 +222,7 @@ float hone_fit_scale_min(const float *x, const float *weights, int n, int high, 
             solve_both(x, weights, n, codes, only_below, &scale, &m);
         }
     }
-    hone_fit_nearest(x, weights, n, &c, best, best_min, q);
+    fit_nearest(x, weights, n, &g, best, best_min, q);
     *min = best_min;
     return best;
 }
@@ -199,11 +259,19 @@ bool hone_fit_block_min(const float *x, const float *weights, int high, uint8_t 
 typedef struct nest {
     const float *x, *weights;
     const hone_fit_shape *s;
+    grid grid;
     int groups;
     float scale[16], min[16]; /* as fitted freely */
     float error;              /* of *best */
     hone_fit_nested *best;
 } nest;
+
+static int rounded(float v, int low, int high)
+{
+    if (!(v > (float)low))
+        return low;
+    return v >= (float)high ? high : hone_block_round(v);
+}
 
 /* Rounds group g to multiples of d and dmin, trying neighbours; the error. */
 static float round_group(const nest *n, int g, float d, float dmin, hone_fit_nested *to)
@@ -211,14 +279,14 @@ static float round_group(const nest *n, int g, float d, float dmin, hone_fit_nes
     const hone_fit_shape *s = n->s;
     const float *x = n->x + g * s->group, *w = n->weights ? n->weights + g * s->group : NULL;
     float error = INFINITY;
-    int sc = clamp(n->scale[g] * hone_block_inverse(d), s->scale_low, s->scale_high);
-    int m = s->min_high ? clamp(n->min[g] * hone_block_inverse(dmin), 0, s->min_high) : 0;
+    int sc = rounded(n->scale[g] * hone_block_inverse(d), s->scale_low, s->scale_high);
+    int m = s->min_high ? rounded(n->min[g] * hone_block_inverse(dmin), 0, s->min_high) : 0;
     int8_t q[ELEMENTS];
     for (int i = sc - 1; i <= sc + 1; i++)
         for (int k = m - 1; k <= m + 1; k++) {
             if (i < s->scale_low || i > s->scale_high || k < 0 || k > s->min_high)
                 continue;
-            float e = hone_fit_nearest(x, w, s->group, &s->codes, d * (float)i, dmin * (float)k, q);
+            float e = fit_nearest(x, w, s->group, &n->grid, d * (float)i, dmin * (float)k, q);
             if (e < error) {
                 error = e;
                 to->scale[g] = i;
@@ -232,17 +300,20 @@ static float round_group(const nest *n, int g, float d, float dmin, hone_fit_nes
 /* Least squares of x = d * a - dmin * b, a = scale * value, b = min */
 static void solve_factors(const nest *n, const hone_fit_nested *t, float *d, float *dmin)
 {
-    float aa = 0.0f, ab = 0.0f, bb = 0.0f, xa = 0.0f, xb = 0.0f;
-    for (int i = 0; i < ELEMENTS; i++) {
+    f4 zero = splat(0.0f), saa = zero, sab = zero, sbb = zero, sxa = zero, sxb = zero;
+    for (int i = 0; i < ELEMENTS; i += 4) {
         int g = i / n->s->group;
-        float a = (float)t->scale[g] * value_of(&n->s->codes, t->q[i]), b = (float)t->min[g];
-        float w = weight_of(n->weights, i);
-        aa += w * a * a;
-        ab += w * a * b;
-        bb += w * b * b;
-        xa += w * n->x[i] * a;
-        xb += w * n->x[i] * b;
+        f4 v = load_codes(t->q + i), x = load(n->x + i), w = load_weights(n->weights, i);
+        for (int k = 0; n->s->codes.table && k < 4; k++)
+            v[k] = n->s->codes.table[t->q[i + k]];
+        f4 a = splat((float)t->scale[g]) * v, b = splat((float)t->min[g]);
+        saa += w * a * a;
+        sab += w * a * b;
+        sbb += w * b * b;
+        sxa += w * x * a;
+        sxb += w * x * b;
     }
+    float aa = sum(saa), ab = sum(sab), bb = sum(sbb), xa = sum(sxa), xb = sum(sxb);
     float det = aa * bb - ab * ab;
     if (n->s->min_high && det > 1e-6f * aa * bb) {
         *d = (bb * xa - ab * xb) / det;
@@ -279,6 +350,7 @@ bool hone_fit_nest(const float *x, const float *weights, const hone_fit_shape *s
     nest n = {.x = x, .s = s, .groups = ELEMENTS / s->group, .error = INFINITY, .best = out};
     if (!hone_floats_are_finite(x, ELEMENTS))
         return false;
+    make_grid(&s->codes, &n.grid);
     for (int i = 0; weights && i < ELEMENTS; i++)
         most = weights[i] > most ? weights[i] : most;
     for (int i = 0; most > 0.0f && i < ELEMENTS; i++)

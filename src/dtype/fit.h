@@ -12,13 +12,15 @@
 
 #include "dtype/block.h"
 
-/* What a code may be: low..high meaning itself, or (table) 0..15 meaning an ascending table's. */
+/* What a code may be: low..high meaning itself, or (table) 0..15 meaning an ascending table's
+ * of whole numbers. */
 typedef struct hone_fit_codes {
     int low, high;
     const float *table;
 } hone_fit_codes;
 
-/* The scale for n <= 256 elements, and their codes under it. weights may be NULL (all equal). */
+/* The scale for n <= 256 elements (n a multiple of 4), and their codes under it. weights may be
+ * NULL (all equal). */
 float hone_fit_scale(const float *x, const float *weights, int n, const hone_fit_codes *c,
                      int8_t *q);
 /* Value = scale * code - min with code 0..high, min >= 0 if only_below. */
