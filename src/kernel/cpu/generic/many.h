@@ -1,0 +1,428 @@
+/*
+ * many - a chunk of panels expanded to float in L2, then all rows past it. Included by product.h;
+ * the set chooses: MANY_ROWS, MANY_PANELS  the block of the result that is kept in registers
+ */
+#ifndef HONE_KERNEL_GENERIC_MANY_H
+#define HONE_KERNEL_GENERIC_MANY_H
+
+#include "kernel/cpu/generic/few.h"
+
+/* The inner loop is written out with one named variable per sum (compilers keep
+ * those in registers, arrays not always): R rows x MANY_PANELS, first E over
+ * the even k of a block, then O over the odd. */
+#define ROWS_1(M) M(0, p0)
+#define ROWS_2(M) ROWS_1(M) M(1, p0)
+#define ROWS_3(M) ROWS_2(M) M(2, p0)
+#define ROWS_4(M) ROWS_3(M) M(3, p1)
+#define ROWS_5(M) ROWS_4(M) M(4, p1)
+#define ROWS_6(M) ROWS_5(M) M(5, p1)
+#define ROWS_7(M) ROWS_6(M) M(6, p2)
+
+/* Rows go in threes, so that few registers hold pointers: row r is at p(r/3) +
+ * (r % 3) * lda. */
+#define CHAIN_DECL(r, p) v16 x##r = v16_zero(), y##r = v16_zero();
+#define CHAIN_FMA(r, p)                                                                            \
+    {                                                                                              \
+        v16 ar = v16_set1(p[(r) % 3 * lda + i]);                                                   \
+        x##r = v16_fma(ar, w0, x##r);                                                              \
+        if (MANY_PANELS > 1)                                                                       \
+            y##r = v16_fma(ar, w1, y##r);                                                          \
+    }
+#define CHAIN_STEP(R, offset)                                                                      \
+    {                                                                                              \
+        const size_t i = (offset);                                                                 \
+        v16 w0 = v16_load(b0 + i * 16), w1 = MANY_PANELS > 1 ? v16_load(b1 + i * 16) : w0;         \
+        (void)w1;                                                                                  \
+        ROWS_##R(CHAIN_FMA)                                                                        \
+    }
+#define CHAIN_LOOP(R, N)                                                                           \
+    for (int n = 0; n < N; n++) {                                                                  \
+        CHAIN_STEP(R, 0)                                                                           \
+        CHAIN_STEP(R, 2)                                                                           \
+        CHAIN_STEP(R, 4)                                                                           \
+        CHAIN_STEP(R, 6)                                                                           \
+        p0 += 8, p1 += 8, p2 += 8, b0 += 128, b1 += 128;                                           \
+    }
+/* the sums of row r: x of the first panel, y of the second */
+#define CHAIN_SAVE(r, p)                                                                           \
+    v16_store(t->e + (r)*16, x##r);                                                                \
+    if (MANY_PANELS > 1)                                                                           \
+        v16_store(t->e + (MANY_ROWS + (r)) * 16, y##r);
+#define CHAIN_SUM(at, o)      v16_add(v16_load(t->e + (at)), o)
+#define CHAIN_ADD1(to, at, o) v16_store(to + (at), v16_add(v16_load(to + (at)), CHAIN_SUM(at, o)));
+#define CHAIN_ADD(r, p)                                                                            \
+    CHAIN_ADD1(to, (r)*16, x##r)                                                                   \
+    if (MANY_PANELS > 1)                                                                           \
+    CHAIN_ADD1(to, (MANY_ROWS + (r)) * 16, y##r)
+#define CHAIN_SCALE1(s, at, o)                                                                     \
+    v16_store(t->c + (at),                                                                         \
+              v16_fma(s, v16_add(v16_zero(), CHAIN_SUM(at, o)), v16_load(t->c + (at))));
+#define CHAIN_SCALE(r, p)                                                                          \
+    CHAIN_SCALE1(s0, (r)*16, x##r)                                                                 \
+    if (MANY_PANELS > 1)                                                                           \
+    CHAIN_SCALE1(s1, (MANY_ROWS + (r)) * 16, y##r)
+
+enum { TILE = MANY_PANELS * MANY_ROWS * 16 };
+
+/* One tile of the result, [panel][MANY_ROWS][16] each: C, D of the group so
+ * far, E of the block */
+typedef struct tile {
+    float c[TILE], d[TILE], e[TILE];
+} __attribute__((aligned(64))) tile;
+
+/* tile_R: `blocks` blocks of R rows x MANY_PANELS. For each, the chains E and
+ * O; then, without scales, C += E + O; in groups of one block (scale0 != NULL),
+ * C = fma(scale, E + O, C); in longer ones D += E + O. Blocks of N units of 8 rows of k. */
+typedef void tile_fn(const float *a, size_t lda, const float *b0, const float *b1, size_t blocks,
+                     const float *scale0, const float *scale1, float *to, tile *t);
+
+#define TILE_FN(name, R, N)                                                                        \
+    static __attribute__((noinline)) void name##_##R(                                              \
+        const float *a, size_t lda, const float *b0, const float *b1, size_t blocks,               \
+        const float *scale0, const float *scale1, float *to, tile *t)                              \
+    {                                                                                              \
+        const float *p0 = a, *p1 = a + 3 * lda, *p2 = a + 6 * lda;                                 \
+        for (size_t b = 0; b < blocks; b++) {                                                      \
+            {ROWS_##R(CHAIN_DECL) CHAIN_LOOP(R, N) ROWS_##R(CHAIN_SAVE)} p0 -= 8 * N - 1,          \
+                p1 -= 8 * N - 1, p2 -= 8 * N - 1, b0 -= 128 * N - 16, b1 -= 128 * N - 16;          \
+            ROWS_##R(CHAIN_DECL) CHAIN_LOOP(R, N) if (!scale0)                                     \
+            {                                                                                      \
+                ROWS_##R(CHAIN_ADD)                                                                \
+            }                                                                                      \
+            else                                                                                   \
+            {                                                                                      \
+                v16 s0 = v16_load(scale0 + b * 16), s1 = v16_load(scale1 + b * 16);                \
+                (void)s1;                                                                          \
+                ROWS_##R(CHAIN_SCALE)                                                              \
+            }                                                                                      \
+            p0--, p1--, p2--, b0 -= 16, b1 -= 16;                                                  \
+        }                                                                                          \
+        (void)p1, (void)p2, (void)b1;                                                              \
+    }
+
+#if MANY_ROWS > 6
+#define TILE_LAST(name, N) TILE_FN(name, 7, N)
+#define TILE_NAMED(name)   name##_7
+#else
+#define TILE_LAST(name, N)
+#define TILE_NAMED(name) NULL
+#endif
+#define TILE_FNS(name, N)                                                                          \
+    TILE_FN(name, 1, N)                                                                            \
+    TILE_FN(name, 2, N)                                                                            \
+    TILE_FN(name, 3, N)                                                                            \
+    TILE_FN(name, 4, N)                                                                            \
+    TILE_FN(name, 5, N)                                                                            \
+    TILE_FN(name, 6, N)                                                                            \
+    TILE_LAST(name, N)                                                                             \
+    static tile_fn *const name##_fns[] = {NULL,     name##_1, name##_2, name##_3,                  \
+                                          name##_4, name##_5, name##_6, TILE_NAMED(name)};
+TILE_FNS(tile, 4)
+TILE_FNS(half, 2)
+
+_Static_assert(MANY_ROWS <= 7 && MANY_PANELS <= 2, "tile_R is written for at most 7 x 2");
+
+/* For many rows scales have been expanded to float. */
+V16_INLINE const float *scales_at(const uint8_t *scales, size_t group)
+{
+    return (const float *)(const void *)(scales + group * 64);
+}
+
+/* C = fma(scale, D, C) unless the scales are in C already; then C = fma(min,
+ * SA, C), SA in ones[R] */
+static void many_group(int R, const core_job *j, size_t g, bool scale, const float *ones, tile *t)
+{
+    for (int p = 0; p < MANY_PANELS; p++) {
+        v16 s = v16_load(scales_at(j->scale[p], g));
+        v16 m = j->min[p] ? v16_load(scales_at(j->min[p], g)) : s;
+        for (int r = 0; r < R; r++) {
+            float *c = t->c + (p * MANY_ROWS + r) * 16;
+            v16 x = v16_load(c);
+            if (scale)
+                x = v16_fma(s, v16_load(t->d + (p * MANY_ROWS + r) * 16), x);
+            if (j->min[p])
+                x = v16_fma(m, v16_set1(ones[r]), x);
+            v16_store(c, x);
+        }
+    }
+}
+
+static void many_load(int R, const core_job *j, tile *t)
+{
+    for (int p = 0; p < MANY_PANELS; p++)
+        for (int r = 0; r < R; r++) {
+            v16 x = v16_zero();
+            if (j->more && j->columns[p] == 16)
+                x = v16_load(j->c[p] + (size_t)r * j->ldc);
+            else if (j->more && j->columns[p])
+                x = v16_load_n(j->c[p] + (size_t)r * j->ldc, j->columns[p]);
+            v16_store(t->c + (p * MANY_ROWS + r) * 16, x);
+        }
+}
+
+static void many_store(int R, const core_job *j, const tile *t)
+{
+    for (int p = 0; p < MANY_PANELS; p++) {
+        size_t n = j->columns[p];
+        v16 bias = n && j->bias[p] ? v16_load_n(j->bias[p], n) : v16_zero();
+        for (int r = 0; n && r < R; r++) {
+            v16 x = v16_load(t->c + (p * MANY_ROWS + r) * 16);
+            if (j->bias[p])
+                x = v16_add(x, bias);
+            if (n == 16)
+                v16_store(j->c[p] + (size_t)r * j->ldc, x);
+            else
+                v16_store_n(j->c[p] + (size_t)r * j->ldc, x, n);
+        }
+    }
+}
+
+/* As `core` for R rows and weights that are float already. (Tiles are functions
+ * of their own: inlined, the compiler would keep C in registers too, and spill
+ * the chains' sums.) */
+static void many(int R, const core_job *j)
+{
+    tile t;
+    tile_fn *fn = (j->half ? half_fns : tile_fns)[R];
+    size_t block = j->half ? 16 : 32;
+    const float *b0 = (const float *)(const void *)j->b[0],
+                *b1 = (const float *)(const void *)j->b[MANY_PANELS - 1];
+    many_load(R, j, &t);
+    if (!j->group) {
+        fn(j->a, j->lda, b0, b1, j->blocks, NULL, NULL, t.c, &t);
+    } else if (j->group == 1 && !j->min[0]) {
+        fn(j->a, j->lda, b0, b1, j->blocks, scales_at(j->scale[0], 0),
+           scales_at(j->scale[MANY_PANELS - 1], 0), NULL, &t);
+    } else {
+        for (size_t g = 0, b = 0; b < j->blocks; g++) {
+            size_t n = j->blocks - b < j->group ? j->blocks - b : j->group;
+            float ones[MANY_ROWS] = {0};
+            for (int i = 0; n > 1 && i < TILE; i += 16)
+                v16_store(t.d + i, v16_zero());
+            bool one = n == 1;
+            fn(j->a + block * b, j->lda, b0 + 16 * block * b, b1 + 16 * block * b, n,
+               one ? scales_at(j->scale[0], g) : NULL,
+               one ? scales_at(j->scale[MANY_PANELS - 1], g) : NULL, t.d, &t);
+            for (int r = 0; j->min[0] && r < R; r++)
+                for (size_t i = b; i < b + n; i++)
+                    ones[r] += j->sums[(size_t)r * j->ld_sums + i];
+            if (!one || j->min[0])
+                many_group(R, j, g, !one, ones, &t);
+            b += n;
+        }
+    }
+    many_store(R, j, &t);
+}
+
+V16_INLINE void expand_layout(int layout, const uint8_t *codes, size_t units, v16_table t,
+                              float *to)
+{
+    for (size_t n = 0; n < units; n += 2) {
+        UNROLL for (int i = 0; i < 8; i++)
+        {
+            v16 even, odd;
+            core_pair(layout, codes, n + (size_t)i / 4, i / 4, i % 4, t, &even, &odd);
+            v16_store(to + (n * 8 + 2 * (size_t)i) * 16, even);
+            v16_store(to + (n * 8 + 2 * (size_t)i + 1) * 16, odd);
+        }
+    }
+}
+
+/* to[8 * units][16] = the codes' values */
+#define EXPAND_FN(name, layout)                                                                    \
+    static void expand_##name(const uint8_t *codes, size_t units, const float *table, float low,   \
+                              float *to)                                                           \
+    {                                                                                              \
+        expand_layout(layout, codes, units, core_table(layout, table, low), to);                   \
+    }
+EXPAND_FN(bf16, CORE_BF16)
+EXPAND_FN(i8, CORE_I8)
+EXPAND_FN(u4, CORE_U4)
+EXPAND_FN(u4_linear, CORE_U4_LINEAR)
+EXPAND_FN(u2, CORE_U2)
+EXPAND_FN(u3, CORE_U3)
+EXPAND_FN(u5, CORE_U5)
+EXPAND_FN(u6, CORE_U6)
+
+static void expand(int layout, const uint8_t *codes, size_t units, const float *table, float low,
+                   float *to)
+{
+    typedef void expand_fn(const uint8_t *, size_t, const float *, float, float *);
+    static expand_fn *const fns[] = {NULL,      expand_bf16, expand_i8, expand_u4, expand_u4_linear,
+                                     expand_u2, expand_u3,   expand_u5, expand_u6};
+    fns[layout](codes, units, table, low, to);
+}
+
+/* A chunk's panels in float stay in L2, the MANY_PANELS of one step (16 KB) in
+ * L1. */
+enum {
+    CHUNK_K_MAX = 256,
+    CHUNK_K = CHUNK_K_MAX / MANY_PANELS,
+    CHUNK_PANELS = 8,
+    CHUNK_ROWS = 256,
+    CHUNK_GROUPS = CHUNK_K_MAX / 16
+};
+
+/* rows cut into the fewest groups of at most MANY_ROWS, as even as can be */
+static void rows_past(core_job *j, size_t rows)
+{
+    size_t groups = (rows + MANY_ROWS - 1) / MANY_ROWS;
+    core_job job = *j;
+    for (size_t g = 0, r = 0; g < groups; g++) {
+        size_t n = (rows - r) / (groups - g);
+        many((int)n, &job);
+        r += n;
+        job.a += n * job.lda;
+        if (job.sums)
+            job.sums += n * job.ld_sums;
+        for (int p = 0; p < MANY_PANELS; p++)
+            job.c[p] += n * job.ldc;
+    }
+}
+
+typedef struct chunk {
+    const hone_packed *w;
+    const hone_act *a;
+    size_t row0, row1, panel0, panel1, k0, k1;
+    int layout;
+    float *expanded;      /* [CHUNK_PANELS][CHUNK_K_MAX][16] */
+    float *scales, *mins; /* [CHUNK_PANELS][CHUNK_GROUPS][16] */
+    bool within;          /* inside one group: D alone, whose scale comes at its end */
+} chunk;
+
+static size_t block_of(const hone_packed *w)
+{
+    return w->group == 16 ? 16 : 32;
+}
+
+/* The chunk's scales and mins as floats (of a long group: the one it lies in) */
+static void expand_scales(const chunk *c)
+{
+    const hone_packed *w = c->w;
+    size_t first = c->k0 / w->group, n = (c->k1 - 1) / w->group - first + 1;
+    core_job j = {.scale_bytes = w->scale_bytes, .super_shift = super_shift(w)};
+    for (size_t p = c->panel0; p < c->panel1; p++) {
+        const uint8_t *panel = w->data + p * w->panel_bytes;
+        float *to = c->scales + (p - c->panel0) * CHUNK_GROUPS * 16;
+        float *min = c->mins + (p - c->panel0) * CHUNK_GROUPS * 16;
+        for (size_t g = 0; g < n; g++) {
+            v16_store(to + g * 16,
+                      core_scales(&j, panel + w->scale_offset, panel + w->super_offset, first + g));
+            if (w->has_min)
+                v16_store(min + g * 16, core_scales(&j, panel + w->min_offset,
+                                                    panel + w->min_super_offset, first + g));
+        }
+    }
+}
+
+static void expand_panels(const chunk *c)
+{
+    const hone_packed *w = c->w;
+    for (size_t p = c->panel0; p < c->panel1 && c->layout != CORE_F32; p++)
+        expand(c->layout, w->data + p * w->panel_bytes + c->k0 / 8 * core_unit_bytes(c->layout),
+               (c->k1 - c->k0) / 8, w->table, w->low,
+               c->expanded + (p - c->panel0) * CHUNK_K_MAX * 16);
+    if (w->scale_bytes)
+        expand_scales(c);
+}
+
+/* The product of one chunk of K, of panels (expanded already) and of rows, into sums
+ * [panel][row][16] */
+static void many_chunk(const chunk *c, float *sums)
+{
+    const hone_packed *w = c->w;
+    size_t span = c->k1 - c->k0, block = block_of(w), blocks = w->k_pad / block;
+    const float *ones = block == 16 ? c->a->sums16 : c->a->sums;
+    core_job j = {.lda = c->a->ld,
+                  .blocks = span / block,
+                  .half = block == 16,
+                  .group = c->within ? 0 : w->group / block,
+                  .ld_sums = blocks,
+                  .ldc = 16,
+                  .more = c->within ? c->k0 % w->group > 0 : c->k0 > 0,
+                  .table = w->table};
+    /* the panels of one step stay in L1 while the rows pass */
+    for (size_t p = c->panel0; p < c->panel1; p += MANY_PANELS) {
+        j.a = c->a->f32 + c->row0 * c->a->ld + c->k0;
+        j.sums = ones ? ones + c->row0 * blocks + c->k0 / block : NULL;
+        for (int s = 0; s < MANY_PANELS; s++) {
+            size_t real = p + (size_t)s < c->panel1 ? p + (size_t)s : c->panel1 - 1;
+            job_panel(&j, s, w, p + (size_t)s, c->panel1, NULL, NULL);
+            if (c->layout == CORE_F32)
+                j.b[s] += c->k0 * 64;
+            else
+                j.b[s] = (const uint8_t *)(c->expanded + (real - c->panel0) * CHUNK_K_MAX * 16);
+            j.scale[s] = (const uint8_t *)(c->scales + (real - c->panel0) * CHUNK_GROUPS * 16);
+            if (j.min[s])
+                j.min[s] = (const uint8_t *)(c->mins + (real - c->panel0) * CHUNK_GROUPS * 16);
+            j.c[s] = sums + (real - c->panel0) * CHUNK_ROWS * 16;
+            j.columns[s] = p + (size_t)s < c->panel1 ? 16 : 0;
+        }
+        rows_past(&j, c->row1 - c->row0);
+    }
+}
+
+/* The end of a long group: C = fma(scale, D, C), C = fma(min, SA, C) */
+static void scale_sums(const chunk *c, const float *d, float *sums)
+{
+    const hone_packed *w = c->w;
+    size_t blocks = w->k_pad / 32, begin = (c->k1 - 1) / w->group * w->group / 32;
+    for (size_t p = 0; p < c->panel1 - c->panel0; p++) {
+        v16 scale = v16_load(c->scales + p * CHUNK_GROUPS * 16);
+        v16 min = w->has_min ? v16_load(c->mins + p * CHUNK_GROUPS * 16) : scale;
+        for (size_t r = 0; r < c->row1 - c->row0; r++) {
+            size_t at = (p * CHUNK_ROWS + r) * 16;
+            v16 x = v16_fma(scale, v16_load(d + at), begin ? v16_load(sums + at) : v16_zero());
+            float ones = 0.0f;
+            for (size_t b = begin; w->has_min && b < c->k1 / 32; b++)
+                ones += c->a->sums[(c->row0 + r) * blocks + b];
+            if (w->has_min)
+                x = v16_fma(min, v16_set1(ones), x);
+            v16_store(sums + at, x);
+        }
+    }
+}
+
+static void write_sums(const chunk *c, const float *sums, float *y, size_t ldy, const float *bias)
+{
+    for (size_t p = c->panel0; p < c->panel1; p++) {
+        const float *from = sums + (p - c->panel0) * CHUNK_ROWS * 16;
+        size_t n = c->w->n - p * 16;
+        v16 b = bias ? v16_load_n(bias + p * 16, n) : v16_zero();
+        for (size_t r = c->row0; r < c->row1; r++, from += 16) {
+            v16 x = v16_load(from);
+            v16_store_n(y + r * ldy + p * 16, bias ? v16_add(x, b) : x, n);
+        }
+    }
+}
+
+static void product_expanded(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
+                             size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
+                             void *scratch)
+{
+    chunk c = {.w = w, .a = a, .layout = core_layout(w), .expanded = scratch};
+    enum { SUMS = CHUNK_PANELS * CHUNK_ROWS * 16, SCALES = CHUNK_PANELS * CHUNK_GROUPS * 16 };
+    float *sums = c.expanded + CHUNK_PANELS * CHUNK_K_MAX * 16, *d = sums + SUMS;
+    size_t step = w->group > CHUNK_K ? CHUNK_K_MAX : CHUNK_K;
+    c.scales = d + SUMS;
+    c.mins = c.scales + SCALES;
+    c.within = w->group && step % w->group;
+    for (c.row0 = row0; c.row0 < row1; c.row0 = c.row1) {
+        c.row1 = row1 - c.row0 < CHUNK_ROWS ? row1 : c.row0 + CHUNK_ROWS;
+        for (c.panel0 = panel0; c.panel0 < panel1; c.panel0 = c.panel1) {
+            c.panel1 = panel1 - c.panel0 < CHUNK_PANELS ? panel1 : c.panel0 + CHUNK_PANELS;
+            for (c.k0 = 0; c.k0 < w->k_pad; c.k0 = c.k1) {
+                size_t end = c.within ? (c.k0 / w->group + 1) * w->group : w->k_pad;
+                end = end < w->k_pad ? end : w->k_pad;
+                c.k1 = end - c.k0 < step ? end : c.k0 + step;
+                expand_panels(&c);
+                many_chunk(&c, c.within ? d : sums);
+                if (c.within && c.k1 == end)
+                    scale_sums(&c, d, sums);
+            }
+            write_sums(&c, sums, y, ldy, bias);
+        }
+    }
+}
+
+#endif
