@@ -177,15 +177,21 @@ hone_status hone_json_add_scripts(hone_tokenizer *t, const json_t *o)
     char *pattern = hone_malloc(HONE_EXPRESSION_MAX);
     if (!pattern)
         return hone_fail_memory(HONE_EXPRESSION_MAX, "an expression");
-    size_t n =
-        (size_t)snprintf(pattern, HONE_EXPRESSION_MAX, ANY "+|[" HAN "](?:[" HAN "]|" ANY ")*");
+    size_t n = (size_t)snprintf(pattern, HONE_EXPRESSION_MAX, "[" HAN "](?:[" HAN "]|" ANY ")*");
     for (size_t i = 0; i < sizeof scripts / sizeof *scripts && n < HONE_EXPRESSION_MAX; i++)
         n += (size_t)snprintf(pattern + n, HONE_EXPRESSION_MAX - n,
                               "|" NO("\\p{sc:%s}") "(?:" NO("\\p{sc:%s}") "|" ANY ")*", scripts[i],
                               scripts[i]);
-    hone_status s = n < HONE_EXPRESSION_MAX
-                        ? hone_split_add_expression(t, pattern)
-                        : hone_fail(HONE_INTERNAL, "the expression of UnicodeScripts is too long");
+    /* What has no script and stands at the start is left out, as there. */
+    hone_split_step step = {
+        .kind = HONE_SPLIT_EXPRESSION, .behaviour = HONE_SPLIT_REMOVED, .invert = true};
+    hone_status s = HONE_OK;
+    if (n >= HONE_EXPRESSION_MAX)
+        s = hone_fail(HONE_INTERNAL, "the expression of UnicodeScripts is too long");
+    if (s == HONE_OK)
+        s = hone_expression_compile(pattern, n, "UnicodeScripts", &step.code);
+    if (s == HONE_OK)
+        s = hone_split_add(t, step);
     hone_free(pattern);
     return s;
 }

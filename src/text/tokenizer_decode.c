@@ -13,6 +13,7 @@ struct hone_detok {
     const hone_tokenizer *t;
     unsigned flags;
     bool midway, joined; /* joined: a token came before */
+    bool any;            /* there is text already */
     bool ended;          /* the token before ended a word: a blank comes before the next */
     int32_t before;      /* the token before; -1: none */
     int strip;           /* blanks still to be taken off the start */
@@ -81,6 +82,7 @@ static hone_status put_bytes(hone_detok *d, const char *p, size_t n)
         n--;
         d->strip--;
     }
+    d->any = d->any || n > 0;
     size_t most;
     if (hone_mul_overflow(n, 3, &most))
         return hone_fail(HONE_LIMIT, "the decoded text is too long");
@@ -114,6 +116,8 @@ static hone_status put_token(hone_detok *d, int32_t id, size_t position)
         return HONE_OK;
     bool first = t->firsts && !d->joined && !d->midway;
     hone_str out = first ? t->firsts[id] : t->outs[id];
+    if (t->strip_each && !d->any && !d->midway)
+        d->strip = 1;
     if (t->types[id] == HONE_TOKEN_UNKNOWN && t->out_unk.n)
         d->strip = 0;                          /* its blanks are no text's */
     HONE_TRY(room(d, 3 * (size_t)out.n + 16)); /* so that nothing fails half way */
@@ -130,7 +134,7 @@ static hone_status put_token(hone_detok *d, int32_t id, size_t position)
 static void start(hone_detok *d)
 {
     d->n = d->n_held = 0;
-    d->joined = d->ended = false;
+    d->joined = d->ended = d->any = false;
     d->before = -1;
     d->strip = d->midway ? 0 : d->t->strip_start;
 }

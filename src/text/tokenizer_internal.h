@@ -240,6 +240,7 @@ struct hone_tokenizer {
     hone_str out_unk;   /* what the unknown token gives; n = 0: its piece */
     hone_str out_end;   /* the end of a word in a piece ("</w>"): a blank if more follows */
     int strip_start;    /* blanks to take off the start of the text */
+    bool strip_each;    /* one blank off each token as long as there is no text */
     bool join_blank;    /* tokens are joined by blanks (a tokenizer.json without a decoder) */
     bool skip_repeated; /* CTC: a token that repeats the one before gives nothing */
 

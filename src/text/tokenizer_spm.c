@@ -232,6 +232,14 @@ static hone_status split_before_meta(hone_tokenizer *t)
     return hone_split_add(t, step);
 }
 
+/* remove_extra_whitespaces takes U+2581 off the end, whether it was a blank or written so. */
+static hone_status strip_meta(hone_tokenizer *t)
+{
+    hone_step step = {.kind = HONE_STEP_STRIP_STRING, .stop = INT32_MAX};
+    HONE_TRY(hone_pool_add(t, HONE_META_SPACE, 3, &step.what));
+    return hone_steps_add(&t->norms, step);
+}
+
 static hone_status apply_spec(hone_tokenizer *t, const model_spec *m, const char *config,
                               size_t n_config)
 {
@@ -247,10 +255,11 @@ static hone_status apply_spec(hone_tokenizer *t, const model_spec *m, const char
     if (m->charsmap)
         HONE_TRY(hone_charsmap_set(t, m->charsmap_at, m->charsmap));
     HONE_TRY(hone_norm_add_spm(t, m->prefix, m->collapse));
+    if (m->collapse)
+        HONE_TRY(strip_meta(t));
     if (t->model == &hone_model_word)
         HONE_TRY(split_before_meta(t));
-    if (m->collapse)
-        t->strip_start = 1;
+    t->strip_each = m->collapse;
     if (t->bos >= 0)
         t->prefix[t->n_prefix++] = t->bos;
     HONE_TRY(hone_load_config_tokens(t, config, n_config));
