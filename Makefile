@@ -31,6 +31,10 @@ bench: build ## speed against the machine's limits; PEER=<llama.cpp build> PEER_
 bench-formats: build ## size, speed and KL divergence of every type that hone writes (JSON=1: as JSON)
 	@bench/formats $(BUILD)/hone $(if $(JSON),--json)
 
+bench-text: build ## tokenizers' speed; PEER_PYTHON=<a python with the tokenizers package> for both sides
+	@cmake --build $(BUILD) --target bench_text >/dev/null
+	@bench/text $(BUILD)/tests/bench_text $(PEER_PYTHON)
+
 fuzz: ## libFuzzer with sanitizers (clang); SECONDS_EACH=60
 	@tools/fuzz.sh $(or $(SECONDS_EACH),60)
 

@@ -66,3 +66,7 @@ target_link_libraries(hub_server PRIVATE PkgConfig::CRYPTO Threads::Threads)
 if(TARGET test_hub)
   target_sources(test_hub PRIVATE ${CMAKE_SOURCE_DIR}/tests/support/hub_server.c)
 endif()
+
+# Speed of the tokenizers (bench/text); built when asked for.
+add_executable(bench_text EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/bench_text.c)
+target_link_libraries(bench_text PRIVATE hone_text)
