@@ -12,10 +12,14 @@ static bool is_model(const char *operands, int i)
     const char *word = operands;
     for (; word && i > 0; i--) {
         word = strchr(word, ' ');
-        word += word != NULL;
+        if (word)
+            word++;
     }
-    word += word && *word == '[';
-    return word && strncmp(word, "MODEL", 5) == 0 && !(word[5] >= 'A' && word[5] <= 'Z');
+    if (!word)
+        return false;
+    if (*word == '[')
+        word++;
+    return strncmp(word, "MODEL", 5) == 0 && !(word[5] >= 'A' && word[5] <= 'Z');
 }
 
 static hone_status find_model(cli_context *c, const char **text)

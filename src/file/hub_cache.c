@@ -77,7 +77,7 @@ static bool is_commit(const char *s)
 hone_status hub_cache_commit(const hub_cache *c, const char *revision, char commit[65])
 {
     if (is_commit(revision)) {
-        strcpy(commit, revision);
+        snprintf(commit, 65, "%s", revision);
         return HONE_OK;
     }
     char *path = hub_print(c->arena, "%s/refs/%s", c->repository, revision), *text;
@@ -88,7 +88,7 @@ hone_status hub_cache_commit(const hub_cache *c, const char *revision, char comm
     text[strcspn(text, " \r\n\t")] = 0;
     bool good = is_commit(text);
     if (good)
-        strcpy(commit, text);
+        snprintf(commit, 65, "%s", text);
     hone_free(text);
     return good ? HONE_OK : hone_fail(HONE_FORMAT, "%s holds no commit: remove it", path);
 }

@@ -127,7 +127,7 @@ static void describe_ggufs(const hub_list *l, const char *quant, char *text, siz
         int n = snprintf(text + used, size - used, "%s%s (%.2f GB)", used ? ", " : "",
                          telling_label(l, g.stem), (double)bytes * 1e-9);
         if (n < 0 || (size_t)n >= size - used - 8) {
-            strcpy(text + used, ", ..");
+            snprintf(text + used, size - used, ", ..");
             return;
         }
         used += (size_t)n;
@@ -139,7 +139,8 @@ static hone_status mark_gguf(hub_list *l, size_t first, bool *keep)
 {
     gguf_name g, other;
     unsigned found = 0;
-    read_gguf_name(l->entries[first].path, &g);
+    if (!read_gguf_name(l->entries[first].path, &g))
+        return hone_fail(HONE_INTERNAL, "%s is no GGUF", l->entries[first].path);
     for (size_t i = 0; i < l->count; i++) {
         if (!read_gguf_name(l->entries[i].path, &other) || strcmp(other.stem, g.stem) != 0 ||
             other.parts != g.parts)

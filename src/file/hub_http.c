@@ -407,10 +407,11 @@ static int on_tick(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off
 
 static hone_status sleep_ms(int64_t ms)
 {
-    double until = hone_clock_s() + (double)ms * 1e-3;
-    for (double left = (double)ms * 1e-3; left > 0; left = until - hone_clock_s()) {
+    uint64_t until = hone_clock_ns() + (uint64_t)ms * 1000000;
+    for (uint64_t now = hone_clock_ns(); now < until; now = hone_clock_ns()) {
         HONE_TRY(hone_interrupt_check());
-        struct timespec t = {.tv_nsec = left < 0.05 ? (long)(left * 1e9) : 50000000};
+        uint64_t left = until - now;
+        struct timespec t = {.tv_nsec = left < 50000000 ? (long)left : 50000000};
         nanosleep(&t, NULL);
     }
     return HONE_OK;

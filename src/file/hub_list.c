@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "file/hub_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,7 +99,7 @@ static hone_status read_answer(hub_list *l, const json_t *answer)
         if (!commit || (!hub_is_hex(commit, 40) && !hub_is_hex(commit, 64)))
             return hone_fail(HONE_FORMAT, "the hub's answer names no commit (\"sha\"): is the "
                                           "endpoint one that speaks the Hugging Face hub's API?");
-        strcpy(l->commit, commit);
+        snprintf(l->commit, sizeof l->commit, "%s", commit);
         files = json_object_get(answer, "siblings");
         size_t n = json_array_size(files);
         l->complete = n > 0 && n < CUT_FILES;
@@ -142,7 +143,7 @@ hone_status hub_list_finish(hub_list *l)
         char folder[HUB_PATH_MAX + 1];
         if (i + 1 < l->count && strcmp(path, l->entries[i + 1].path) == 0)
             return hone_fail(HONE_FORMAT, "the hub lists %.200s twice", path);
-        strcpy(folder, path);
+        snprintf(folder, sizeof folder, "%s", path);
         for (char *slash = strrchr(folder, '/'); slash; slash = strrchr(folder, '/')) {
             *slash = 0;
             if (has_path(l, folder))

@@ -39,6 +39,12 @@ expect 0 "$HONE" info --brief acme/tiny
 prints "llama: 5 layers"
 expect 0 "$HONE" info --brief acme/tiny:F32
 prints "GGUF"
+for name in acme/tiny acme/tiny:F32 acme/tiny@1111111111111111111111111111111111111111:f32; do
+    expect 0 "$HONE" run "$name" --dtype f32 -p "Once upon a time" -n 8 --threads 2
+    prints ", there was a little"
+done
+printf "Once upon" >"$WORK/text"
+expect 0 "$HONE" tokenize acme/tiny <"$WORK/text"
 expect 0 "$HONE" pull acme/tiny
 says "all of it was in the cache"
 
