@@ -34,3 +34,11 @@ hone_status hone_interrupt_check(void)
     return hone_fail(HONE_INTERRUPTED, "stopped by %s",
                      signalled == SIGTERM ? "SIGTERM" : "ctrl-C");
 }
+
+int hone_interrupt_clear(void)
+{
+    int number = signalled;
+    signalled = 0;
+    hone_interrupt_install();
+    return number;
+}

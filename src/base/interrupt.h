@@ -17,5 +17,8 @@ void hone_interrupt_install(void);
 bool hone_interrupted(void);
 /* HONE_INTERRUPTED with a message once a signal came, else HONE_OK: for HONE_TRY inside a loop. */
 HONE_CHECKED hone_status hone_interrupt_check(void);
+/* Forgets the signal (and catches the next one again): for a program in which ctrl-C stops one
+ * answer. Returns the signal's number, 0 if none came. */
+int hone_interrupt_clear(void);
 
 #endif

@@ -3,8 +3,10 @@
 #include "base/interrupt.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "cli/chat_prompt.h"
 #include "cli/cli.h"
 #include "cli/engine_args.h"
+#include "cli/sampling_args.h"
 #include "engine/sampler.h"
 #include "text/tokenizer.h"
 
@@ -65,7 +67,10 @@ static hone_status encode_prompt(answer *a, const char *text, size_t bytes)
     unsigned flags = HONE_ENCODE_ADD_SPECIAL;
     if (cli_flag(a->c, "parse-special"))
         flags |= HONE_ENCODE_PARSE_SPECIAL;
-    HONE_TRY(hone_tokenizer_encode(a->tokenizer, text, bytes, flags, &ids, &n));
+    if (cli_flag(a->c, "chat"))
+        HONE_TRY(cli_chat_encode_one(cli_operand(a->c, 0), a->tokenizer, text, bytes, &ids, &n));
+    else
+        HONE_TRY(hone_tokenizer_encode(a->tokenizer, text, bytes, flags, &ids, &n));
     hone_status s = add_history(a, ids, n);
     hone_free(ids);
     HONE_TRY(s);
@@ -187,45 +192,9 @@ static hone_status report(const answer *a)
     return HONE_OK;
 }
 
-static hone_status read_bias(const cli_context *c, hone_logit_bias **bias, size_t *n)
-{
-    const char *const *texts = cli_texts(c, "logit-bias", n);
-    *bias = hone_calloc(*n + 1, sizeof **bias);
-    if (!*bias)
-        return hone_fail_memory(*n * sizeof **bias, "logit biases");
-    for (size_t i = 0; i < *n; i++) {
-        char left;
-        if (sscanf(texts[i], "%d=%f%c", &(*bias)[i].token, &(*bias)[i].bias, &left) != 2)
-            return hone_fail(HONE_USAGE, "--logit-bias %s: give TOKEN=BIAS, as 42=-5 or 42=-inf",
-                             texts[i]);
-    }
-    return HONE_OK;
-}
-
-static hone_status open_sampler(answer *a)
-{
-    const cli_context *c = a->c;
-    hone_sampling o = {.temperature = cli_number(c, "temperature"),
-                       .top_k = (uint32_t)cli_int(c, "top-k"),
-                       .top_p = cli_number(c, "top-p"),
-                       .min_p = cli_number(c, "min-p"),
-                       .repetition_penalty = cli_number(c, "repetition-penalty"),
-                       .frequency_penalty = cli_number(c, "frequency-penalty"),
-                       .presence_penalty = cli_number(c, "presence-penalty"),
-                       .penalty_window = (uint32_t)cli_int(c, "penalty-window"),
-                       .seed = (uint64_t)cli_int(c, "seed")};
-    hone_logit_bias *bias;
-    hone_status s = read_bias(c, &bias, &o.n_bias);
-    o.bias = bias;
-    if (s == HONE_OK)
-        s = hone_sampler_open(&o, hone_engine_facts(a->engine)->vocab, &a->sampler);
-    hone_free(bias);
-    return s;
-}
-
 static hone_status open_answer(answer *a)
 {
-    HONE_TRY(open_sampler(a));
+    HONE_TRY(cli_open_sampler(a->c, hone_engine_facts(a->engine)->vocab, &a->sampler));
     HONE_TRY(hone_session_open(a->engine, &a->session));
     HONE_TRY(hone_detok_open(a->tokenizer, HONE_DECODE_SKIP_SPECIAL, true, &a->detok));
     size_t bytes = hone_engine_facts(a->engine)->vocab * sizeof(float);
@@ -276,17 +245,6 @@ static hone_status run(cli_context *c)
     return s;
 }
 
-#define INTEGER(NAME, ARGUMENT, FALLBACK, MIN, MAX, HELP)                                          \
-    {                                                                                              \
-        .name = NAME, .type = CLI_INT, .argument = ARGUMENT, .fallback = FALLBACK, .min = MIN,     \
-        .max = MAX, .help = HELP                                                                   \
-    }
-#define NUMBER(NAME, FALLBACK, MIN, MAX, HELP)                                                     \
-    {                                                                                              \
-        .name = NAME, .type = CLI_NUMBER, .argument = "X", .fallback = FALLBACK, .min = MIN,       \
-        .max = MAX, .help = HELP                                                                   \
-    }
-
 static const cli_option options[] = {
     {.name = "prompt",
      .type = CLI_TEXT,
@@ -302,24 +260,20 @@ static const cli_option options[] = {
      .min = 1,
      .max = 1 << 24,
      .help = "tokens at most"},
-    NUMBER("temperature", "0", 0, 1000, "0 takes the likeliest token (greedy)"),
-    INTEGER("top-k", "K", "0", 0, INT32_MAX, "only the K likeliest (0: all)"),
-    NUMBER("top-p", "1", 0, 1, "only the likeliest that together reach this probability"),
-    NUMBER("min-p", "0", 0, 1, "only those with this share of the likeliest's probability"),
-    NUMBER("repetition-penalty", "1", 0, 1000, "divides the logits of tokens that occurred"),
-    NUMBER("frequency-penalty", "0", -1000, 1000, "subtracted for each occurrence"),
-    NUMBER("presence-penalty", "0", -1000, 1000, "subtracted once if a token occurred"),
-    INTEGER("penalty-window", "N", "0", 0, INT32_MAX, "last tokens the penalties see (0: all)"),
-    {.name = "logit-bias",
-     .type = CLI_TEXTS,
-     .argument = "TOKEN=BIAS",
-     .help = "added to a token's logit; may be repeated"},
-    INTEGER("seed", "S", "0", 0, 0, "same seed, same text"),
-    INTEGER("ctx", "C", NULL, 1, 1 << 24, "longest context in tokens (default: the model's)"),
+    CLI_SAMPLING_OPTIONS,
+    {.name = "ctx",
+     .type = CLI_INT,
+     .argument = "C",
+     .min = 1,
+     .max = 1 << 24,
+     .help = "longest context in tokens (default: the model's)"},
     {.name = "ignore-eos", .type = CLI_FLAG, .help = "go on after the end of the text"},
     {.name = "parse-special",
      .type = CLI_FLAG,
      .help = "special tokens written out in the prompt count as such"},
+    {.name = "chat",
+     .type = CLI_FLAG,
+     .help = "the prompt is a user's message, put into the model's chat template"},
     CLI_PROMOTED_OPTIONS,
     {0},
 };
@@ -335,7 +289,8 @@ const cli_command cli_cmd_run = {
     .name = "run",
     .summary = "continue a prompt, printing the text as it comes",
     .description =
-        "Encodes the prompt as the tokenizer prescribes (no chat template is applied), continues "
+        "Encodes the prompt as the tokenizer prescribes (with --chat as a message in the model's "
+        "chat template), continues "
         "it and prints the answer as it comes; speeds go to standard error. Filters apply in the "
         "order logit bias, penalties, temperature, top-k, top-p, min-p. ctrl-C ends the answer.\n\n"
         "With --json the answer is printed at the end, with its token ids and timings: ttft_s "
