@@ -11,6 +11,7 @@ static const hone_key keys[] = {
     KEYS_ENCODER,
     KEYS_TIED(false),
     F32("attention.layer_norm_epsilon", "norm_eps", norm_eps, 0, 1e-5),
+    F32("attention.layer_norm_rms_epsilon", NULL, norm_eps, 0, 0), /* llama.cpp's converter */
     U32("attention.sliding_window", "local_attention", window, HONE_KEY_IF_SET, 0),
     U32("attention.sliding_window_pattern", "global_attn_every_n_layers", window_pattern, 0, 3),
     KEYS_END};
@@ -49,7 +50,7 @@ static hone_status build(const hone_file *f, hone_hparams *h)
     h->tied = false; /* of the head of masked language models, which is not run */
     h->window /= 2;  /* on either side */
     if (hone_file_kind(f) == HONE_FILE_GGUF)
-        name = hone_arch_gguf_key(f, "hidden_act", key);
+        name = hone_arch_gguf_key(f, "hidden_activation", key);
     HONE_TRY(hone_file_str_or(f, name, said, &said));
     HONE_TRY(hone_arch_read_rope(f, h));
     HONE_TRY(read_head(f, h));
