@@ -106,8 +106,8 @@ static size_t line_bytes(const char *s, size_t n)
 bool hone_is_rwkv(const char *text, size_t n)
 {
     line l;
-    size_t len = line_bytes(text, n);
-    return len < 1024 && read_line(text, len - (len && text[len - 1] == '\r'), &l);
+    size_t len = n ? line_bytes(text, n) : 0;
+    return len > 0 && len < 1024 && read_line(text, len - (len && text[len - 1] == '\r'), &l);
 }
 
 static hone_status read_tokens(hone_tokenizer *t, const char *text, size_t n, char *work)

@@ -121,10 +121,10 @@ static size_t line_bytes(const char *s, size_t n, size_t *next)
 
 bool hone_is_tiktoken(const char *text, size_t n)
 {
-    char out[96];
-    size_t next, bytes, len = line_bytes(text, n, &next);
+    char out[128];
+    size_t next = 0, bytes, len = n ? line_bytes(text, n, &next) : 0;
     int64_t rank;
-    return len < 128 && read_line(text, len, out, &bytes, &rank);
+    return len > 0 && len < 128 && read_line(text, len, out, &bytes, &rank);
 }
 
 static hone_status read_ranks(hone_tokenizer *t, const char *text, size_t n, char *work,
