@@ -39,6 +39,7 @@ struct hone_claim;
 struct hone_source_kind {
     const char *name;  /* "gptq" */
     const char *about; /* for people: what it is, one line */
+    const char *exact; /* whether kernels get the stored numbers: "yes", or what is rounded */
     /* What follows the matrix's name (without ".weight") in the name of its main tensor. */
     const char *main;
     /* The methods of config.json that store in this kind, each between spaces; NULL = any. */

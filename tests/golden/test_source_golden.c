@@ -329,10 +329,11 @@ static const char *shared_path(const char *name, const char *inner, char path[10
 }
 
 /* Logits of the model at `path`, fed `piece` tokens at a time. */
-static float *logits_of(const char *path, hone_compute compute, uint32_t piece, const int32_t *ids,
-                        uint32_t n, uint32_t *vocab)
+static float *logits_on(int isa, const char *path, hone_compute compute, uint32_t piece,
+                        const int32_t *ids, uint32_t n, uint32_t *vocab)
 {
     hone_config c = hone_config_default();
+    c.isa = isa;
     hone_engine *e;
     hone_session *s;
     c.compute = compute;
@@ -353,6 +354,12 @@ static float *logits_of(const char *path, hone_compute compute, uint32_t piece, 
     return x;
 }
 
+static float *logits_of(const char *path, hone_compute compute, uint32_t piece, const int32_t *ids,
+                        uint32_t n, uint32_t *vocab)
+{
+    return logits_on(hone_config_default().isa, path, compute, piece, ids, n, vocab);
+}
+
 static double largest_difference(const float *a, const float *b, size_t n)
 {
     double worst = 0;
@@ -365,7 +372,8 @@ static double largest_difference(const float *a, const float *b, size_t n)
 
 /* float32: the reference's own rounding, about 1e-5 of logits with a standard deviation of 2, three
  * times over. bfloat16: what rounding activations costs here; a wrong zero point or order costs
- * some ten times as much. Fed whole and token by token, bfloat16 gives the same bits. */
+ * a hundred times as much. Fed whole, token by token, and by sevens to the scalar kernels, bfloat16
+ * gives the same bits. */
 static void whole_checkpoints_give_the_logits_of_their_dequantised_weights(void **state)
 {
     (void)state;
@@ -390,6 +398,7 @@ static void whole_checkpoints_give_the_logits_of_their_dequantised_weights(void 
         float *f32 = logits_of(path, HONE_COMPUTE_F32, n, ids, n, &vocab);
         float *bf16 = logits_of(path, HONE_COMPUTE_BF16, n, ids, n, &vocab);
         float *single = logits_of(path, HONE_COMPUTE_BF16, 1, ids, n, &vocab);
+        float *scalar = logits_on(HONE_ISA_SCALAR, path, HONE_COMPUTE_BF16, 7, ids, n, &vocab);
         assert_int_equal((size_t)n * vocab, count);
         double exact = largest_difference(f32, want, count);
         double rounded = largest_difference(bf16, want, count);
@@ -397,10 +406,12 @@ static void whole_checkpoints_give_the_logits_of_their_dequantised_weights(void 
         assert_true(exact < 5e-5);
         assert_true(rounded < 0.3);
         assert_memory_equal(bf16, single, count * sizeof *bf16);
+        assert_memory_equal(bf16, scalar, count * sizeof *bf16);
         hone_free(want);
         hone_free(f32);
         hone_free(bf16);
         hone_free(single);
+        hone_free(scalar);
         hone_file_close(f);
     }
 }

@@ -1,6 +1,7 @@
 // links: model
 /* Quantised matrices that are incomplete, damaged or contradicted by config.json are refused by
  * name. (That sound ones decode rightly: tests/golden/test_source_golden.c.) */
+#include "base/io.h"
 #include "base/mem.h"
 #include "file/internal.h"
 #include "model/source.h"
@@ -476,6 +477,22 @@ static void every_matrix_of_a_file_is_visited_and_what_belongs_to_none_is_listed
     }
 }
 
+static void the_page_of_checkpoints_has_every_kind(void **state)
+{
+    (void)state;
+    char *page, row[400];
+    size_t bytes;
+    assert_int_equal(hone_read_file(HONE_SOURCE_DIR "/docs/checkpoints.md", 1 << 20, &page, &bytes),
+                     HONE_OK);
+    for (size_t i = 0; i < hone_source_kind_count(); i++) {
+        const hone_source_kind *k = hone_source_kind_at(i);
+        snprintf(row, sizeof row, "| %s | %s | %s |", k->name, k->about, k->exact);
+        if (k != &hone_source_plain && !strstr(page, row))
+            fail_msg("docs/checkpoints.md lacks: %s", row);
+    }
+    hone_free(page);
+}
+
 static void every_failed_allocation_is_survived(void **state)
 {
     (void)state;
@@ -520,6 +537,7 @@ int main(void)
         cmocka_unit_test(an_expression_that_explodes_is_stopped),
         cmocka_unit_test(a_method_that_is_not_read_is_named),
         cmocka_unit_test(every_matrix_of_a_file_is_visited_and_what_belongs_to_none_is_listed),
+        cmocka_unit_test(the_page_of_checkpoints_has_every_kind),
         cmocka_unit_test(every_failed_allocation_is_survived),
     };
     return cmocka_run_group_tests(tests, fill_turns, NULL);

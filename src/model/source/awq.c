@@ -69,6 +69,7 @@ static hone_status awq_open(const hone_file *f, const char *weight, size_t n, si
 }
 
 const hone_source_kind hone_source_awq = {
-    "awq",    "AWQ, 4 bits, version gemm", ".qweight", " awq auto-round intel/auto-round ", holds,
+    "awq",      "AWQ, 4 bits, version gemm",         "yes",
+    ".qweight", " awq auto-round intel/auto-round ", holds,
     awq_open,
 };

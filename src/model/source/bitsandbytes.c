@@ -191,9 +191,13 @@ static hone_status open4(const hone_file *f, const char *weight, size_t n, size_
 }
 
 const hone_source_kind hone_source_bnb4 = {
-    "bnb-4bit", "bitsandbytes NF4 and FP4, with or without double quantisation",
-    ".weight",  " bitsandbytes ",
-    holds4,     open4,
+    "bnb-4bit",
+    "bitsandbytes NF4 and FP4, with or without double quantisation",
+    "scales yes; the 16 levels are rounded to bf16",
+    ".weight",
+    " bitsandbytes ",
+    holds4,
+    open4,
 };
 
 /* ---- LLM.int8 ------------------------------------------------------------------------------- */
@@ -251,5 +255,7 @@ static hone_status open8(const hone_file *f, const char *weight, size_t n, size_
 }
 
 const hone_source_kind hone_source_bnb8 = {
-    "bnb-int8", "bitsandbytes LLM.int8", ".weight", " bitsandbytes ", holds8, open8,
+    "bnb-int8", "bitsandbytes LLM.int8", "yes (outliers are not kept apart)",
+    ".weight",  " bitsandbytes ",        holds8,
+    open8,
 };

@@ -105,6 +105,7 @@ static hone_status fp4_open(const hone_file *f, const char *weight, size_t n, si
 const hone_source_kind hone_source_fp4 = {
     "fp4",
     "NVFP4 and MXFP4 of compressed-tensors, NVFP4 of ModelOpt",
+    "yes",
     ".weight_packed",
     " compressed-tensors modelopt ",
     holds,
@@ -201,6 +202,7 @@ static hone_status experts_open(const hone_file *f, const char *weight, size_t n
 
 const hone_source_kind hone_source_experts = {
     "experts",    "MXFP4 of gpt-oss: one expert of many in a tensor",
-    "_blocks",    " mxfp4 ",
-    experts_hold, experts_open,
+    "yes",        "_blocks",
+    " mxfp4 ",    experts_hold,
+    experts_open,
 };

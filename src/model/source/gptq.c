@@ -137,7 +137,11 @@ static hone_status gptq_open(const hone_file *f, const char *weight, size_t n, s
 }
 
 const hone_source_kind hone_source_gptq = {
-    "gptq",     "GPTQ, 2, 3, 4 or 8 bits, with or without act-order, v1 and v2 zero points",
-    ".qweight", " gptq auto-round intel/auto-round ",
-    holds,      gptq_open,
+    "gptq",
+    "GPTQ, 2, 3, 4 or 8 bits, with or without act-order, v1 and v2 zero points",
+    "yes",
+    ".qweight",
+    " gptq auto-round intel/auto-round ",
+    holds,
+    gptq_open,
 };

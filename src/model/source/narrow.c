@@ -66,9 +66,13 @@ static hone_status open_fp8(const hone_file *f, const char *weight, size_t n, si
 }
 
 const hone_source_kind hone_source_fp8 = {
-    "fp8",     "FP8 e4m3 and e5m2; a scale for the matrix, a row, or blocks (128 x 128)",
-    ".weight", " fp8 fbgemm_fp8 compressed-tensors modelopt ",
-    holds_fp8, open_fp8,
+    "fp8",
+    "FP8 e4m3 and e5m2; a scale for the matrix, a row, or blocks (128 x 128)",
+    "weights rounded to bf16, unless scales are powers of two",
+    ".weight",
+    " fp8 fbgemm_fp8 compressed-tensors modelopt ",
+    holds_fp8,
+    open_fp8,
 };
 
 /* ---- int8 ----------------------------------------------------------------------------------- */
@@ -131,7 +135,11 @@ static hone_status open_int8(const hone_file *f, const char *weight, size_t n, s
 }
 
 const hone_source_kind hone_source_int8 = {
-    "int8",     "compressed-tensors int-quantized, a byte per weight, symmetric or not",
-    ".weight",  " compressed-tensors ",
-    holds_int8, open_int8,
+    "int8",
+    "compressed-tensors int-quantized, a byte per weight, symmetric or not",
+    "yes",
+    ".weight",
+    " compressed-tensors ",
+    holds_int8,
+    open_int8,
 };

@@ -141,6 +141,7 @@ static hone_status packed_open(const hone_file *f, const char *weight, size_t n,
 const hone_source_kind hone_source_packed = {
     "packed",
     "compressed-tensors pack-quantized, 2 to 8 bits, symmetric or not, with or without actorder",
+    "yes",
     ".weight_packed",
     " compressed-tensors ",
     holds,

@@ -65,5 +65,5 @@ static hone_status plain_open(const hone_file *f, const char *weight, size_t n, 
 }
 
 const hone_source_kind hone_source_plain = {
-    "plain", "one tensor of a number format", ".weight", NULL, holds, plain_open,
+    "plain", "one tensor of a number format", "docs/formats.md", ".weight", NULL, holds, plain_open,
 };

@@ -127,7 +127,11 @@ static hone_status sparse_open(const hone_file *f, const char *weight, size_t n,
 }
 
 const hone_source_kind hone_source_sparse = {
-    "sparse",      "compressed-tensors sparse-24-bitmask and sparse-bitmask; run as if dense",
-    ".compressed", " compressed-tensors ",
-    holds,         sparse_open,
+    "sparse",
+    "compressed-tensors sparse-24-bitmask and sparse-bitmask; run as if dense",
+    "as the values: bf16 yes, others rounded to bf16",
+    ".compressed",
+    " compressed-tensors ",
+    holds,
+    sparse_open,
 };
