@@ -3,6 +3,8 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "file/write.h"
+#include "model/arch.h"
 
 #include <jansson.h>
 #include <setjmp.h>
@@ -14,7 +16,8 @@
 
 #include <cmocka.h>
 
-#define LLAMA HONE_SOURCE_DIR "/tests/golden/data/models/llama"
+#define MODELS HONE_SOURCE_DIR "/tests/golden/data/models/"
+#define LLAMA  MODELS "llama"
 
 static char dir[] = "/tmp/hone-load-XXXXXX";
 
@@ -93,6 +96,167 @@ static void wrong_hyper_parameters_are_named(void **state)
     expect("rope_scaling", "{\"rope_type\": \"linear\", \"factor\": 0}", HONE_FORMAT, "factor");
     expect("rope_theta", "-1", HONE_FORMAT, "theta");
     expect("tie_word_embeddings", "3", HONE_FORMAT, "tie_word_embeddings");
+}
+
+/* What a config of another architecture claims is refused by name before anything is sized by it.
+ */
+static hone_status read_config(const char *model, const char *changes)
+{
+    char path[512];
+    json_error_t e;
+    static hone_hparams h;
+    const hone_arch *a;
+    hone_file *f;
+    snprintf(path, sizeof path, MODELS "%s/config.json", model);
+    json_t *config = json_load_file(path, 0, &e), *change = json_loads(changes, 0, &e);
+    assert_non_null(config);
+    assert_non_null(change);
+    json_object_update(config, change);
+    char *text = json_dumps(config, 0);
+    assert_int_equal(hone_file_from_config(text, &f), HONE_OK);
+    hone_status s = hone_arch_read(f, &a, &h);
+    hone_file_close(f);
+    free(text);
+    json_decref(config);
+    json_decref(change);
+    return s;
+}
+
+static void absurd_configs_of_other_architectures_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model, *changes;
+        hone_status status;
+        const char *words;
+    } cases[] = {
+        {"gemma3", "{}", HONE_OK, ""},
+        {"gemma3", "{\"sliding_window\": 4000000000}", HONE_FORMAT, "sliding window"},
+        {"gemma3", "{\"sliding_window\": -1}", HONE_FORMAT, "sliding_window"},
+        {"gemma3", "{\"sliding_window\": \"wide\"}", HONE_FORMAT, "sliding_window"},
+        {"gemma3", "{\"layer_types\": [\"full_attention\"]}", HONE_FORMAT, "layer 1"},
+        {"gemma3", "{\"layer_types\": [\"linear_attention\"]}", HONE_UNSUPPORTED,
+         "linear_attention"},
+        {"gemma3", "{\"query_pre_attn_scalar\": -4}", HONE_FORMAT, "query_pre"},
+        {"gemma3", "{\"final_logit_softcapping\": -3}", HONE_FORMAT, "soft-cap"},
+        {"gemma3", "{\"final_logit_softcapping\": 1e30}", HONE_FORMAT, "soft-cap"},
+        {"gemma3", "{\"hidden_activation\": \"mish\"}", HONE_UNSUPPORTED, "mish"},
+        {"gemma3", "{\"rope_local_base_freq\": 0}", HONE_FORMAT, "theta"},
+        {"gemma3", "{\"num_attention_heads\": 0}", HONE_FORMAT, "attention heads"},
+        {"gemma3", "{\"num_attention_heads\": 7}", HONE_FORMAT, "cannot share"},
+        {"gemma3", "{\"head_dim\": 9}", HONE_FORMAT, "rotary"},
+        {"gemma3", "{\"num_hidden_layers\": 70000}", HONE_FORMAT, "layers"},
+        {"gpt2", "{}", HONE_OK, ""},
+        {"gpt2", "{\"n_embd\": null}", HONE_NOT_FOUND, "n_embd"},
+        {"gpt2", "{\"n_inner\": null, \"n_embd\": 4294967295}", HONE_FORMAT, "hidden size"},
+        {"gpt2", "{\"n_positions\": 0}", HONE_FORMAT, "context"},
+        {"gpt2", "{\"scale_attn_by_inverse_layer_idx\": true}", HONE_UNSUPPORTED, "inverse_layer"},
+        {"gpt2", "{\"layer_norm_epsilon\": 2}", HONE_FORMAT, "epsilon"},
+        {"llama", "{\"model_type\": \"phi3\"}", HONE_OK, ""},
+        {"llama",
+         "{\"model_type\": \"phi3\", \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": "
+         "[1],"
+         " \"long_factor\": [1, 2]}}",
+         HONE_FORMAT, "longrope has 1"},
+        {"llama",
+         "{\"model_type\": \"phi3\", \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\":"
+         " [1, 1, 1, 1, 1, 1, 0], \"long_factor\": [1, 1, 1, 1, 1, 1, 1]}}",
+         HONE_FORMAT, "rope"},
+        {"llama", "{\"model_type\": \"phi3\", \"rope_scaling\": {\"type\": \"longrope\"}}",
+         HONE_NOT_FOUND, "short_factor"},
+        {"llama", "{\"model_type\": \"gpt_neox\", \"rotary_pct\": 1.5}", HONE_FORMAT, "1.5"},
+        {"llama", "{\"model_type\": \"gpt_neox\", \"use_parallel_residual\": 7}", HONE_FORMAT,
+         "use_parallel_residual"},
+        {"llama", "{\"model_type\": \"qwen2\", \"max_window_layers\": -2}", HONE_FORMAT,
+         "max_window_layers"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hone_status s = read_config(cases[i].model, cases[i].changes);
+        if (s != cases[i].status || (s != HONE_OK && !strstr(hone_error(), cases[i].words)))
+            fail_msg("%s with %s: %s \"%s\", wanted %s with \"%s\"", cases[i].model,
+                     cases[i].changes, hone_status_name(s), s ? hone_error() : "",
+                     hone_status_name(cases[i].status), cases[i].words);
+    }
+}
+
+/* Tensors: one too many, one missing, one of another shape; and no allocation failure is fatal. */
+static void the_tensors_of_a_checkpoint_have_to_be_the_models(void **state)
+{
+    (void)state;
+    char path[512];
+    hone_file *f;
+    hone_safetensors_writer *w;
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    for (int fault = 0; fault < 3; fault++) {
+        assert_int_equal(hone_file_open(LLAMA, &f), HONE_OK);
+        assert_int_equal(hone_safetensors_writer_open(path, &w), HONE_OK);
+        static const uint64_t extra[] = {48};
+        const char *skip = fault == 1 ? "model.layers.2.mlp.up_proj.weight" : "";
+        for (int pass = 0; pass < 2; pass++) {
+            if (fault == 0)
+                assert_int_equal(
+                    pass == 0
+                        ? hone_safetensors_writer_tensor(
+                              w, "model.layers.1.self_attn.q_norm.weight", HONE_DTYPE_F32, 1, extra)
+                        : hone_safetensors_writer_write_f32(w, (float[48]){0}, 48),
+                    HONE_OK);
+            for (size_t i = 0; i < hone_file_tensor_count(f); i++) {
+                const hone_tensor *t = hone_file_tensor_at(f, i);
+                uint64_t shape[2] = {t->shape[0], t->shape[1]};
+                if (fault == 2 && strcmp(t->name, "model.norm.weight") == 0)
+                    shape[0]--;
+                if (strcmp(t->name, skip) == 0)
+                    continue;
+                uint64_t bytes = shape[0] * (t->n_dims > 1 ? shape[1] : 1) * 4;
+                assert_int_equal(pass == 0 ? hone_safetensors_writer_tensor(
+                                                 w, t->name, HONE_DTYPE_F32, t->n_dims, shape)
+                                           : hone_safetensors_writer_write(w, t->data, bytes),
+                                 HONE_OK);
+            }
+        }
+        assert_int_equal(hone_safetensors_writer_commit(w), HONE_OK);
+        hone_file_close(f);
+        expect("pretraining_tp", "1",
+               fault == 0   ? HONE_UNSUPPORTED
+               : fault == 1 ? HONE_NOT_FOUND
+                            : HONE_FORMAT,
+               fault == 0   ? "layers.1.self_attn.q_norm"
+               : fault == 1 ? "layers.2.mlp.up_proj"
+                            : "model.norm.weight");
+    }
+    copy("model.safetensors", "model.safetensors");
+}
+
+static void any_allocation_may_fail_while_a_model_opens_and_runs(void **state)
+{
+    (void)state;
+    hone_config c = plain();
+    c.threads = 1;
+    c.context_tokens = 128;
+    c.step_tokens = 64;
+    int failures = 0;
+    for (int64_t n = 0; n < 5000; n++) {
+        hone_engine *e = NULL;
+        hone_session *s = NULL, *fork = NULL;
+        int32_t ids[100] = {0};
+        hone_mem_fail_after(n);
+        hone_status st = hone_engine_open(MODELS "gemma3", &c, NULL, NULL, &e);
+        if (st == HONE_OK)
+            st = hone_session_open(e, &s);
+        if (st == HONE_OK)
+            st = hone_session_feed(s, ids, 100, HONE_WANT_NONE, NULL);
+        if (st == HONE_OK)
+            st = hone_session_fork(s, &fork);
+        hone_mem_fail_after(-1);
+        hone_session_close(fork);
+        hone_session_close(s);
+        hone_engine_close(e);
+        if (st == HONE_OK)
+            break;
+        assert_int_equal(st, HONE_MEMORY);
+        failures++;
+    }
+    assert_true(failures > 20 && failures < 4999);
 }
 
 static void a_memory_bound_below_one_page_says_so(void **state)
@@ -208,6 +372,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_unchanged_model_loads),
         cmocka_unit_test(wrong_hyper_parameters_are_named),
+        cmocka_unit_test(absurd_configs_of_other_architectures_are_named),
+        cmocka_unit_test(the_tensors_of_a_checkpoint_have_to_be_the_models),
+        cmocka_unit_test(any_allocation_may_fail_while_a_model_opens_and_runs),
         cmocka_unit_test(a_memory_bound_below_one_page_says_so),
         cmocka_unit_test(impossible_thread_counts_and_steps_are_refused),
         cmocka_unit_test(a_refused_step_leaves_the_sessions_as_they_were),

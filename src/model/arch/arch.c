@@ -205,9 +205,9 @@ static hone_status check_scales(const hone_file *f, const hone_hparams *h)
         const char *name;
         float value;
     } scales[] = {
-        {"attention scale", h->attention_scale}, {"attention soft-cap", h->softcap},
-        {"final soft-cap", h->final_softcap},    {"embedding scale", h->embedding_scale},
-        {"logit scale", h->logit_scale},
+        {"query_pre_attn_scalar", h->query_scalar}, {"attention scale", h->attention_scale},
+        {"attention soft-cap", h->softcap},         {"final soft-cap", h->final_softcap},
+        {"embedding scale", h->embedding_scale},    {"logit scale", h->logit_scale},
     };
     for (size_t i = 0; i < sizeof scales / sizeof *scales; i++)
         if (!(scales[i].value >= 0 && scales[i].value < 1e6f))
