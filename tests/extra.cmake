@@ -70,3 +70,13 @@ endif()
 # Speed of the tokenizers (bench/text); built when asked for.
 add_executable(bench_text EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/bench_text.c)
 target_link_libraries(bench_text PRIVATE hone_text)
+
+# Chat templates beside jinja2 itself; skips by name where python3 has no jinja2.
+add_executable(jinja_lines ${CMAKE_SOURCE_DIR}/tests/golden/jinja_lines.c)
+target_link_libraries(jinja_lines PRIVATE hone_text)
+find_program(HONE_PYTHON python3)
+if(HONE_PYTHON)
+  add_test(NAME golden.jinja_diff COMMAND ${HONE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/golden/jinja_diff.py
+    $<TARGET_FILE:jinja_lines> --fuzz 150 --folder ${CMAKE_SOURCE_DIR}/tests/golden/data/chat)
+  set_tests_properties(golden.jinja_diff PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+endif()

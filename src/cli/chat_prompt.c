@@ -40,10 +40,51 @@ static hone_status add_fallback(cli_chat_format *f, const hone_tokenizer *t)
     return hone_chat_template_add(f->template, "default", text, strlen(text));
 }
 
+/* The special token (after white space) in the text behind an answer, or -1. */
+static int32_t first_special(const hone_tokenizer *t, const char *text, size_t bytes)
+{
+    int32_t *ids, found = -1;
+    size_t n;
+    if (hone_tokenizer_encode(t, text, bytes, HONE_ENCODE_PARSE_SPECIAL, &ids, &n) != HONE_OK)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        size_t length;
+        const char *piece = hone_tokenizer_bytes(t, ids[i], &length);
+        if (hone_tokenizer_is_special(t, ids[i]))
+            found = ids[i];
+        if (found >= 0 || strspn(piece, " \n") != length)
+            break;
+    }
+    hone_free(ids);
+    return found;
+}
+
+/* What a template writes after an answer is what the model ends its answers with: seen by rendering
+ * a conversation that ends with one. A template that refuses it tells nothing. */
+static int32_t find_end(const hone_chat_template *template, const hone_tokenizer *t)
+{
+    static const char mark[] = "HONE-ANSWER-ENDS-HERE";
+    json_t *messages = json_pack("[{s:s, s:s}, {s:s, s:s}]", "role", "user", "content", "a", "role",
+                                 "assistant", "content", mark);
+    hone_chat_request request = {.messages = messages};
+    char *text;
+    size_t bytes;
+    int32_t end = -1;
+    if (messages && hone_chat_template_render(template, &request, &text, &bytes) == HONE_OK) {
+        const char *at = memmem(text, bytes, mark, sizeof mark - 1);
+        if (at)
+            end = first_special(t, at + sizeof mark - 1,
+                                bytes - (size_t)(at - text) - (sizeof mark - 1));
+        hone_free(text);
+    }
+    json_decref(messages);
+    return end;
+}
+
 hone_status cli_chat_open(const char *model, const hone_tokenizer *t, const char *file,
                           cli_chat_format *out)
 {
-    *out = (cli_chat_format){.source = "the model's own"};
+    *out = (cli_chat_format){.source = "the model's own", .end = -1};
     HONE_TRY(hone_chat_template_open(model, &out->template));
     hone_status s = HONE_OK;
     if (file) {
@@ -52,8 +93,10 @@ hone_status cli_chat_open(const char *model, const hone_tokenizer *t, const char
     } else if (hone_chat_template_count(out->template) == 0) {
         s = add_fallback(out, t);
     }
-    if (s == HONE_OK)
+    if (s == HONE_OK) {
+        out->end = find_end(out->template, t);
         return s;
+    }
     hone_chat_template_close(out->template);
     out->template = NULL;
     return s;

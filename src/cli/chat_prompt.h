@@ -12,6 +12,7 @@
 typedef struct cli_chat_format {
     hone_chat_template *template; /* closed with hone_chat_template_close */
     const char *stop;             /* text that ends an answer, beside the end tokens; or NULL */
+    int32_t end;                  /* the token that the template puts after an answer, or -1 */
     const char *source;           /* where the template is from, for people */
 } cli_chat_format;
 

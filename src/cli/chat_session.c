@@ -303,7 +303,7 @@ static hone_status generate(cli_chat *k, hone_sampler *sampler)
         }
         HONE_TRY(hone_sampler_pick(sampler, k->logits, k->fed, k->n_fed, k->n_fed, &token));
         k->last.tokens++;
-        if (hone_tokenizer_is_end(k->tokenizer, token)) {
+        if (token == k->format.end || hone_tokenizer_is_end(k->tokenizer, token)) {
             k->last.stop = "end";
             break;
         }
