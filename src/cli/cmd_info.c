@@ -6,6 +6,7 @@
 #include "file/file.h"
 #include "kernel/kernel.h"
 #include "model/arch.h"
+#include "model/kv_tables.h"
 #include "model/source.h"
 
 #include <string.h>
@@ -16,7 +17,7 @@ typedef struct info_memory {
     hone_hparams hp;
     char why[512];
     info_weights weights;
-    uint64_t weight_bytes, kv_bytes_per_token;
+    uint64_t weight_bytes, kv_bytes_per_token, kv_bytes_context;
 } info_memory;
 
 static hone_status plan_memory(const hone_file *f, info_memory *m)
@@ -34,10 +35,10 @@ static hone_status plan_memory(const hone_file *f, info_memory *m)
         snprintf(m->why, sizeof m->why, "%s", hone_error());
         return HONE_OK;
     }
-    hone_kv kv = {.format = HONE_KV_BF16, .k_dim = m->hp.head_dim, .v_dim = m->hp.head_dim};
-    if (kv.k_dim <= HONE_HEAD_MAX)
-        m->kv_bytes_per_token =
-            (uint64_t)m->hp.layers * m->hp.kv_heads * hone_kv_page_bytes(&kv) / HONE_KV_PAGE;
+    static hone_kv_tables tables;
+    hone_kv_tables_plan(&m->hp, HONE_KV_BF16, &tables);
+    m->kv_bytes_per_token = tables.page_bytes * tables.count / HONE_KV_PAGE;
+    m->kv_bytes_context = hone_kv_tables_pages(&tables, m->hp.context_tokens) * tables.page_bytes;
     return HONE_OK;
 }
 
@@ -152,7 +153,7 @@ static hone_status print_summary(const hone_file *f, const info_memory *m)
         cli_table_cell(t, "%s", "");
         cli_table_cell(t, "KV (bf16) %s per token, %s at the full context",
                        cli_format_bytes(kv, a, sizeof a),
-                       cli_format_bytes(kv * h->context_tokens, b, sizeof b));
+                       cli_format_bytes((double)m->kv_bytes_context, b, sizeof b));
     }
     return cli_table_print(t, stdout);
 }

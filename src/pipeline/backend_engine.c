@@ -266,8 +266,7 @@ static hone_status measure(void *self, void *variant, hone_goal g, double *cost)
     loaded *v = variant;
     if (g == HONE_GOAL_MEMORY) {
         const hone_model_facts *m = hone_engine_facts(v->engine);
-        *cost = (double)m->packed_bytes +
-                (double)m->kv_bytes_per_token * hone_engine_config(v->engine)->context_tokens;
+        *cost = (double)m->packed_bytes + (double)m->kv_bytes_context;
         return HONE_OK;
     }
     HONE_TRY(need_sessions(b, v, g == HONE_GOAL_THROUGHPUT ? b->o.sessions : 1));
