@@ -136,7 +136,7 @@ static hone_status add_part(planner *l, const char *name, const char *from, cons
     const hone_tensor *source;
     hone_convert_tensor *t = entry(l, name);
     bool transposed = !vector && (hf->flags & HONE_NAME_TRANSPOSED);
-    size_t stored = vector && hf->n == 1 ? hf->k : hf->stored_n;
+    size_t stored = hf->stored_n;
     uint64_t shape[2] = {stored, hf->k};
     if (transposed) {
         shape[0] = hf->k;
@@ -157,7 +157,7 @@ static hone_status add_part(planner *l, const char *name, const char *from, cons
                          hone_file_path(l->f), from, hone_dtype_name((hone_dtype)source->dtype));
     hone_convert_part *p = &t->parts[t->n_parts++];
     *p = (hone_convert_part){.source = source, .coded = coded, .from = hf->map, .to = gguf->map};
-    p->n = vector && hf->n == 1 ? hf->k : hf->n;
+    p->n = hf->n;
     p->stored_n = stored;
     p->to.first = 0; /* the place of the part is its turn */
     if (t->n_parts == 1)
@@ -182,6 +182,10 @@ static hone_status add_slot(planner *l, hone_slot slot, uint32_t layer)
         !hone_source_is_coded(l->f, hf.weight))
         return HONE_OK;
     bool place = hone_place_find(l->a, l->h, true, NULL, slot, layer, &gguf);
+    if (!place && (hf.flags & HONE_NAME_OPTIONAL))
+        return HONE_OK; /* GGUF files do without */
+    if (vector)
+        hf.n = hf.stored_n = hf.k;
     bool bias = *hf.bias && ((hf.flags & HONE_NAME_BIAS) || hone_file_tensor(l->f, hf.bias));
     if (!place || (bias && !*gguf.bias))
         return hone_fail(HONE_UNSUPPORTED,

@@ -70,12 +70,13 @@ typedef struct hone_hparams {
     /* As the file says them; what a layer uses is in its kind. */
     uint32_t layers, hidden, heads, kv_heads, head_dim, ffn, vocab;
     uint32_t context_tokens;
-    uint32_t window;                     /* of the layers that have one; 0 = none has */
-    uint32_t window_pattern;             /* 0: all have one; n: all but layers n-1, 2n-1, ... */
-    uint32_t window_from;                /* and none before this layer */
-    uint32_t positions;                  /* rows of learned positions, 0 = none */
-    uint32_t position_offset;            /* rows before them in a Hugging Face folder's table */
-    uint32_t token_types;                /* rows of token type embeddings, 0 = none */
+    uint32_t window;          /* of the layers that have one; 0 = none has. Of an
+                                 encoder half of it lies on either side */
+    uint32_t window_pattern;  /* 0: all have one; n: all but layers n-1, 2n-1, ... */
+    uint32_t window_from;     /* and none before this layer */
+    uint32_t positions;       /* rows of learned positions, 0 = none */
+    uint32_t position_offset; /* rows before them in a Hugging Face folder's table */
+    uint32_t token_types;     /* rows of token type embeddings, 0 = none */
     float norm_eps;
     hone_norm norm;
     float attention_scale; /* 0 = 1/sqrt(head_dim) */

@@ -345,13 +345,13 @@ static void embed_item(void *arg, size_t item, int thread)
 static void set_sight(hone_forward *f, const hone_sequence *q)
 {
     const hone_hparams *h = &f->model->hp;
-    uint32_t begin = q->first_position, end = begin + q->n_rows - 1;
+    uint32_t begin = q->first_position, end = begin + q->n_rows - 1, side = h->window / 2;
     for (uint32_t i = 0; i < q->n_rows; i++) {
         uint32_t row = q->first_row + i, at = begin + i;
         f->last[row] = (int32_t)(h->bidirectional ? end : at);
         if (h->bidirectional && h->window) {
-            f->near_first[row] = (int32_t)(at > h->window ? at - h->window : 0);
-            f->near_last[row] = (int32_t)(end - at > h->window ? at + h->window : end);
+            f->near_first[row] = (int32_t)(at > side ? at - side : 0);
+            f->near_last[row] = (int32_t)(end - at > side ? at + side : end);
         }
     }
 }

@@ -7,19 +7,42 @@
 
 #include <string.h>
 
+#define PATTERN "attention.sliding_window_pattern"
+
 static const hone_key keys[] = {
     KEYS_ENCODER,
     KEYS_TIED(false),
     F32("attention.layer_norm_epsilon", "norm_eps", norm_eps, 0, 1e-5),
     F32("attention.layer_norm_rms_epsilon", NULL, norm_eps, 0, 0), /* llama.cpp's converter */
     U32("attention.sliding_window", "local_attention", window, HONE_KEY_IF_SET, 0),
-    U32("attention.sliding_window_pattern", "global_attn_every_n_layers", window_pattern, 0, 3),
+    U32(NULL, "global_attn_every_n_layers", window_pattern, 0, 3),
     KEYS_END};
 
-/* Whether layer i sees all: layers 0, n, 2n... */
-static bool is_global(const hone_hparams *h, uint32_t i)
+enum { GLOBAL, LOCAL, FIRST };
+
+/* Layers 0, n, 2n... see all; or a list says which have a window. */
+static hone_status choose_kinds(const hone_file *f, hone_hparams *h)
 {
-    return h->window == 0 || h->window_pattern == 0 || i % h->window_pattern == 0;
+    char key[96];
+    hone_array list;
+    uint64_t pattern = h->window_pattern, local;
+    bool gguf = hone_file_kind(f) == HONE_FILE_GGUF,
+         listed = gguf && hone_file_array(f, hone_arch_gguf_key(f, PATTERN, key), &list) == HONE_OK;
+    if (gguf && !listed)
+        HONE_TRY(hone_file_u64_or(f, key, pattern, &pattern));
+    for (uint32_t i = 0; i < h->layers && i < HONE_LAYERS_MAX; i++) {
+        bool flag = pattern != 0 && i % pattern != 0;
+        if (listed && hone_array_u64(&list, i, &local))
+            flag = local != 0;
+        else if (listed && !hone_array_bool(&list, i, &flag))
+            return hone_fail(HONE_FORMAT, "%s: %s says nothing useful about layer %u",
+                             hone_file_path(f), key, i);
+        if (i == 0 && flag && h->window)
+            return hone_fail(HONE_UNSUPPORTED, "%s: a window in the first layer",
+                             hone_file_path(f));
+        h->kind_of[i] = i == 0 ? FIRST : flag && h->window ? LOCAL : GLOBAL;
+    }
+    return HONE_OK;
 }
 
 static hone_status read_head(const hone_file *f, hone_hparams *h)
@@ -48,10 +71,11 @@ static hone_status build(const hone_file *f, hone_hparams *h)
     h->norm = HONE_NORM_LAYER;
     h->bidirectional = true;
     h->tied = false; /* of the head of masked language models, which is not run */
-    h->window /= 2;  /* on either side */
     if (hone_file_kind(f) == HONE_FILE_GGUF)
         name = hone_arch_gguf_key(f, "hidden_activation", key);
     HONE_TRY(hone_file_str_or(f, name, said, &said));
+    if (h->window == 1)
+        return hone_fail(HONE_UNSUPPORTED, "%s: a window of one token", hone_file_path(f));
     HONE_TRY(hone_arch_read_rope(f, h));
     HONE_TRY(read_head(f, h));
     hone_layer_kind k = hone_arch_kind(h);
@@ -59,15 +83,12 @@ static hone_status build(const hone_file *f, hone_hparams *h)
     if (!k.activation)
         return hone_fail(HONE_UNSUPPORTED, "%s: %s \"%.40s\" is not one that hone has",
                          hone_file_path(f), name, said);
-    enum { GLOBAL, LOCAL, FIRST };
     h->n_kinds = 3;
     h->kinds[GLOBAL] = h->kinds[LOCAL] = h->kinds[FIRST] = k;
-    h->kinds[LOCAL].window = h->window;
+    h->kinds[LOCAL].window = h->window / 2;
     h->kinds[LOCAL].rope = h->n_ropes > 1;
     h->kinds[FIRST].blocks[0].norms = 0;
-    for (uint32_t i = 0; i < h->layers && i < HONE_LAYERS_MAX; i++)
-        h->kind_of[i] = i == 0 ? FIRST : is_global(h, i) ? GLOBAL : LOCAL;
-    return HONE_OK;
+    return choose_kinds(f, h);
 }
 
 #define L "@layers.%u."
