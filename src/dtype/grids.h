@@ -22,7 +22,8 @@ static inline unsigned hone_grid_signs(unsigned seven)
 static inline void hone_grid_codes(uint16_t point, int n, int bits, unsigned signs, int8_t *codes)
 {
     for (int i = 0; i < n; i++)
-        codes[i] = (int8_t)((point >> bits * i & ((1 << bits) - 1)) | (signs >> i & 1) << 3);
+        codes[i] =
+            (int8_t)(((unsigned)point >> bits * i & ((1u << bits) - 1)) | (signs >> i & 1) << 3);
 }
 
 #endif

@@ -49,7 +49,7 @@ static void codes_s(const uint8_t *src, size_t blocks, int8_t *q, float *scales,
         for (size_t i = 0; i < 32; i++, q += 8) {
             size_t g = i / 2;
             unsigned s = src[74 + g / 2] >> 4 * (g % 2) & 15;
-            unsigned point = src[2 + i] | (src[66 + i / 4] >> 2 * (i % 4) & 3u) << 8;
+            unsigned point = src[2 + i] | ((unsigned)src[66 + i / 4] >> 2 * (i % 4) & 3u) << 8;
             scales[g] = hone_load_f16(src) * (float)(2 * s + 1);
             hone_grid_codes(hone_grid_iq2_s[point], 8, 2, src[34 + i], q);
         }
