@@ -16,7 +16,7 @@
 
 enum { FOLDER_DEPTH_MAX = 8 };
 
-static const char *env(const char *name)
+const char *hub_env(const char *name)
 {
     const char *v = getenv(name);
     return v && *v ? v : NULL;
@@ -27,7 +27,7 @@ static hone_status place(const char *dir, const char *sub, char **out)
 {
     char *home = NULL;
     if (dir[0] == '~' && (dir[1] == 0 || dir[1] == '/')) {
-        const char *h = env("HOME");
+        const char *h = hub_env("HOME");
         if (!h)
             return hone_fail(HONE_USAGE, "HOME is not set: give the cache with HF_HUB_CACHE");
         home = hone_path_join(h, dir[1] ? dir + 2 : "");
@@ -49,8 +49,8 @@ hone_status hone_hub_cache_dir(char **out)
                   {"HF_HOME", "hub"},
                   {"XDG_CACHE_HOME", "huggingface/hub"}};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        if (env(places[i].variable))
-            return place(env(places[i].variable), places[i].sub, out);
+        if (hub_env(places[i].variable))
+            return place(hub_env(places[i].variable), places[i].sub, out);
     return place("~/.cache/huggingface", "hub", out);
 }
 

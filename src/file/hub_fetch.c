@@ -57,6 +57,7 @@ typedef struct lane {
     int attempt, hops;
     bool judged, paused;
     bool shortcut; /* the address asked first was where redirects led before */
+    bool distrust; /* such an address was refused: ask the hub itself */
     char *url;
     hub_headers headers;
     char fault[400]; /* what was wrong with the answer, "" = nothing */
@@ -144,6 +145,8 @@ static void judge(lane *l, long status)
     } else if (status == 206) {
         if (is_right_range(l)) {
             l->from->ranges = true;
+            if (l->hops > 0 && !l->from->direct)
+                l->from->direct = hone_strdup(l->url); /* NULL: the hub is asked again */
             return;
         }
         snprintf(text, sizeof text, "bytes %llu-%llu/%llu were asked for, and the answer is \"%s\"",
@@ -237,7 +240,7 @@ static hone_status lane_send(lane *l)
 /* The address to ask: where redirects led before, else the hub's. */
 static hone_status lane_aim(lane *l)
 {
-    l->shortcut = l->from->direct != NULL;
+    l->shortcut = l->from->direct && !l->distrust;
     const char *url = l->shortcut ? l->from->direct : l->from->blob.wanted->url;
     hone_free(l->url);
     l->hops = 0;
@@ -263,6 +266,7 @@ static hone_status lane_take(lane *l, source *from)
     l->end = least(bytes, l->begin + f->piece_bytes);
     l->filled = 0;
     l->attempt = 1;
+    l->distrust = false;
     from->next = l->end;
     from->asked = true;
     HONE_TRY(lane_aim(l));
@@ -320,7 +324,8 @@ static hone_status lane_refused(lane *l, long status)
     if (after > l->fetch->client->wait_max_s)
         s = hone_fail(HONE_IO, "%s: %s: the server asks for a pause of %lld s (%ld)",
                       l->fetch->client->repository, path, (long long)after, status);
-    return l->shortcut || hub_may_repeat(status) ? lane_repeat(l, s, after) : s;
+    l->distrust = l->shortcut || l->hops > 0;
+    return l->distrust || hub_may_repeat(status) ? lane_repeat(l, s, after) : s;
 }
 
 static hone_status lane_ended(lane *l, CURLcode code)
@@ -338,10 +343,6 @@ static hone_status lane_ended(lane *l, CURLcode code)
         return lane_fault(l, l->fault);
     if (bytes && l->begin + l->filled == l->end) {
         l->state = LANE_FULL;
-        if (l->hops > 0 && !l->from->direct) {
-            l->from->direct = l->url;
-            l->url = NULL;
-        }
         return HONE_OK;
     }
     if (code != CURLE_OK && (bytes || status == 0)) {

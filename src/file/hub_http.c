@@ -30,16 +30,10 @@ static hone_status start_curl(void)
     return good ? HONE_OK : hone_fail(HONE_MEMORY, "libcurl cannot start");
 }
 
-static const char *env(const char *name)
-{
-    const char *v = getenv(name);
-    return v && *v ? v : NULL;
-}
-
 static bool env_true(const char *name)
 {
     static const char *const words[] = {"1", "on", "yes", "true"};
-    const char *v = env(name);
+    const char *v = hub_env(name);
     for (size_t i = 0; v && i < sizeof words / sizeof *words; i++)
         if (strcasecmp(v, words[i]) == 0)
             return true;
@@ -54,8 +48,8 @@ bool hub_is_offline(void)
 /* The file that HF_TOKEN_PATH names, or HF_HOME/token; an absent one is no failure. */
 static hone_status token_from_file(hone_arena *a, const char **out)
 {
-    const char *named = env("HF_TOKEN_PATH"), *home = env("HF_HOME"), *xdg = env("XDG_CACHE_HOME"),
-               *user = env("HOME");
+    const char *named = hub_env("HF_TOKEN_PATH"), *home = hub_env("HF_HOME"),
+               *xdg = hub_env("XDG_CACHE_HOME"), *user = hub_env("HOME");
     const char *path = named  ? named
                        : home ? hub_print(a, "%s/token", home)
                        : xdg  ? hub_print(a, "%s/huggingface/token", xdg)
@@ -76,11 +70,11 @@ static hone_status token_from_file(hone_arena *a, const char **out)
 /* huggingface_hub's order. The token is one line of visible ASCII: nothing else fits a header. */
 static hone_status find_token(hub_client *c)
 {
-    const char *token = env("HF_TOKEN");
+    const char *token = hub_env("HF_TOKEN");
     if (env_true("HF_HUB_DISABLE_IMPLICIT_TOKEN"))
         return HONE_OK;
     if (!token)
-        token = env("HUGGING_FACE_HUB_TOKEN");
+        token = hub_env("HUGGING_FACE_HUB_TOKEN");
     if (!token)
         HONE_TRY(token_from_file(c->arena, &token));
     if (!token)
@@ -149,7 +143,7 @@ hone_status hub_client_open(hone_arena *a, const hone_hub_options *o, hub_client
     out->stall_s = o->stall_s ? o->stall_s : 30;
     out->wait_max_s = o->wait_max_s ? o->wait_max_s : 120;
     HONE_TRY(start_curl());
-    const char *endpoint = o->endpoint ? o->endpoint : env("HF_ENDPOINT");
+    const char *endpoint = o->endpoint ? o->endpoint : hub_env("HF_ENDPOINT");
     endpoint = endpoint ? endpoint : DEFAULT_ENDPOINT;
     size_t n = strlen(endpoint);
     while (n > 0 && endpoint[n - 1] == '/')
@@ -165,8 +159,8 @@ hone_status hub_client_open(hone_arena *a, const hone_hub_options *o, hub_client
     }
     static const char *const bundles[] = {"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"};
     for (size_t i = 0; i < sizeof bundles / sizeof *bundles && !out->ca_file; i++)
-        if (env(bundles[i]) && hone_is_file(env(bundles[i])))
-            out->ca_file = env(bundles[i]);
+        if (hub_env(bundles[i]) && hone_is_file(hub_env(bundles[i])))
+            out->ca_file = hub_env(bundles[i]);
     return HONE_OK;
 }
 
