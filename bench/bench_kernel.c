@@ -183,8 +183,9 @@ static void do_product(void *arg)
 
 static void bench_products(const hone_kernels *kt, double flops_peak, double bytes_peak)
 {
-    static const hone_dtype types[] = {HONE_DTYPE_BF16, HONE_DTYPE_F32, HONE_DTYPE_Q8_0,
-                                       HONE_DTYPE_Q4_0, HONE_DTYPE_Q4_1};
+    static const hone_dtype types[] = {HONE_DTYPE_BF16, HONE_DTYPE_F32,  HONE_DTYPE_Q8_0,
+                                       HONE_DTYPE_Q4_0, HONE_DTYPE_Q4_1, HONE_DTYPE_Q4_K,
+                                       HONE_DTYPE_Q6_K};
     static const size_t rows[] = {1, 2, 4, 16, MANY};
     float *x = get(MANY * K * 4), *y = get(Y_BYTES);
     void *scratch = get(hone_product_scratch_bytes());
