@@ -38,13 +38,13 @@ static uint32_t slot_of(uint64_t key, uint32_t mask)
     return (uint32_t)(key >> 32) & mask;
 }
 
-static const hone_merge *find_merge(const hone_tokenizer *t, int32_t left, int32_t right)
+static hone_merge *find_merge(const hone_tokenizer *t, int32_t left, int32_t right)
 {
     if (left < 0 || right < 0 || !t->merges)
         return NULL;
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
     for (uint32_t i = slot_of(key, t->merge_mask);; i = (i + 1) & t->merge_mask) {
-        const hone_merge *m = &t->merges[i];
+        hone_merge *m = &t->merges[i];
         if (m->key == key)
             return m;
         if (m->key == UINT64_MAX)
@@ -63,8 +63,12 @@ static void insert_merge(hone_merge *table, uint32_t mask, hone_merge m)
 hone_status hone_merges_put(hone_tokenizer *t, uint32_t left, uint32_t right, uint32_t rank,
                             uint32_t id)
 {
-    if (find_merge(t, (int32_t)left, (int32_t)right))
+    hone_merge *known = find_merge(t, (int32_t)left, (int32_t)right);
+    if (known) {
+        if (t->last_merge_counts)
+            known->rank = rank;
         return HONE_OK;
+    }
     if (t->n_merges >= HONE_MERGES_MAX)
         return hone_fail(HONE_LIMIT, "more than %d merges", HONE_MERGES_MAX);
     if (!t->merges || t->n_merges + 1 > t->merge_mask / 2) {
@@ -255,7 +259,9 @@ hone_status hone_scratch_init(hone_scratch *s, size_t text_bytes)
         slots *= 2;
     s->cache = hone_calloc(slots, sizeof *s->cache);
     s->cache_mask = (uint32_t)(slots - 1);
-    return s->cache ? HONE_OK : hone_fail_memory(slots * sizeof *s->cache, "the words of a text");
+    if (!s->cache)
+        return hone_fail_memory(slots * sizeof *s->cache, "the words of a text");
+    return hone_scratch_room(s, 64); /* so that text is never NULL */
 }
 
 void hone_scratch_free(hone_scratch *s)

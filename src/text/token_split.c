@@ -103,13 +103,13 @@ static hone_status split_class(sink *k, hone_str piece)
 
 static hone_status split_words(sink *k, hone_str piece)
 {
-    enum { SPACE, WORD, OTHER } before = SPACE;
+    enum kind { SPACE, WORD, OTHER } before = SPACE, now;
     uint32_t start = 0;
     for (uint32_t i = 0; i <= piece.n;) {
         const char *p = k->s->text + piece.at + i;
         uint32_t c = i < piece.n ? hone_utf8_code(p) : ' ';
-        int now = hone_is_word(c) ? WORD : hone_is_space(c) ? SPACE : OTHER;
-        if (now != (int)before) {
+        now = hone_is_word(c) ? WORD : hone_is_space(c) ? SPACE : OTHER;
+        if (now != before) {
             if (before != SPACE)
                 HONE_TRY(put(k, (hone_str){piece.at + start, i - start}, true));
             start = i;

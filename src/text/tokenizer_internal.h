@@ -223,10 +223,11 @@ struct hone_tokenizer {
     bool byte_level;    /* words are bytes, not characters */
     bool byte_fallback; /* a character without a token becomes its bytes' tokens */
     bool fuse_unk;
-    bool ignore_merges; /* a word that is a token is taken whole */
-    bool by_score;      /* merges made from scores */
-    hone_str word_end;  /* appended to the last symbol of each word ("</w>"); n = 0: none */
-    hone_str word_mid;  /* before all symbols of a word but the first ("##") */
+    bool ignore_merges;     /* a word that is a token is taken whole */
+    bool last_merge_counts; /* of merges given twice (tokenizers); else the first (llama.cpp) */
+    bool by_score;          /* merges made from scores */
+    hone_str word_end;      /* appended to the last symbol of each word ("</w>"); n = 0: none */
+    hone_str word_mid;      /* before all symbols of a word but the first ("##") */
     hone_merge *merges;
     uint32_t merge_mask, n_merges;
     bool cut_meta;           /* no token reaches over the start of a run of U+2581 */
@@ -299,7 +300,7 @@ int hone_byte_of_piece(const char *s, size_t n);
 bool hone_unescape_python(const char *s, size_t n, bool is_bytes, char *out, size_t *bytes);
 
 /* ---- token_merge.c: the model ---- */
-/* Adds left + right -> id; a pair that is there keeps its first rank. */
+/* Adds left + right -> id; a pair that is there already: see last_merge_counts. */
 HONE_CHECKED hone_status hone_merges_put(hone_tokenizer *t, uint32_t left, uint32_t right,
                                          uint32_t rank, uint32_t id);
 /* Adds the merge of two pieces into left + right[skip..); FORMAT if one of the three is no token.
@@ -452,6 +453,8 @@ bool hone_is_tiktoken(const char *text, size_t n);
 /* Lines of id, Python literal and length (RWKV's vocabulary). */
 HONE_CHECKED hone_status hone_load_rwkv(hone_tokenizer *t, const char *text, size_t n);
 bool hone_is_rwkv(const char *text, size_t n);
+/* generation_config.json: the ids after which generation stops. */
+HONE_CHECKED hone_status hone_load_generation_config(hone_tokenizer *t, const char *text, size_t n);
 HONE_CHECKED hone_status hone_split_add(hone_tokenizer *t, hone_split_step step);
 HONE_CHECKED hone_status hone_split_add_expression(hone_tokenizer *t, const char *pattern);
 extern const char hone_gpt2_expression[];

@@ -271,6 +271,7 @@ static hone_status fill(hone_tokenizer *t, const json_t *root)
         HONE_TRY(add_token(t, e, json_is_integer(id) ? json_integer_value(id) : -1));
     }
     HONE_TRY(hone_vocab_index(t));
+    t->last_merge_counts = true;
     HONE_TRY(read_merges(t, model));
     return find_unknown(t, model);
 }
@@ -391,6 +392,25 @@ hone_status hone_load_tokenizer_config(hone_tokenizer *t, const char *text, size
             t->prefix[t->n_prefix++] = t->bos;
         if (hone_json_flag(root, "add_eos_token", false) && t->eos >= 0)
             t->suffix[t->n_suffix++] = t->eos;
+    }
+    json_decref(root);
+    return HONE_OK;
+}
+
+hone_status hone_load_generation_config(hone_tokenizer *t, const char *text, size_t n)
+{
+    json_t *root;
+    HONE_TRY(parse(text, n, &root));
+    const json_t *eos = json_object_get(root, "eos_token_id");
+    size_t count = json_is_array(eos) ? json_array_size(eos) : 1;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *id = json_is_array(eos) ? json_array_get(eos, i) : eos;
+        json_int_t v = json_is_integer(id) ? json_integer_value(id) : -1;
+        if (v < 0 || v >= t->n_tokens)
+            continue; /* no such token can come */
+        t->flags[v] |= HONE_TOKEN_IS_END;
+        if (t->eos < 0)
+            t->eos = (int32_t)v;
     }
     json_decref(root);
     return HONE_OK;

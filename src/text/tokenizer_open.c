@@ -16,6 +16,8 @@ typedef struct source {
     size_t n_merges;
     const char *config; /* tokenizer_config.json, or NULL */
     size_t n_config;
+    const char *generation; /* generation_config.json, or NULL */
+    size_t n_generation;
 } source;
 
 static hone_status fill(hone_tokenizer *t, const source *from)
@@ -35,6 +37,11 @@ static hone_status fill(hone_tokenizer *t, const source *from)
             hone_load_tokenizer_config(t, from->config, from->n_config, from->spm || from->merges);
         if (s != HONE_OK)
             return hone_fail_in(s, "tokenizer_config.json");
+    }
+    if (from->generation) {
+        hone_status s = hone_load_generation_config(t, from->generation, from->n_generation);
+        if (s != HONE_OK)
+            return hone_fail_in(s, "generation_config.json");
     }
     return hone_tokenizer_finish(t);
 }
@@ -89,8 +96,9 @@ static hone_status open_folder(const char *folder, hone_tokenizer **out)
 {
     static const char *const files[] = {"tokenizer.model", "spiece.model",
                                         "sentencepiece.bpe.model", "qwen.tiktoken"};
-    char *json = NULL, *model = NULL, *vocab = NULL, *merges = NULL, *config = NULL;
-    size_t n_config, n;
+    char *json = NULL, *model = NULL, *vocab = NULL, *merges = NULL, *config = NULL,
+         *generation = NULL;
+    size_t n_config, n_generation, n;
     source from = {0};
     hone_status s;
     HONE_GOTO(s, done, read_member(folder, "tokenizer_config.json", &config, &n_config));
@@ -115,6 +123,9 @@ static hone_status open_folder(const char *folder, hone_tokenizer **out)
     }
     from.config = config;
     from.n_config = n_config;
+    HONE_GOTO(s, done, read_member(folder, "generation_config.json", &generation, &n_generation));
+    from.generation = generation;
+    from.n_generation = n_generation;
     s = load(&from, folder, out);
 done:
     hone_free(json);
@@ -122,6 +133,7 @@ done:
     hone_free(vocab);
     hone_free(merges);
     hone_free(config);
+    hone_free(generation);
     return s;
 }
 
