@@ -94,7 +94,7 @@ static hone_status write_logits(hone_engine *e, const int32_t *ids, size_t n, co
         return hone_fail_memory(bytes, "logits");
     hone_session *session = NULL;
     hone_writer *w = NULL;
-    hone_status s = hone_session_open(e, &session);
+    hone_status s = hone_session_open_for(e, (uint32_t)n, &session);
     if (s == HONE_OK)
         s = hone_writer_open(path, &w);
     if (s == HONE_OK) {

@@ -195,7 +195,11 @@ static hone_status report(const answer *a)
 static hone_status open_answer(answer *a)
 {
     HONE_TRY(cli_open_sampler(a->c, hone_engine_facts(a->engine)->vocab, &a->sampler));
-    HONE_TRY(hone_session_open(a->engine, &a->session));
+    /* The session is told how long it may get: longrope goes by that. */
+    size_t context = hone_engine_config(a->engine)->context_tokens,
+           limit = a->prompt + (size_t)cli_int(a->c, "tokens");
+    HONE_TRY(hone_session_open_for(a->engine, (uint32_t)(limit < context ? limit : context),
+                                   &a->session));
     HONE_TRY(hone_detok_open(a->tokenizer, HONE_DECODE_SKIP_SPECIAL, true, &a->detok));
     size_t bytes = hone_engine_facts(a->engine)->vocab * sizeof(float);
     a->logits = hone_malloc(bytes);
