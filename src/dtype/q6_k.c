@@ -32,8 +32,8 @@ static void codes(const uint8_t *src, size_t blocks, int8_t *q, float *scales, f
             *scales++ = hone_load_f16(src + D) * (float)(int8_t)src[SCALES + g];
         for (int i = 0; i < 256; i++) {
             int low, high;
-            unsigned code = (unsigned)src[low_at(i, &low)] >> low & 15u;
-            code |= ((unsigned)src[high_at(i, &high)] >> high & 3u) << 4;
+            size_t l = low_at(i, &low), h = high_at(i, &high);
+            unsigned code = ((unsigned)src[l] >> low & 15u) | ((unsigned)src[h] >> high & 3u) << 4;
             *q++ = (int8_t)((int)code - 32);
         }
     }
