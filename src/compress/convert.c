@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -147,6 +148,7 @@ static hone_status add_part(planner *l, const char *name, const char *from, cons
         return hone_fail(HONE_INTERNAL, "tensor %s has more parts than planned", name);
     if (!vector && hone_source_is_coded(l->f, from)) {
         HONE_TRY(open_coded(l->f, from, stored, hf->k, &coded));
+        assert(coded);
         source = &coded->as;
         transposed = false; /* a quantised matrix lies as it is multiplied */
     } else {

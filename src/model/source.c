@@ -29,6 +29,7 @@ static const char *const parts[] = {
     ".weight_zero_point",
     ".weight_global_scale",
     ".input_scale",
+    ".input_scale_ub",
     ".input_zero_point",
     ".input_global_scale",
     ".activation_scale",

@@ -141,7 +141,7 @@ static bool expert_of(const char *weight, const char *suffix, char stored[HONE_S
         *expert = *expert * 10 + (uint64_t)(weight[i] - '0');
     memcpy(stored, weight, digits);
     memcpy(stored + digits, weight + name, n - t - name);
-    strcpy(stored + digits + (n - t - name), suffix);
+    memcpy(stored + digits + (n - t - name), suffix, strlen(suffix) + 1);
     return true;
 }
 

@@ -193,11 +193,12 @@ static bool scaled_decode(const hone_rows *s, size_t row, size_t k0, size_t coun
     const hone_scaled *m = s->context;
     uint32_t at[STRIP];
     uint8_t codes[STRIP];
+    const bool coded = m->bits != 0;
     if (count < 1 || count > STRIP)
         return false;
     for (size_t i = 0; i < count; i++)
         at[i] = (uint32_t)(k0 + i);
-    if (m->bits)
+    if (coded)
         m->codes(m, row, at, count, codes);
     else if (!m->values(m, row, k0, count, out))
         return false;
@@ -209,7 +210,7 @@ static bool scaled_decode(const hone_rows *s, size_t row, size_t k0, size_t coun
         if (!isfinite(scale))
             return false;
         for (size_t j = i; j < end; j++)
-            out[j] = scale * (!m->bits   ? out[j]
+            out[j] = scale * (!coded     ? out[j]
                               : m->table ? m->table[codes[j]]
                                          : (float)((int)codes[j] - zero));
     }
