@@ -71,12 +71,14 @@ typedef struct line {
 static bool read_number(const char *s, size_t n, int64_t *out)
 {
     *out = 0;
+    if (n == 0 || n > 9)
+        return false;
     for (size_t i = 0; i < n; i++) {
         if (s[i] < '0' || s[i] > '9')
             return false;
         *out = *out * 10 + (s[i] - '0');
     }
-    return n > 0 && n < 10;
+    return true;
 }
 
 static bool read_line(const char *s, size_t n, line *out)

@@ -314,6 +314,127 @@ static void hostile_tokenizer_json_is_refused(void **state)
     assert_int_equal(hone_tokenizer_open(HONE_SOURCE_DIR "/docs", &t), HONE_NOT_FOUND);
 }
 
+/* A file that is no JSON, by its first line. */
+static void expect_refused(const char *text, hone_status status, const char *says)
+{
+    hone_tokenizer *t;
+    hone_status s = open_bytes(text, strlen(text), &t);
+    if (s != status || !strstr(hone_error(), says))
+        fail_msg("%s: %s: %s", text, hone_status_name(s), hone_error());
+    assert_null(t);
+}
+
+#define UNIGRAM(more, vocab)                                                                       \
+    "{\"model\":{\"type\":\"Unigram\"," more "\"vocab\":" vocab "},\"decoder\":{\"type\":"         \
+    "\"Fuse\"}}"
+#define STEP(member, step)                                                                         \
+    "{\"" member "\":" step ",\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0}}}"
+
+static void hostile_models_and_steps_are_refused_by_name(void **state)
+{
+    (void)state;
+    expect_refused(UNIGRAM("", "[]"), HONE_FORMAT, "0 tokens");
+    expect_refused(UNIGRAM("", "[[\"a\"]]"), HONE_FORMAT, "token 0");
+    expect_refused(UNIGRAM("", "[[\"a\",\"b\"]]"), HONE_FORMAT, "[piece, score]");
+    expect_refused(UNIGRAM("\"unk_id\":1,", "[[\"a\",-1.5]]"), HONE_FORMAT, "unk_id 1");
+    expect_refused(UNIGRAM("\"unk_id\":-2,", "[[\"a\",-1.5]]"), HONE_FORMAT, "unk_id -2");
+    expect_refused("{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"x\",\"vocab\":{\"a\":0}}}",
+                   HONE_FORMAT, "\"x\"");
+    expect_refused(STEP("normalizer", "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AA\"}"),
+                   HONE_FORMAT, "base64");
+    expect_refused(
+        STEP("normalizer", "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"/////wAA\"}"),
+        HONE_FORMAT, "character map");
+    expect_refused(STEP("normalizer", "{\"type\":\"Magic\"}"), HONE_UNSUPPORTED, "Magic");
+    expect_refused(STEP("pre_tokenizer", "{\"type\":\"Magic\"}"), HONE_UNSUPPORTED, "Magic");
+    expect_refused(STEP("decoder", "{\"type\":\"Magic\"}"), HONE_UNSUPPORTED, "Magic");
+    expect_refused(STEP("pre_tokenizer", "{\"type\":\"Punctuation\",\"behavior\":\"Odd\"}"),
+                   HONE_FORMAT, "Odd");
+    expect_refused(STEP("pre_tokenizer", "{\"type\":\"CharDelimiterSplit\",\"delimiter\":\"\"}"),
+                   HONE_FORMAT, "delimiter");
+    expect_refused(STEP("decoder", "{\"type\":\"Strip\",\"content\":\"\",\"start\":1,\"stop\":0}"),
+                   HONE_FORMAT, "Strip");
+    expect_refused(STEP("decoder", "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"},"
+                                   "{\"type\":\"WordPiece\",\"prefix\":\"#\"}]}"),
+                   HONE_UNSUPPORTED, "after Fuse");
+    expect_refused("IQ== 0\nYQ== 1\n", HONE_UNSUPPORTED, "2 ranks");
+    expect_refused("IQ== 0\nYQ==\n", HONE_FORMAT, "line 2");
+    expect_refused("IQ== 0\nYQ== 0\n", HONE_FORMAT, "two tokens");
+    expect_refused("IQ== 0\nYQ== 99999999\n", HONE_LIMIT, "99999999");
+    expect_refused("1 'a' 1\n2 'bc' 3\n", HONE_FORMAT, "line 2");
+    expect_refused("1 'a' 1\n2 '\\xZZ' 1\n", HONE_FORMAT, "line 2");
+    expect_refused("1 'a' 1\n1 'b' 1\n", HONE_FORMAT, "two tokens");
+    expect_refused("1 'a' 1\n999999999 'b' 1\n", HONE_LIMIT, "999999999");
+}
+
+/* What the tokenizers library does with them (0.22.2), too: the last rank of a merge counts. */
+static void a_merge_given_twice_keeps_its_last_rank(void **state)
+{
+    (void)state;
+    hone_tokenizer *t = open_text(
+        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"c\":2,\"ab\":3,\"bc\":4},"
+        "\"merges\":[\"a b\",\"b c\",\"a b\"]}}");
+    expect(t, "abc", 3, 0, "0 4");
+    hone_tokenizer_close(t);
+}
+
+/* Every unit of the array points somewhere; no text may read outside it. */
+static void a_character_map_of_noise_is_harmless(void **state)
+{
+    (void)state;
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint32_t x = 7;
+    for (int round = 0; round < 200; round++) {
+        char file[8192], map[2048];
+        size_t n = 0;
+        memcpy(map, "AAQAAA", 6); /* an array of 1024 bytes: 00 04 00 00 */
+        for (n = 6; n < 1600; n++) {
+            x = x * 1664525u + 1013904223u;
+            map[n] = digits[x >> 26];
+        }
+        map[n] = 0;
+        snprintf(
+            file, sizeof file,
+            "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"%s\"},\"model\":"
+            "{\"type\":\"WordLevel\",\"unk_token\":\"u\",\"vocab\":{\"u\":0}}}",
+            map);
+        hone_tokenizer *t = open_text(file);
+        int32_t *ids;
+        size_t k;
+        for (int c = 0; c < 256; c++) {
+            char text[5] = {(char)c, (char)(c * 7), 'a', '\xCC', '\x81'};
+            assert_int_equal(hone_tokenizer_encode(t, text, 5, 0, &ids, &k), HONE_OK);
+            hone_free(ids);
+        }
+        hone_tokenizer_close(t);
+    }
+}
+
+static void generation_config_names_further_ends(void **state)
+{
+    (void)state;
+    static const char config[] = "{\"eos_token_id\": [2, 300, 99999, \"x\"]}";
+    char folder[2048], path[2200], *model;
+    size_t n;
+    snprintf(folder, sizeof folder, "%s.g", temporary());
+    assert_int_equal(hone_make_directory(folder), HONE_OK);
+    assert_int_equal(hone_read_file(json_path, 1 << 20, &model, &n), HONE_OK);
+    snprintf(path, sizeof path, "%s/tokenizer.json", folder);
+    assert_int_equal(hone_write_file(path, model, n), HONE_OK);
+    hone_free(model);
+    snprintf(path, sizeof path, "%s/generation_config.json", folder);
+    assert_int_equal(hone_write_file(path, config, sizeof config - 1), HONE_OK);
+    hone_tokenizer *t = open_path(folder);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/tokenizer.json", folder);
+    unlink(path);
+    rmdir(folder);
+    assert_true(hone_tokenizer_is_end(t, 2));
+    assert_true(hone_tokenizer_is_end(t, 300));
+    assert_false(hone_tokenizer_is_end(t, 301));
+    hone_tokenizer_close(t);
+}
+
 static void json_bombs_are_refused_before_they_cost_memory(void **state)
 {
     (void)state;
@@ -335,8 +456,9 @@ static void json_bombs_are_refused_before_they_cost_memory(void **state)
 static void truncated_models_are_refused(void **state)
 {
     (void)state;
-    const char *names[] = {DATA "stories260k.tokenizer.model", json_path};
-    for (int k = 0; k < 2; k++) {
+    const char *names[] = {DATA "stories260k.tokenizer.model", json_path, DATA "sp_unigram.model",
+                           DATA "t5.vocab.gguf", DATA "rwkv.vocab.gguf"};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         char *data;
         size_t n;
         assert_int_equal(hone_read_file(names[k], 1 << 20, &data, &n), HONE_OK);
@@ -354,10 +476,18 @@ static void truncated_models_are_refused(void **state)
 static void every_failing_allocation_is_survived(void **state)
 {
     (void)state;
-    const char *paths[] = {json_path, DATA "stories260k.tokenizer.model",
-                           DATA "stories260k.vocab.gguf", temporary()};
+    const char *paths[] = {json_path,
+                           DATA "stories260k.tokenizer.model",
+                           DATA "stories260k.vocab.gguf",
+                           DATA "sp_unigram.model",
+                           DATA "t5.vocab.gguf",
+                           DATA "rwkv.vocab.gguf",
+                           HONE_SOURCE_DIR "/tests/fuzz/corpus/tokenizer/unigram.json",
+                           HONE_SOURCE_DIR "/tests/fuzz/corpus/tokenizer/wordpiece.json",
+                           HONE_SOURCE_DIR "/tests/fuzz/corpus/tokenizer/words.json",
+                           temporary()};
     assert_int_equal(hone_write_file(temporary(), small_bytes, sizeof small_bytes - 1), HONE_OK);
-    for (int k = 0; k < 4; k++) {
+    for (size_t k = 0; k < sizeof paths / sizeof *paths; k++) {
         int64_t at = 0;
         for (;; at += at < 200 ? 1 : at / 40) {
             hone_tokenizer *t = NULL;
@@ -477,6 +607,10 @@ int main(void)
         cmocka_unit_test(look_ups_name_the_special_ids),
         cmocka_unit_test(tokenizer_config_adds_tokens_to_a_model_file),
         cmocka_unit_test(hostile_tokenizer_json_is_refused),
+        cmocka_unit_test(hostile_models_and_steps_are_refused_by_name),
+        cmocka_unit_test(a_merge_given_twice_keeps_its_last_rank),
+        cmocka_unit_test(a_character_map_of_noise_is_harmless),
+        cmocka_unit_test(generation_config_names_further_ends),
         cmocka_unit_test(json_bombs_are_refused_before_they_cost_memory),
         cmocka_unit_test(truncated_models_are_refused),
         cmocka_unit_test(every_failing_allocation_is_survived),
