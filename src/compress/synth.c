@@ -82,12 +82,14 @@ const hone_synth_shape *hone_synth_shape_find(const char *name)
     return NULL;
 }
 
+typedef enum synth_content { MATRIX, NORM, BIAS, ROPE_FACTORS } synth_content;
+
 typedef struct synth_tensor {
     char name[SYNTH_NAME_MAX];
     hone_dtype type;
     int n_dims;
     uint64_t shape[2];
-    enum { MATRIX, NORM, BIAS, ROPE_FACTORS } content;
+    synth_content content;
     hone_convert_factors factors;
 } synth_tensor;
 
@@ -103,7 +105,8 @@ typedef struct synth_job {
 } synth_job;
 
 /* `n` rows more for the tensor of this name (slots may share one), or a new tensor. */
-static hone_status add_rows(synth_job *j, const char *name, uint64_t n, uint64_t k, int content)
+static hone_status add_rows(synth_job *j, const char *name, uint64_t n, uint64_t k,
+                            synth_content content)
 {
     for (size_t back = 1; back <= 6 && back <= j->count; back++)
         if (strcmp(j->tensors[j->count - back].name, name) == 0) {
