@@ -32,11 +32,11 @@
  * (HEAD tells the rest)                  pages    in pages of two
  */
 static const char *const faults[] = {
-    "cut",    "cutonce",   "mute",     "cutmute", "stallonce",  "hash",       "long",
-    "short",  "part",      "norange",  "gzip",    "wrongrange", "wrongtotal", "429",
-    "500",    "429ever",   "500ever",  "private", "gated",      "loop",       "noplace",
-    "expire", "traversal", "absolute", "twice",   "badjson",    "nosha",      "notlist",
-    "huge",   "endless",   "badhash",  "badsize", "nosize",     "pages"};
+    "cut",     "cutonce", "mute",      "cutmute",  "stallonce", "hash",       "long",
+    "short",   "part",    "norange",   "slow",     "gzip",      "wrongrange", "wrongtotal",
+    "429",     "500",     "429ever",   "500ever",  "private",   "gated",      "loop",
+    "noplace", "expire",  "traversal", "absolute", "twice",     "badjson",    "nosha",
+    "notlist", "huge",    "endless",   "badhash",  "badsize",   "nosize",     "pages"};
 enum { FAULTS = sizeof faults / sizeof *faults };
 
 enum { SIGNATURES = 4096 };
@@ -165,7 +165,12 @@ static void send_content(connection *c, const uint8_t *data, uint64_t from, size
         send_all(c, &other, 1);
         send_all(c, data + from + 1, most_bytes - 1);
     } else {
-        send_all(c, data + from, most_bytes);
+        size_t step = wrong(c, "slow") ? 4096 : most_bytes + 1;
+        for (size_t at = 0; at < most_bytes && c->alive; at += step) {
+            send_all(c, data + from + at, most_bytes - at < step ? most_bytes - at : step);
+            if (step == 4096)
+                usleep(5000);
+        }
     }
     atomic_fetch_add(&s->counts.body_bytes, (long long)most_bytes);
     if (cut && wrong(c, "stallonce"))

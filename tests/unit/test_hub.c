@@ -254,6 +254,19 @@ static void a_large_file_is_fetched_by_ranges_and_each_byte_once(void **state)
     assert_content(w->result.snapshot, "model.safetensors");
 }
 
+static void ranges_are_fetched_at_the_same_time(void **state)
+{
+    world *w = *state;
+    make_wrong(w, "slow");
+    w->options.connections = 1;
+    pull_well(w, "acme/tiny:q8_0");
+    assert_int_equal(hub_server_counters(w->server)->parallel_max, 1);
+    w->options.connections = 8;
+    pull_well(w, "acme/tiny");
+    assert_true(hub_server_counters(w->server)->parallel_max >= 2);
+    assert_content(w->result.snapshot, "model.safetensors");
+}
+
 static void a_revision_is_pinned_and_a_branch_remembered(void **state)
 {
     world *w = *state;
@@ -700,6 +713,7 @@ int main(void)
         TEST(a_second_pull_fetches_nothing),
         TEST(a_quantisation_brings_its_file_only_and_all_parts_of_a_split_one),
         TEST(a_large_file_is_fetched_by_ranges_and_each_byte_once),
+        TEST(ranges_are_fetched_at_the_same_time),
         TEST(a_revision_is_pinned_and_a_branch_remembered),
         TEST(a_renamed_repository_is_followed),
         TEST(include_and_exclude_choose_by_globs),
