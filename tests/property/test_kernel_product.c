@@ -350,7 +350,7 @@ static void every_coding_equals_scalar(void **state)
                                  .wide = form / 2 == 1,
                                  .nested = form / 2 == 2};
                 c.low = c.bits == 8 ? -128 : c.bits == 4 ? 0 : turn % 2 ? 0 : -(1 << (c.bits - 1));
-                if (c.nested && (!c.group || 256 % c.group))
+                if ((b + g + (size_t)form) % 3 || (c.nested && (!c.group || 256 % c.group)))
                     continue;
                 size_t k = ks[turn % 3];
                 check_made(c, 17 + turn % 32, c.group == 32 && k == 48 ? 64 : k, rows[turn % 6]);
