@@ -115,6 +115,7 @@ static void describe_ggufs(const hub_list *l, const char *quant, char *text, siz
 {
     size_t used = 0;
     text[0] = 0;
+    char shown[32];
     gguf_name g, other;
     for (size_t i = 0; i < l->count; i++) {
         if (!read_gguf_name(l->entries[i].path, &g) || g.part != 1 ||
@@ -124,8 +125,8 @@ static void describe_ggufs(const hub_list *l, const char *quant, char *text, siz
         for (size_t k = 0; k < l->count; k++)
             if (read_gguf_name(l->entries[k].path, &other) && strcmp(other.stem, g.stem) == 0)
                 bytes += l->entries[k].bytes;
-        int n = snprintf(text + used, size - used, "%s%s (%.2f GB)", used ? ", " : "",
-                         telling_label(l, g.stem), (double)bytes * 1e-9);
+        int n = snprintf(text + used, size - used, "%s%s (%s)", used ? ", " : "",
+                         telling_label(l, g.stem), hub_show_bytes(bytes, shown));
         if (n < 0 || (size_t)n >= size - used - 8) {
             snprintf(text + used, size - used, ", ..");
             return;

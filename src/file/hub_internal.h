@@ -51,6 +51,8 @@ bool hub_is_blob_name(const char *s);
 char *hub_escape(hone_arena *a, const char *s, bool keep_slash);
 /* printf into the arena; NULL: no memory. */
 char *hub_print(hone_arena *a, const char *fmt, ...) HONE_PRINTF(2, 3);
+/* "4.10 GB" into buf, for messages; returns buf. */
+const char *hub_show_bytes(uint64_t bytes, char buf[32]);
 /* The environment variable, or NULL if it is absent or empty. */
 const char *hub_env(const char *name);
 /* Same scheme, host and port? False if either is no address. */

@@ -154,6 +154,17 @@ char *hub_print(hone_arena *a, const char *fmt, ...)
     return out;
 }
 
+const char *hub_show_bytes(uint64_t bytes, char buf[32])
+{
+    static const char *const units[] = {"kB", "MB", "GB", "TB"};
+    double n = (double)bytes * 1e-3;
+    size_t u = 0;
+    for (; n >= 1000 && u + 1 < sizeof units / sizeof *units; u++)
+        n *= 1e-3;
+    snprintf(buf, 32, "%.2f %s", n, units[u]);
+    return buf;
+}
+
 static bool same_part(CURLU *a, CURLU *b, CURLUPart part)
 {
     char *x = NULL, *y = NULL;

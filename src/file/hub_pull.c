@@ -216,13 +216,15 @@ static hone_status check_space(const pull *p)
         need += m->wanted[i].bytes - m->wanted[i].cached_bytes;
     if (statvfs(p->cache.repository, &fs) != 0 || fs.f_blocks == 0)
         return HONE_OK; /* the file system does not say: writing will */
+    char a[32], b[32];
     uint64_t room = (uint64_t)fs.f_bavail * fs.f_frsize;
     if (need <= room)
         return HONE_OK;
     return hone_fail(HONE_DISK,
-                     "%s needs %.2f GB more, and %s has room for %.2f GB: free some, or put the "
+                     "%s needs %s more, and %s has room for %s: free some, or put the "
                      "cache elsewhere (HF_HUB_CACHE, --cache-dir)",
-                     p->name.repository, (double)need * 1e-9, p->cache.dir, (double)room * 1e-9);
+                     p->name.repository, hub_show_bytes(need, a), p->cache.dir,
+                     hub_show_bytes(room, b));
 }
 
 static hone_status fetch_missing(pull *p)

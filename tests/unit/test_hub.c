@@ -237,8 +237,8 @@ static void a_quantisation_brings_its_file_only_and_all_parts_of_a_split_one(voi
     pull_well(w, "acme/tiny:tiny-Q4_K_M");
     assert_content(w->result.snapshot, "tiny-Q4_K_M.gguf");
     assert_int_equal(w->result.file_count, 1);
-    pull_badly(w, "acme/tiny:Q4_K_M", HONE_USAGE, "tiny-UD-Q4_K_M (0.00 GB)");
-    pull_badly(w, "acme/tiny:Q2_K", HONE_NOT_FOUND, "Q8_0 (0.00 GB)");
+    pull_badly(w, "acme/tiny:Q4_K_M", HONE_USAGE, "tiny-UD-Q4_K_M (0.01 kB)");
+    pull_badly(w, "acme/tiny:Q2_K", HONE_NOT_FOUND, "Q8_0 (180.00 kB)");
 }
 
 static void a_large_file_is_fetched_by_ranges_and_each_byte_once(void **state)
@@ -666,10 +666,10 @@ static void names_are_resolved_from_the_cache(void **state)
     pull_well(w, "acme/tiny:q8_0");
     resolve_well(w, "acme/tiny:Q8_0", HUB_SERVER_MAIN "/q8/tiny-Q8_0-00001-of-00003.gguf");
     resolve_well(w, "acme/tiny", "/q8/tiny-Q8_0-00001-of-00003.gguf"); /* the only one */
-    resolve_badly(w, "acme/tiny:Q4_K_M", HONE_NOT_FOUND, "there are: Q8_0 (0.00 GB)");
+    resolve_badly(w, "acme/tiny:Q4_K_M", HONE_NOT_FOUND, "there are: Q8_0 (180.00 kB)");
     assert_non_null(strstr(hone_error(), "hone pull acme/tiny:Q4_K_M"));
     pull_well(w, "acme/tiny:tiny-Q4_K_M");
-    resolve_badly(w, "acme/tiny", HONE_USAGE, ", Q4_K_M (0.00 GB)");
+    resolve_badly(w, "acme/tiny", HONE_USAGE, ", Q4_K_M (150.00 kB)");
     pull_well(w, "acme/tiny");
     resolve_well(w, "acme/tiny", "snapshots/" HUB_SERVER_MAIN);
     resolve_badly(w, "acme/tiny@v1", HONE_NOT_FOUND, "hone pull acme/tiny@v1");
