@@ -110,6 +110,14 @@ static hone_status translate_escape(translation *x, bool in_class)
     if ((c == 'p' || c == 'P' || c == 'x') && x->i + 2 < x->n && x->p[x->i + 2] == '{') {
         const char *end = memchr(x->p + x->i, '}', x->n - x->i);
         n = end ? (size_t)(end - (x->p + x->i)) + 1 : n;
+        /* A script's name means the script there, here its extensions as well. */
+        size_t name = x->i + 3 + (x->i + 3 < x->n && x->p[x->i + 3] == '^'), last = x->i + n - 1;
+        if (end && c != 'x' && last > name && hone_is_script(x->p + name, last - name)) {
+            HONE_TRY(put(x, x->p + x->i, name - x->i));
+            HONE_TRY(put(x, "sc:", 3));
+            n -= name - x->i;
+            x->i = name;
+        }
     }
     HONE_TRY(put(x, x->p + x->i, n));
     x->i += n;
@@ -154,6 +162,69 @@ static hone_status translate_class(translation *x)
     return HONE_OK;
 }
 
+/* Where the class at x->i ends, and its "&&" (0: none); false if it is not of one simple "&&". */
+static bool find_intersection(const translation *x, size_t *both, size_t *end)
+{
+    int depth = 0;
+    *both = 0;
+    for (size_t i = x->i; i < x->n; i++) {
+        if (x->p[i] == '\\')
+            i++;
+        else if (x->p[i] == '[')
+            depth++;
+        else if (x->p[i] == ']' && --depth == 0) {
+            *end = i;
+            return true;
+        } else if (depth == 1 && x->p[i] == '&' && i + 1 < x->n && x->p[i + 1] == '&') {
+            if (*both)
+                return false;
+            *both = i++;
+        }
+    }
+    *both = 0; /* it does not end: PCRE2 will say so */
+    return true;
+}
+
+static hone_status translate_part(translation *x, const char *p, size_t n)
+{
+    translation part = *x;
+    part.p = p;
+    part.n = n;
+    part.i = 0;
+    HONE_TRY(translate_class(&part));
+    x->out_n = part.out_n;
+    return HONE_OK;
+}
+
+/* [A&&[B]] is what follows as B and is of A. */
+static hone_status translate_both(translation *x, size_t both, size_t end)
+{
+    const char *left = x->p + x->i, *right = x->p + both + 2;
+    size_t n = both - x->i, m = end - both - 2;
+    if (left[1] == '^' || m < 2 || right[0] != '[' || right[m - 1] != ']')
+        return unsupported(x);
+    char first[HONE_EXPRESSION_MAX / 8];
+    if (n + 1 > sizeof first)
+        return hone_fail(HONE_LIMIT, "a class of the expression of %s is too long", x->what);
+    memcpy(first, left, n);
+    first[n] = ']';
+    HONE_TRY(put(x, "(?:(?=", 6));
+    HONE_TRY(translate_part(x, right, m));
+    HONE_TRY(put(x, ")", 1));
+    HONE_TRY(translate_part(x, first, n + 1));
+    HONE_TRY(put(x, ")", 1));
+    x->i = end + 1;
+    return HONE_OK;
+}
+
+static hone_status translate_set(translation *x)
+{
+    size_t both, end;
+    if (!find_intersection(x, &both, &end))
+        return unsupported(x);
+    return both ? translate_both(x, both, end) : translate_class(x);
+}
+
 /* X{n,m}+ repeats the whole there, where it is possessive here. */
 static hone_status translate_braces(translation *x)
 {
@@ -184,7 +255,7 @@ static hone_status translate(translation *x)
         if (c == '\\')
             HONE_TRY(translate_escape(x, false));
         else if (c == '[')
-            HONE_TRY(translate_class(x));
+            HONE_TRY(translate_set(x));
         else {
             if (c == '(' && x->n_groups < 64)
                 x->groups[x->n_groups++] = x->out_n;

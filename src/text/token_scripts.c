@@ -167,6 +167,18 @@ static const char *const scripts[] = {"Latin",
                                       "Yi",
                                       "Zanabazar_Square"};
 
+bool hone_is_script(const char *name, size_t n)
+{
+    static const char *const east[] = {"Han", "Hiragana", "Katakana"};
+    for (size_t i = 0; i < sizeof east / sizeof *east; i++)
+        if (strlen(east[i]) == n && memcmp(east[i], name, n) == 0)
+            return true;
+    for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++)
+        if (strlen(scripts[i]) == n && memcmp(scripts[i], name, n) == 0)
+            return true;
+    return false;
+}
+
 #define ANY   "[\\x20\\p{sc:Unknown}]"
 #define HAN   "\\p{sc:Han}\\p{sc:Hiragana}\\p{sc:Katakana}\\x{30FC}"
 #define NO(x) "(?![\\x20\\x{30FC}])" x /* a blank and the mark U+30FC are Common otherwise */

@@ -1,10 +1,11 @@
 /*
  * tokenizer - text to token ids and back, equal to the reference tokenizers id by id.
  *
- * A tokenizer is data: added tokens, a normalizer, a pre-tokenizer, a model (merges in the order of
- * their ranks), a post-processor (ids put around a text) and a decoder. Loaders fill that data from
- * a tokenizer.json, a SentencePiece tokenizer.model, vocab.json + merges.txt, or the metadata of a
- * GGUF file; one encoder and one decoder run it.
+ * A tokenizer is data: added tokens, a normalizer, a pre-tokenizer, a model (merges by rank, the
+ * best sum of scores, the longest match), a post-processor (ids put around a text) and a decoder.
+ * Loaders fill that data from a tokenizer.json, a SentencePiece model, a tiktoken file, RWKV's
+ * vocabulary, vocab.json + merges.txt, or the metadata of a GGUF file; one encoder and one decoder
+ * run it.
  *
  * Text is bytes with a length: it may hold 0 bytes and need not be valid UTF-8. Invalid bytes pass
  * unchanged through byte-level tokenizers (each run of them is a word of its own); for the others
@@ -27,9 +28,10 @@
 struct hone_file;
 typedef struct hone_tokenizer hone_tokenizer;
 
-/* Opens the tokenizer at `path`: a folder (tokenizer.json, else tokenizer.model, else vocab.json
- * with merges.txt; tokenizer_config.json beside them is heeded), a tokenizer.json, a SentencePiece
- * .model, or a .gguf (tokenizer metadata only). What it is, is read from the content.
+/* Opens the tokenizer at `path`: a folder (tokenizer.json, else tokenizer.model or spiece.model,
+ * else vocab.json with merges.txt; tokenizer_config.json and the ends of generation_config.json
+ * beside them are heeded), one of these files, a tiktoken file, RWKV's vocabulary, or a .gguf
+ * (tokenizer metadata only). What it is, is read from the content.
  * Errors: NOT_FOUND, PERMISSION, FORMAT (names the file and the entry), UNSUPPORTED (names what
  * hone cannot do yet), LIMIT, MEMORY. */
 HONE_CHECKED hone_status hone_tokenizer_open(const char *path, hone_tokenizer **out);
@@ -48,7 +50,7 @@ enum {
 };
 
 /* Encodes n bytes. *ids is owned by the caller (hone_free); NULL only on failure, also for 0 ids.
- * Time is linear in n but for the heap's logarithm in words without a boundary.
+ * Time is linear in n but for the heap's logarithm where merges leave no place to cut.
  * Errors: LIMIT (the pre-tokenizer's expression gave up; names the byte), DATA (a character that
  * the vocabulary cannot express, with no unknown token), MEMORY. */
 HONE_CHECKED hone_status hone_tokenizer_encode(const hone_tokenizer *t, const char *text, size_t n,

@@ -384,6 +384,7 @@ HONE_CHECKED hone_status hone_charsmap_set(hone_tokenizer *t, const void *data, 
  */
 HONE_CHECKED hone_status hone_expression_compile(const char *pattern, size_t n, const char *what,
                                                  pcre2_code **out);
+bool hone_is_script(const char *name, size_t n); /* of Unicode 14, as "Latin" (token_scripts.c) */
 /* The same for an expression written for Oniguruma (tokenizer.json), whose sense it keeps. */
 HONE_CHECKED hone_status hone_expression_compile_onig(const char *pattern, size_t n,
                                                       const char *what, pcre2_code **out);

@@ -141,7 +141,7 @@ for name, p in dict(
         punctuation_next=P.Punctuation("merged_with_next"), digits=P.Digits(), digit=P.Digits(True), metaspace=P.Metaspace(),
         metaspace_first=P.Metaspace(prepend_scheme="first", split=False), scripts=P.UnicodeScripts(), delimiter=P.CharDelimiterSplit("o"),
         contiguous=P.Split(Regex(r"[\h[xyz]]"), "contiguous"),
-        removed=P.Split(" ", "removed"), inverted=P.Split(Regex(r"\d{1,2}+|\p{L}"), "removed", invert=True)).items():
+        both=P.Split(Regex(r"[\p{L}&&[^\p{Han}]]+|\p{Han}"), "isolated"), removed=P.Split(" ", "removed"), inverted=P.Split(Regex(r"\d{1,2}+|\p{L}"), "removed", invert=True)).items():
     add("pre-tokenizer " + name, bytes_with(pre=p))
 
 

@@ -291,7 +291,7 @@ static void hostile_tokenizer_json_is_refused(void **state)
         {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":"
          "\"Isolated\"},\"model\":{\"vocab\":{\"a\":0},\"merges\":[]}}",
          HONE_FORMAT, "expression"},
-        {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[a&&[b]]\"},\"behavior\":"
+        {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[a&&b]\"},\"behavior\":"
          "\"Isolated\"},\"model\":{\"vocab\":{\"a\":0},\"merges\":[]}}",
          HONE_UNSUPPORTED, "Oniguruma"},
         {"{\"normalizer\":{\"type\":\"Precompiled\"},\"model\":{\"vocab\":{\"a\":0},\"merges\":[]}"
