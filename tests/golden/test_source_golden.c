@@ -416,6 +416,63 @@ static void whole_checkpoints_give_the_logits_of_their_dequantised_weights(void 
     }
 }
 
+/* Puts the column groups of one matrix in place of another's, in the bytes of the file. */
+static void share_order(const hone_file *f, char *bytes, size_t n, const char *from, const char *to)
+{
+    char name[160];
+    snprintf(name, sizeof name, "model.layers.0.%s.g_idx", from);
+    const hone_tensor *a = hone_file_tensor(f, name);
+    snprintf(name, sizeof name, "model.layers.0.%s.g_idx", to);
+    const hone_tensor *b = hone_file_tensor(f, name);
+    char *at = memmem(bytes, n, b->data, (size_t)b->bytes);
+    assert_non_null(at);
+    memcpy(at, a->data, (size_t)a->bytes);
+}
+
+/* GPTQ gives q, k and v one order, and gate and up; the sample gives each its own. With shared
+ * orders bfloat16 must still agree with float32, which knows no order. */
+static void matrices_that_share_an_order_share_its_activations(void **state)
+{
+    (void)state;
+    static const int32_t ids[] = {5, 77, 200, 13, 5, 9};
+    enum { IDS = sizeof ids / sizeof *ids };
+    char path[1024], folder[] = "/tmp/hone-order-XXXXXX", file[64], *bytes;
+    size_t n;
+    uint32_t vocab;
+    hone_file *f;
+    if (access(shared_path("gptq-4bit-actorder", "/config.json", path), R_OK) != 0) {
+        print_message("SKIP matrices_that_share_an_order: needs ../shared/data/golden/quant\n");
+        skip();
+    }
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(hone_read_file(path, 1 << 20, &bytes, &n), HONE_OK);
+    snprintf(file, sizeof file, "%s/config.json", folder);
+    assert_int_equal(hone_write_file(file, bytes, n), HONE_OK);
+    hone_free(bytes);
+    assert_int_equal(hone_file_open(shared_path("gptq-4bit-actorder", "", path), &f), HONE_OK);
+    shared_path("gptq-4bit-actorder", "/model.safetensors", path);
+    assert_int_equal(hone_read_file(path, 1 << 24, &bytes, &n), HONE_OK);
+    share_order(f, bytes, n, "self_attn.q_proj", "self_attn.k_proj");
+    share_order(f, bytes, n, "self_attn.q_proj", "self_attn.v_proj");
+    share_order(f, bytes, n, "mlp.gate_proj", "mlp.up_proj");
+    snprintf(file, sizeof file, "%s/model.safetensors", folder);
+    assert_int_equal(hone_write_file(file, bytes, n), HONE_OK);
+    hone_free(bytes);
+    hone_file_close(f);
+    float *f32 = logits_of(folder, HONE_COMPUTE_F32, IDS, ids, IDS, &vocab);
+    float *bf16 = logits_of(folder, HONE_COMPUTE_BF16, IDS, ids, IDS, &vocab);
+    float *single = logits_of(folder, HONE_COMPUTE_BF16, 1, ids, IDS, &vocab);
+    assert_true(largest_difference(f32, bf16, IDS * (size_t)vocab) < 0.3);
+    assert_memory_equal(bf16, single, IDS * vocab * sizeof *bf16);
+    hone_free(f32);
+    hone_free(bf16);
+    hone_free(single);
+    unlink(file);
+    snprintf(file, sizeof file, "%s/config.json", folder);
+    unlink(file);
+    rmdir(folder);
+}
+
 static void remark(void *arg, const char *text)
 {
     (void)arg;
@@ -473,6 +530,7 @@ int main(void)
         cmocka_unit_test(small_floats_have_the_values_of_their_tables),
         cmocka_unit_test(version_2_of_gptq_stores_zero_points_as_they_are),
         cmocka_unit_test(whole_checkpoints_give_the_logits_of_their_dequantised_weights),
+        cmocka_unit_test(matrices_that_share_an_order_share_its_activations),
         cmocka_unit_test(checkpoints_export_to_gguf_with_the_same_values),
     };
     return cmocka_run_group_tests(tests, open_samples, close_samples);
