@@ -2,6 +2,7 @@
 #include "cli/encoder_args.h"
 #include "cli/npy.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -16,6 +17,7 @@ typedef struct embedding {
     bool normalize;
     size_t hidden, dimensions;
     hone_writer *writer; /* of the .npy file, or NULL */
+    double tokenize_s, encode_s;
     size_t printed;
 } embedding;
 
@@ -78,8 +80,10 @@ static hone_status embed_chunk(embedding *w, size_t first, size_t n)
     float *x = hone_malloc(rows * w->hidden * sizeof *x);
     if (!x)
         return hone_fail_memory(rows * w->hidden * sizeof *x, "vectors");
+    double start = hone_clock_s();
     hone_status s =
         hone_engine_encode(w->x.engine, w->x.texts + first, n, w->pooling, NULL, NULL, x);
+    w->encode_s += hone_clock_s() - start;
     if (s == HONE_OK)
         s = shape(w, x, rows);
     if (s == HONE_OK && w->writer)
@@ -117,11 +121,16 @@ static hone_status write_file(embedding *w, const char *path)
     else
         hone_writer_abort(w->writer);
     HONE_TRY(s);
+    uint64_t tokens = 0;
+    for (size_t i = 0; i < w->x.n; i++)
+        tokens += w->x.texts[i].n;
     if (cli_json(w->c))
-        return cli_print_json(json_pack("{s:s, s:I, s:I, s:s, s:b, s:o}", "file", path, "rows",
-                                        (json_int_t)rows, "dimensions", (json_int_t)w->dimensions,
-                                        "pooling", hone_pooling_name(w->pooling), "normalized",
-                                        w->normalize, "config", cli_config_json(w->x.engine)));
+        return cli_print_json(
+            json_pack("{s:s, s:I, s:I, s:s, s:b, s:I, s:I, s:f, s:f, s:o}", "file", path, "rows",
+                      (json_int_t)rows, "dimensions", (json_int_t)w->dimensions, "pooling",
+                      hone_pooling_name(w->pooling), "normalized", w->normalize, "texts",
+                      (json_int_t)w->x.n, "tokens", (json_int_t)tokens, "tokenize_s", w->tokenize_s,
+                      "encode_s", w->encode_s, "config", cli_config_json(w->x.engine)));
     printf("%s: float32 [%zu, %zu], pooling %s%s\n", path, rows, w->dimensions,
            hone_pooling_name(w->pooling), w->normalize ? ", length 1" : "");
     return HONE_OK;
@@ -169,10 +178,12 @@ static hone_status choose(embedding *w)
     cli_text_list list;
     HONE_TRY(cli_read_texts(w->c, cli_operand(w->c, 1), false, &list));
     hone_status s = HONE_OK;
+    double start = hone_clock_s();
     for (size_t i = 0; i < list.n && s == HONE_OK; i++) {
         list.items[i].pair = NULL;
         s = cli_encoder_add(w->c, &w->x, prompt, &list.items[i]);
     }
+    w->tokenize_s = hone_clock_s() - start;
     cli_text_list_free(&list);
     return s;
 }
