@@ -286,8 +286,10 @@ static hone_status lane_repeat(lane *l, hone_status s, int64_t retry_after)
     }
     int64_t ms =
         moved && retry_after == 0 ? 0 : hub_pause_ms(l->fetch->client, l->attempt, retry_after);
-    if (l->attempt++ >= HUB_ATTEMPTS_MAX || ms < 0)
+    /* Only the head gives up: a server may well drop a lane that was paused behind a long file. */
+    if (ms < 0 || (l->attempt >= HUB_ATTEMPTS_MAX && is_head(l)))
         return s;
+    l->attempt += l->attempt < HUB_ATTEMPTS_MAX;
     HONE_TRY(lane_aim(l));
     l->state = LANE_PAUSING;
     l->start_at = hone_clock_s() + (double)ms * 1e-3;
