@@ -53,6 +53,44 @@ static hone_status print_ids(const cli_context *c, const hone_tokenizer *t, cons
     return cli_table_print(table, stdout);
 }
 
+/* The ids of the text, which anything but digits separates. */
+static hone_status read_ids(const char *text, size_t bytes, int32_t **ids, size_t *n)
+{
+    *n = 0;
+    *ids = hone_malloc((bytes / 2 + 1) * sizeof **ids);
+    if (!*ids)
+        return hone_fail_memory(bytes, "ids");
+    for (size_t i = 0; i < bytes;) {
+        int64_t v = -1;
+        size_t start = i;
+        for (; i < bytes && text[i] >= '0' && text[i] <= '9'; i++) {
+            v = (v < 0 ? 0 : v) * 10 + (text[i] - '0');
+            if (v > INT32_MAX)
+                return hone_fail(HONE_DATA, "the number at byte %zu is no token id", start);
+        }
+        if (v >= 0)
+            (*ids)[(*n)++] = (int32_t)v;
+        i += v < 0;
+    }
+    return HONE_OK;
+}
+
+static hone_status decode(const hone_tokenizer *t, const char *text, size_t bytes, bool all)
+{
+    int32_t *ids = NULL;
+    char *out = NULL;
+    size_t n, m;
+    hone_status s;
+    HONE_GOTO(s, done, read_ids(text, bytes, &ids, &n));
+    HONE_GOTO(s, done,
+              hone_tokenizer_decode(t, ids, n, all ? 0 : HONE_DECODE_SKIP_SPECIAL, &out, &m));
+    fwrite(out, 1, m, stdout);
+done:
+    hone_free(ids);
+    hone_free(out);
+    return s;
+}
+
 static hone_status run(cli_context *c)
 {
     hone_tokenizer *t;
@@ -67,6 +105,10 @@ static hone_status run(cli_context *c)
     HONE_TRY(hone_tokenizer_open(cli_operand(c, 0), &t));
     hone_status s;
     HONE_GOTO(s, done, hone_read_file("-", INPUT_BYTES_MAX, &text, &bytes));
+    if (cli_flag(c, "decode")) {
+        s = decode(t, text, bytes, flags & HONE_ENCODE_PARSE_SPECIAL);
+        goto done;
+    }
     HONE_GOTO(s, done, hone_tokenizer_encode(t, text, bytes, flags, &ids, &n));
     s = print_ids(c, t, ids, n);
 done:
@@ -86,6 +128,10 @@ static const cli_option options[] = {
     {.name = "pieces",
      .type = CLI_FLAG,
      .help = "a line per token, with its text in the vocabulary"},
+    {.name = "decode",
+     .type = CLI_FLAG,
+     .help = "the other way: ids on standard input become text, special ones only with "
+             "--parse-special"},
     {0},
 };
 
@@ -94,6 +140,7 @@ static const cli_example examples[] = {
     {"hone tokenize --json llama/ <book.txt", "{\"ids\": [...]} with the tokenizer of a folder"},
     {"echo -n '<s>hello' | hone tokenize --parse-special --pieces tokenizer.json",
      "a special token in the text, and the piece of each id"},
+    {"echo 9906 4435 | hone tokenize --decode cl100k_base.tiktoken", "the text of ids"},
     {0},
 };
 
@@ -102,7 +149,8 @@ const cli_command cli_cmd_tokenize = {
     .summary = "turn text on standard input into token ids",
     .description =
         "MODEL is a GGUF file, a Hugging Face folder, or a tokenizer's own file (tokenizer.json, a "
-        "SentencePiece .model). The text is every byte of standard input, a last newline included.",
+        "SentencePiece .model, a .tiktoken file, RWKV's vocabulary). The text is every byte of "
+        "standard input, a last newline included.",
     .operands = "MODEL",
     .operands_min = 1,
     .operands_max = 1,

@@ -21,6 +21,17 @@ expect 0 tokenize "</s>" --no-special --parse-special
 plain=$(tokenize "</s>" --no-special)
 [ "$(cat "$WORK/out")" != "$plain" ] || fail "--parse-special changes nothing"
 case " $plain " in *" 2 "*) fail "</s> became a special token without being asked: $plain" ;; esac
+decode() { # decode IDS OPTION...
+    text=$1
+    shift
+    printf '%s' "$text" | "$HONE" tokenize --decode "$@" "$MODEL"
+}
+expect 0 decode "1 403 407 261 378"
+[ "$(cat "$WORK/out")" = "Once upon a time" ] || fail "--decode gives $(cat "$WORK/out")"
+expect 0 decode "1, 403" --parse-special
+prints "<s>"
+expect 10 decode "99999"
+expect 10 decode "99999999999"
 expect 3 "$HONE" tokenize "$WORK/nothing.gguf"
 echo "no tokenizer" >"$WORK/x.json"
 got=0
