@@ -41,7 +41,8 @@ const char formats_text_checkpoints[] =
     "\n"
     "A matrix of a Hugging Face folder may lie in several tensors; these forms are read straight "
     "from them, into the same layouts. `hone info`\n"
-    "says what a model's matrices become.\n"
+    "says what a model's matrices become; `hone export` writes such a folder again with plain "
+    "weights, `hone quantize` makes a GGUF file of it.\n"
     "\n";
 
 const char formats_text_mixes[] =

@@ -1,0 +1,250 @@
+#include "compress/export.h"
+
+#include "base/interrupt.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "file/write.h"
+#include "model/source.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CONFIG_BYTES = 4 << 20, CONFIG_DEPTH = 32, CONFIG_VALUES = 1 << 20 };
+
+static const char *const carried[] = {
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "generation_config.json",
+    "chat_template.jinja",
+    "chat_template.json",
+};
+
+typedef struct export_job {
+    const hone_file *f;
+    hone_dtype type;
+    hone_safetensors_writer *w;
+    hone_export_result *result;
+    bool writing;   /* the second walk: data; the first declares */
+    uint8_t *coded; /* [tensors of f]: it is part of a matrix in codes */
+    float *row;
+    uint8_t *encoded;
+    size_t row_elements;
+    hone_status status;
+} export_job;
+
+static hone_status reserve_row(export_job *j, size_t k)
+{
+    if (k <= j->row_elements)
+        return HONE_OK;
+    hone_free(j->row);
+    hone_free(j->encoded);
+    j->row = hone_reallocarray(NULL, k, sizeof(float));
+    j->encoded = hone_reallocarray(NULL, k, sizeof(float));
+    j->row_elements = j->row && j->encoded ? k : 0;
+    return j->row_elements ? HONE_OK : hone_fail_memory(k * sizeof(float), "a row");
+}
+
+/* j->row[0..k) in the type */
+static hone_status write_row(export_job *j, const char *name, size_t k)
+{
+    size_t bytes;
+    if (!hone_dtype_row_bytes(j->type, k, &bytes) ||
+        !hone_dtype_encode(j->type, j->row, k, j->encoded))
+        return hone_fail(HONE_FORMAT,
+                         "tensor %s: a value is NaN, infinite or too large for %s; choose bf16 or "
+                         "f32",
+                         name, hone_dtype_name(j->type));
+    return hone_safetensors_writer_write(j->w, j->encoded, bytes);
+}
+
+static hone_status write_matrix(export_job *j, const char *name, const hone_source *s)
+{
+    HONE_TRY(reserve_row(j, s->k));
+    for (size_t r = 0; r < s->n; r++) {
+        if (r % 256 == 0)
+            HONE_TRY(hone_interrupt_check());
+        for (size_t k0 = 0; k0 < s->k; k0 += 256)
+            if (!s->rows.decode(&s->rows, r, k0, s->k - k0 < 256 ? s->k - k0 : 256, j->row + k0))
+                return hone_fail(HONE_FORMAT, "matrix %s, row %zu cannot be decoded", name, r);
+        HONE_TRY(write_row(j, name, s->k));
+    }
+    j->result->decoded++;
+    return HONE_OK;
+}
+
+static hone_status take_coded(export_job *j, const char *name, const hone_source *s)
+{
+    for (int t = 0; t < HONE_SOURCE_TENSORS && s->tensors[t]; t++)
+        j->coded[s->tensors[t] - hone_file_tensor_at(j->f, 0)] = 1;
+    if (s->copies > 1)
+        return hone_fail(HONE_UNSUPPORTED, "%s: matrix %s stacks %llu experts in codes",
+                         hone_file_path(j->f), name, (unsigned long long)s->copies);
+    if (j->writing)
+        return write_matrix(j, name, s);
+    return hone_safetensors_writer_tensor(j->w, name, j->type, 2, (uint64_t[]){s->n, s->k});
+}
+
+static void visit(void *arg, const char *name, hone_status status, const hone_source *s)
+{
+    export_job *j = arg;
+    if (j->status != HONE_OK)
+        return;
+    if (status != HONE_OK)
+        j->status = status;
+    else if (s->kind != &hone_source_plain)
+        j->status = take_coded(j, name, s);
+}
+
+/* A tensor as it stands: floats in the type, whole numbers as they are. */
+static hone_status take_plain(export_job *j, const hone_tensor *t)
+{
+    bool number = hone_dtype_is_float((hone_dtype)t->dtype);
+    hone_dtype type = number ? j->type : (hone_dtype)t->dtype;
+    if (!j->writing)
+        return hone_safetensors_writer_tensor(j->w, t->name, type, t->n_dims, t->shape);
+    if (type == (hone_dtype)t->dtype)
+        return hone_safetensors_writer_write(j->w, t->data, (size_t)t->bytes);
+    uint64_t n = hone_tensor_elements(t);
+    size_t k = n < 65536 ? (size_t)n : 65536, width = (size_t)(t->bytes / n);
+    HONE_TRY(reserve_row(j, k));
+    for (uint64_t at = 0; at < n; at += k) {
+        size_t count = n - at < k ? (size_t)(n - at) : k;
+        HONE_TRY(hone_interrupt_check());
+        if (!hone_dtype_decode((hone_dtype)t->dtype, t->data + at * width, count, j->row))
+            return hone_fail(HONE_INTERNAL, "tensor %s is no row of numbers", t->name);
+        HONE_TRY(write_row(j, t->name, count));
+    }
+    return HONE_OK;
+}
+
+static hone_status walk(export_job *j)
+{
+    size_t n = hone_file_tensor_count(j->f);
+    j->status = HONE_OK;
+    hone_source_each(j->f, visit, j);
+    HONE_TRY(j->status);
+    for (size_t i = 0; i < n; i++) {
+        const hone_tensor *t = hone_file_tensor_at(j->f, i);
+        if (j->coded[i] || hone_source_is_part(t->name) || hone_tensor_elements(t) == 0)
+            continue;
+        HONE_TRY(take_plain(j, t));
+        j->result->tensors += j->writing;
+    }
+    return HONE_OK;
+}
+
+static hone_status write_weights(export_job *j, const char *dir)
+{
+    char *path = hone_path_join(dir, "model.safetensors");
+    size_t n = hone_file_tensor_count(j->f);
+    j->coded = hone_calloc(n + 1, 1);
+    hone_status s = path && j->coded ? HONE_OK : hone_fail_memory(n, "a list of tensors");
+    if (s == HONE_OK)
+        s = hone_safetensors_writer_open(path, &j->w);
+    if (s == HONE_OK)
+        s = hone_safetensors_writer_str(j->w, "format", "pt");
+    if (s == HONE_OK)
+        s = walk(j);
+    j->writing = true;
+    if (s == HONE_OK)
+        s = walk(j);
+    if (s == HONE_OK)
+        s = hone_safetensors_writer_commit(j->w);
+    else
+        hone_safetensors_writer_abort(j->w);
+    j->result->tensors += j->result->decoded;
+    hone_free(path);
+    hone_free(j->coded);
+    hone_free(j->row);
+    hone_free(j->encoded);
+    return s;
+}
+
+static hone_status carry_file(const char *from, const char *dir, const char *name,
+                              hone_export_result *r)
+{
+    char *source = hone_path_join(from, name), *target = hone_path_join(dir, name);
+    hone_status s = source && target ? HONE_OK : hone_fail_memory(strlen(name), "a path");
+    if (s == HONE_OK && hone_is_file(source)) {
+        hone_map m;
+        s = hone_map_open(source, &m);
+        if (s == HONE_OK) {
+            s = hone_write_file(target, m.data, m.bytes);
+            hone_map_close(&m);
+            r->files++;
+        }
+    }
+    hone_free(source);
+    hone_free(target);
+    return s;
+}
+
+static hone_status write_config(const hone_file *f, const char *dir, hone_dtype type)
+{
+    const char *name = type == HONE_DTYPE_F32   ? "float32"
+                       : type == HONE_DTYPE_F16 ? "float16"
+                                                : "bfloat16";
+    char *source = hone_path_join(hone_file_path(f), "config.json"), *text = NULL, *out = NULL;
+    char *target = hone_path_join(dir, "config.json");
+    size_t bytes = 0;
+    json_t *config = NULL;
+    hone_status s = source && target ? HONE_OK : hone_fail_memory(strlen(dir), "a path");
+    if (s == HONE_OK)
+        s = hone_read_file(source, CONFIG_BYTES, &text, &bytes);
+    if (s == HONE_OK)
+        s = hone_json_parse(text, bytes, CONFIG_DEPTH, CONFIG_VALUES, source, &config);
+    if (s == HONE_OK) {
+        json_object_del(config, "quantization_config");
+        json_object_del(config, "compression_config");
+        json_object_set_new(config, json_object_get(config, "dtype") ? "dtype" : "torch_dtype",
+                            json_string(name));
+        out = json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+        s = out ? hone_write_file(target, out, strlen(out))
+                : hone_fail_memory(bytes, "config.json");
+    }
+    json_decref(config);
+    free(out); /* jansson's own */
+    hone_free(text);
+    hone_free(source);
+    hone_free(target);
+    return s;
+}
+
+static bool same_folder(const char *a, const char *b)
+{
+    char *x = realpath(a, NULL), *y = realpath(b, NULL);
+    bool same = x && y && strcmp(x, y) == 0;
+    free(x);
+    free(y);
+    return same;
+}
+
+hone_status hone_export_folder(const hone_file *f, hone_dtype type, const char *dir,
+                               hone_export_result *out)
+{
+    export_job j = {.f = f, .type = type, .result = out};
+    *out = (hone_export_result){0};
+    if (hone_file_kind(f) != HONE_FILE_HF)
+        return hone_fail(HONE_UNSUPPORTED,
+                         "%s is no Hugging Face folder: names and configuration of a GGUF file are "
+                         "not turned back",
+                         hone_file_path(f));
+    if (!hone_dtype_is_float(type) || type == HONE_DTYPE_F64)
+        return hone_fail(HONE_USAGE, "a folder is written in f32, f16 or bf16, not %s",
+                         hone_dtype_name(type));
+    if (same_folder(hone_file_path(f), dir))
+        return hone_fail(HONE_USAGE, "%s is the model's own folder; give another", dir);
+    if (!hone_is_directory(dir))
+        HONE_TRY(hone_make_directory(dir));
+    HONE_TRY(write_weights(&j, dir));
+    for (size_t i = 0; i < sizeof carried / sizeof *carried; i++)
+        HONE_TRY(carry_file(hone_file_path(f), dir, carried[i], out));
+    return write_config(f, dir, type);
+}
