@@ -39,16 +39,14 @@ static hone_status add_json(cli_text_list *l, char *line, size_t n, cli_item ite
     hone_status s = hone_json_parse(line, n, LINE_DEPTH, LINE_VALUES, "a line", &o);
     if (s != HONE_OK)
         return hone_fail_in(s, "line %zu", item.line);
-    const json_t *text = json_is_string(o) ? o : json_object_get(o, "text"),
-                 *pair = json_object_get(o, "text_pair");
+    const json_t *text = json_object_get(o, "text"), *pair = json_object_get(o, "text_pair");
     if (json_is_string(text) && (!pair || json_is_string(pair))) {
         char *end = put(line, text, &item.text, &item.n);
         if (pair)
             put(end, pair, &item.pair, &item.n_pair);
         s = add(l, item);
     } else {
-        s = hone_fail(HONE_DATA, "line %zu is neither a JSON text nor an object with \"text\"",
-                      item.line);
+        s = hone_fail(HONE_DATA, "line %zu is no object with \"text\"", item.line);
     }
     json_decref(o);
     return s;

@@ -16,7 +16,7 @@
      .help = "a text, instead of those in a file"},                                                \
     {                                                                                              \
         .name = "jsonl", .type = CLI_FLAG,                                                         \
-        .help = "each line is JSON: a text, or an object with \"text\" (and \"text_pair\")"        \
+        .help = "each line is a JSON object with \"text\" (and \"text_pair\")"                     \
     }
 
 typedef struct cli_item {
