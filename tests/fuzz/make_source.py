@@ -1,4 +1,4 @@
-"""Seeds of fuzz_source: a config.json and a safetensors file in one, for every kind of source.
+"""Seeds of fuzz_source (its first comment tells the form): a config.json and tensors, for every kind of source.
 
     python make_source.py corpus/source
 """
@@ -15,17 +15,24 @@ def tensor(dtype, *shape, fill=None):
     n = BYTES[dtype]
     for s in shape:
         n *= s
-    return dtype, list(shape), (fill or b"\x01\x02\x3c\x10") * (n // (len(fill) if fill else 4) + 1), n
+    return dtype, list(shape), fill or b"\x01\x02\x3c\x10", n
+
+
+NAMES = """a.qweight a.qzeros a.scales a.g_idx a.weight_packed a.weight_scale a.weight_zero_point a.weight_shape
+a.weight_g_idx a.weight_global_scale a.weight a.weight.absmax a.weight.quant_map a.weight.nested_absmax
+a.weight.nested_quant_map a.weight.quant_state.bitsandbytes__nf4 a.SCB a.weight_format a.weight_scale_inv
+a.weight_scale_2 a.k_scale a.compressed a.bitmask a.shape a.row_offsets e.up_blocks e.up_scales""".split()
+DTYPES = "F32 F16 BF16 I32 I64 I8 U8 U32 F8_E4M3 F8_E8M0".split()
 
 
 def seed(folder, name, config, tensors):
-    header, data = {}, b""
+    text = json.dumps(config).encode()
+    out = struct.pack("<H", len(text)) + text
     for k, (dtype, shape, fill, n) in tensors.items():
-        header[k] = dict(dtype=dtype, shape=shape, data_offsets=[len(data), len(data) + n])
-        data += fill[:n]
-    text, head = json.dumps(config).encode(), json.dumps(header).encode()
+        fill = fill[:255]
+        out += bytes([NAMES.index(k), DTYPES.index(dtype), len(shape), *shape, len(fill)]) + fill
     with open(os.path.join(folder, name), "wb") as f:
-        f.write(struct.pack("<H", len(text)) + text + struct.pack("<Q", len(head)) + head + data)
+        f.write(out)
 
 
 def ints(*values, dtype="i"):
@@ -40,7 +47,7 @@ def main(folder):
         return q(quant_method="compressed-tensors", format=fmt, ignore=["re:.*head", "x"], config_groups=dict(
             group_0=dict(targets=["Linear", "re:a$"], weights=dict(num_bits=bits, **k))))
 
-    g_idx = tensor("I32", K, fill=ints(*[i % 2 for i in range(K)]))
+    g_idx = tensor("I32", K, fill=ints(0, 1))
     seed(folder, "gptq", q(quant_method="gptq", bits=4, group_size=G), {
         "a.qweight": tensor("I32", K // 8, N), "a.qzeros": tensor("I32", 2, 1), "a.scales": tensor("F16", 2, N),
         "a.g_idx": g_idx})
@@ -57,9 +64,9 @@ def main(folder):
         "a.weight_global_scale": tensor("F32", 1, fill=struct.pack("<f", 2.0))})
     state = json.dumps(dict(quant_type="nf4", blocksize=64, shape=[N, K], nested_blocksize=256, nested_offset=0.5)).encode()
     seed(folder, "nf4", q(quant_method="bitsandbytes", load_in_4bit=True), {
-        "a.weight": tensor("U8", N * K // 2, 1), "a.weight.absmax": tensor("U8", N),
+        "a.weight": tensor("U8", 2, N * K // 4), "a.weight.absmax": tensor("U8", N),
         "a.weight.quant_map": tensor("F32", 16), "a.weight.nested_absmax": tensor("F32", 1),
-        "a.weight.nested_quant_map": tensor("F32", 256),
+        "a.weight.nested_quant_map": tensor("F32", 128, 2),
         "a.weight.quant_state.bitsandbytes__nf4": tensor("U8", len(state), fill=state)})
     seed(folder, "int8", q(quant_method="bitsandbytes", load_in_8bit=True), {
         "a.weight": tensor("I8", N, K), "a.SCB": tensor("F32", N), "a.weight_format": tensor("U8", 1, fill=b"\0")})
