@@ -70,8 +70,7 @@ static hone_status f_trim(run *r, const jinja_args *a, value *out)
     HONE_TRY(jinja_to_str(r, &a->self, &s));
     if (a->v[0].type > JINJA_V_NONE && a->v[0].type != JINJA_V_STR)
         return jinja_raise(r, HONE_DATA, "strip arg must be None or str");
-    *out = jinja_strip(&s, &a->v[0], JINJA_BOTH);
-    return jinja_charge(r, s.n / 16 + (uint64_t)(s.n - out->n) * (1 + a->v[0].n / 16));
+    return jinja_strip_value(r, &s, &a->v[0], JINJA_BOTH, out);
 }
 
 static hone_status f_center(run *r, const jinja_args *a, value *out)

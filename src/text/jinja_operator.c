@@ -122,8 +122,11 @@ hone_status jinja_equal(jinja_run *r, const jinja_value *a, const jinja_value *b
         *out = true;
         break;
     case JINJA_V_STR:
-        *out = a->n == b->n && (a->n == 0 || memcmp(a->as.s, b->as.s, a->n) == 0);
-        return *out ? jinja_charge(r, a->n / 16) : HONE_OK;
+        if (a->n != b->n)
+            return HONE_OK;
+        HONE_TRY(jinja_charge(r, a->n / 64));
+        *out = a->n == 0 || memcmp(a->as.s, b->as.s, a->n) == 0;
+        break;
     case JINJA_V_DICT:
     case JINJA_V_NAMESPACE:
         HONE_TRY(jinja_enter(r, 1));

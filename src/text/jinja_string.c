@@ -123,6 +123,14 @@ value jinja_strip(const value *v, const value *set, jinja_side side)
     return out;
 }
 
+hone_status jinja_strip_value(run *r, const value *v, const value *set, jinja_side side, value *out)
+{
+    uint64_t each = set->type == JINJA_V_STR ? 1 + set->n / 8 : 1; /* at worst */
+    HONE_TRY(jinja_charge(r, v->n / 16 * each));
+    *out = jinja_strip(v, set, side);
+    return HONE_OK;
+}
+
 static hone_status replace_text(run *r, jinja_text *t, const value *v, const value *old,
                                 const value *fresh, int64_t count)
 {
@@ -211,12 +219,18 @@ static hone_status split_at(run *r, const value *v, const value *sep, int64_t mo
 }
 
 /* The last place where `what` stands in s[0..n), or NULL. */
-static const char *find_last(const char *s, size_t n, const value *what)
+static hone_status find_last(run *r, const char *s, size_t n, const value *what, const char **out)
 {
-    for (size_t i = n >= what->n ? n - what->n + 1 : 0; i-- > 0;)
-        if (memcmp(s + i, what->as.s, what->n) == 0)
-            return s + i;
-    return NULL;
+    *out = NULL;
+    for (size_t i = n >= what->n ? n - what->n + 1 : 0; i-- > 0;) {
+        if (i % 64 == 0)
+            HONE_TRY(jinja_charge(r, 1 + what->n / 2));
+        if (memcmp(s + i, what->as.s, what->n) == 0) {
+            *out = s + i;
+            break;
+        }
+    }
+    return HONE_OK;
 }
 
 static void reverse_items(value *list)
@@ -232,8 +246,10 @@ static void reverse_items(value *list)
 static hone_status rsplit_at(run *r, const value *v, const value *sep, int64_t most, value *out)
 {
     const char *s = v->as.s, *end = s + v->n, *last;
-    while (most-- != 0 && (last = find_last(s, (size_t)(end - s), sep))) {
-        HONE_TRY(jinja_charge(r, (uint64_t)(end - last)));
+    while (most-- != 0) {
+        HONE_TRY(find_last(r, s, (size_t)(end - s), sep, &last));
+        if (!last)
+            break;
         HONE_TRY(add_piece(r, out, last + sep->n, end));
         end = last;
     }
@@ -332,8 +348,10 @@ static hone_status partition(run *r, const jinja_args *a, bool right, value *out
     if (a->v[0].n == 0)
         return jinja_raise(r, HONE_DATA, "empty separator");
     HONE_TRY(jinja_charge(r, n / 8));
-    if (n)
-        found = right ? find_last(s, n, &a->v[0]) : memmem(s, n, a->v[0].as.s, a->v[0].n);
+    if (right)
+        HONE_TRY(find_last(r, s, n, &a->v[0], &found));
+    else if (n)
+        found = memmem(s, n, a->v[0].as.s, a->v[0].n);
     HONE_TRY(jinja_seq_new(r, JINJA_V_TUPLE, 3, out));
     value *p = out->as.seq->items;
     out->as.seq->n = 3;
@@ -365,8 +383,7 @@ static hone_status strip_side(run *r, const jinja_args *a, jinja_side side, valu
 {
     if (a->v[0].type != JINJA_V_ABSENT && a->v[0].type != JINJA_V_NONE)
         HONE_TRY(need_str(r, &a->v[0], "strip"));
-    *out = jinja_strip(&a->self, &a->v[0], side);
-    return jinja_charge(r, (uint64_t)(a->self.n - out->n) * (1 + a->v[0].n / 16));
+    return jinja_strip_value(r, &a->self, &a->v[0], side, out);
 }
 
 static hone_status m_strip(run *r, const jinja_args *a, value *out)
@@ -485,7 +502,7 @@ static hone_status find_index(run *r, const jinja_args *a, bool last, int64_t *o
     if (a->v[0].n == 0)
         found = last ? part.as.s + part.n : part.as.s;
     else if (last)
-        found = find_last(part.as.s, part.n, &a->v[0]);
+        HONE_TRY(find_last(r, part.as.s, part.n, &a->v[0], &found));
     else
         found = part.n ? memmem(part.as.s, part.n, a->v[0].as.s, a->v[0].n) : NULL;
     if (found)

@@ -315,7 +315,7 @@ static hone_status find_pair(jinja_run *r, const jinja_dict *d, const jinja_valu
     for (uint32_t i = 0; i < d->n; i++) {
         jinja_pair *p = &d->pairs[i];
         bool same;
-        if (p->key.type == JINJA_V_STR && key->type == JINJA_V_STR)
+        if (p->key.type == JINJA_V_STR && key->type == JINJA_V_STR && key->n < 64)
             same = p->key.n == key->n && memcmp(p->key.as.s, key->as.s, key->n) == 0;
         else
             HONE_TRY(jinja_equal(r, &p->key, key, &same));

@@ -311,6 +311,10 @@ HONE_CHECKED hone_status jinja_change_case(jinja_run *r, const jinja_value *v, j
 typedef enum jinja_side { JINJA_LEFT = 1, JINJA_RIGHT = 2, JINJA_BOTH = 3 } jinja_side;
 /* Strips white space, or the characters of `set` if that is a string. */
 jinja_value jinja_strip(const jinja_value *v, const jinja_value *set, jinja_side side);
+/* The same, charged: for texts and sets that a template chose. */
+HONE_CHECKED hone_status jinja_strip_value(jinja_run *r, const jinja_value *v,
+                                           const jinja_value *set, jinja_side side,
+                                           jinja_value *out);
 HONE_CHECKED hone_status jinja_replace(jinja_run *r, const jinja_value *v, const jinja_value *old,
                                        const jinja_value *fresh, int64_t count, jinja_value *out);
 

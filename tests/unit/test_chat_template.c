@@ -127,6 +127,27 @@ static void endless_templates_end(void **state)
             HONE_LIMIT, "recursion");
 }
 
+/* One operation may be long: it is counted by what it has to look at. */
+static void expensive_operations_count_for_more(void **state)
+{
+    (void)state;
+    static const char *const hard[] = {
+        "{{ ('a' * 4000000).strip('b' * 2000000 ~ 'a')|length }}",
+        "{{ ('a' * 4000000).rfind('a' * 2000000 ~ 'b') }}",
+        "{{ ('a' * 4000000)|trim('b' * 2000000 ~ 'a')|length }}",
+        "{{ ('a' * 4000000).rsplit('a' * 2000000 ~ 'b')|length }}",
+        "{% set a = 'a' * 3000000 ~ 'b' %}{% set b = 'a' * 3000000 ~ 'c' %}"
+        "{% for i in range(90000) %}{% if a == b %}x{% endif %}{% endfor %}",
+        "{% set a = 'a' * 3000000 ~ 'b' %}{% set d = {('a' * 3000000 ~ 'c'): 1} %}"
+        "{% for i in range(90000) %}{% if a in d %}x{% endif %}{% endfor %}",
+        "{% set a = 'a' * 4000000 %}{% for i in range(90000) %}{{ a[i] }}{% endfor %}",
+        "{% set a = 'a' * 4000000 %}{% for i in range(90000) %}{{ 'b' in a }}{% endfor %}",
+        "{% set a = range(99999)|list %}{% for i in a %}{{ i - 1 in a }}{% endfor %}",
+    };
+    for (size_t i = 0; i < sizeof hard / sizeof *hard; i++)
+        refused(hard[i], HONE_LIMIT, "did not end within 1000000 steps");
+}
+
 static void large_templates_stay_small(void **state)
 {
     (void)state;
@@ -449,6 +470,7 @@ int main(void)
         cmocka_unit_test(a_template_may_refuse_a_conversation),
         cmocka_unit_test(the_sandbox_keeps_its_input),
         cmocka_unit_test(endless_templates_end),
+        cmocka_unit_test(expensive_operations_count_for_more),
         cmocka_unit_test(large_templates_stay_small),
         cmocka_unit_test(nesting_is_bounded_and_useful),
         cmocka_unit_test(long_chains_are_bounded_and_useful),
