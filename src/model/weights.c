@@ -260,6 +260,22 @@ static hone_status add_vector(loader *l, const char *name, size_t n, size_t stor
     return HONE_OK;
 }
 
+/* A norm by the name that the first BERT checkpoints have: gamma for weight, beta for bias. */
+static void use_old_name(const loader *l, char name[HONE_NAME_MAX])
+{
+    static const char *const now[] = {".weight", ".bias"}, *const then[] = {".gamma", ".beta"};
+    char old[HONE_NAME_MAX];
+    size_t n = strlen(name);
+    for (int i = 0; i < 2 && !l->gguf && n && !hone_file_tensor(l->file, name); i++) {
+        size_t m = strlen(now[i]);
+        if (n < m || strcmp(name + n - m, now[i]) != 0)
+            continue;
+        snprintf(old, sizeof old, "%.*s%s", (int)(n - m), name, then[i]);
+        if (hone_file_tensor(l->file, old))
+            memcpy(name, old, sizeof old);
+    }
+}
+
 /* One slot of one layer. The first walk plans the buffer, the second fills the vectors. */
 static hone_status add_slot(loader *l, hone_slot slot, uint32_t layer)
 {
@@ -274,6 +290,8 @@ static hone_status add_slot(loader *l, hone_slot slot, uint32_t layer)
         return HONE_OK;
     bool needs_bias = p.flags & HONE_NAME_BIAS;
     if (hone_slot_describe(slot)->vector) {
+        use_old_name(l, p.weight);
+        use_old_name(l, p.bias);
         HONE_TRY(add_vector(l, p.weight, p.k, p.k, &plain,
                             p.flags & HONE_NAME_PLUS_ONE ? 1.0f : 0.0f, false, &target->v));
         return add_vector(l, p.bias, p.k, p.k, &plain, 0, !needs_bias, &target->bias);

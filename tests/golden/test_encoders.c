@@ -318,6 +318,7 @@ static size_t company(const golden *g, hone_text *out)
         uint32_t cut = (uint32_t)(i * 13 % 60);
         out[i].n -= cut < out[i].n ? cut : 0;
     }
+    out[COMPANY - 1].n = 1;
     return COMPANY;
 }
 

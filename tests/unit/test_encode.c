@@ -165,6 +165,34 @@ static void a_classifier_that_contradicts_its_config_is_named(void **state)
     put_config("");
 }
 
+/* The weights again, the norms called as in the first BERT checkpoints: the same vector. */
+static void gamma_and_beta_are_weight_and_bias(void **state)
+{
+    (void)state;
+    char path[256];
+    const int32_t ids[] = {1, 2, 3};
+    const hone_text text = {ids, NULL, 3};
+    static float out[2][HIDDEN];
+    hone_engine *e;
+    put_config("");
+    for (int old = 0; old < 2; old++) {
+        put_weights(NULL);
+        snprintf(path, sizeof path,
+                 "sed -i 's/LayerNorm.weight\"/LayerNorm.gamma\" /g;s/LayerNorm.bias\"/"
+                 "LayerNorm.beta\"/g' %s/model.safetensors",
+                 dir);
+        if (old)
+            assert_int_equal(system(path), 0);
+        if (open_engine(&e) != HONE_OK)
+            fail_msg("%s", hone_error());
+        assert_int_equal(hone_engine_encode(e, &text, 1, HONE_POOLING_MEAN, NULL, NULL, out[old]),
+                         HONE_OK);
+        hone_engine_close(e);
+    }
+    assert_memory_equal(out[0], out[1], sizeof out[0]);
+    put_weights(NULL);
+}
+
 static void what_cannot_be_encoded_is_named(void **state)
 {
     (void)state;
@@ -367,6 +395,7 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_classifier_that_contradicts_its_config_is_named),
+        cmocka_unit_test(gamma_and_beta_are_weight_and_bias),
         cmocka_unit_test(what_cannot_be_encoded_is_named),
         cmocka_unit_test(poolings_are_what_their_names_say),
         cmocka_unit_test(every_allocation_may_fail),
