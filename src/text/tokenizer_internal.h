@@ -442,6 +442,9 @@ HONE_CHECKED hone_status hone_load_tokenizer_spm(hone_tokenizer *t, const uint8_
 HONE_CHECKED hone_status hone_load_tokenizer_gguf(hone_tokenizer *t, const struct hone_file *f);
 HONE_CHECKED hone_status hone_load_vocab_merges(hone_tokenizer *t, const char *vocab, size_t n,
                                                 const char *merges, size_t m);
+/* vocab.txt of BERT; tokenizer_config.json (NULL: none) says whether case and accents count. */
+HONE_CHECKED hone_status hone_load_vocab_txt(hone_tokenizer *t, const char *text, size_t n,
+                                             const char *config, size_t n_config);
 /* tokenizer_config.json (config NULL: nothing). Its added_tokens_decoder: tokens that the
  * vocabulary lacks; to be called before hone_vocab_index. */
 HONE_CHECKED hone_status hone_load_config_tokens(hone_tokenizer *t, const char *config, size_t n);

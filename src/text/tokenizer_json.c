@@ -2,6 +2,7 @@
 #include "text/tokenizer_json.h"
 
 #include "base/json.h"
+#include "text/utf8.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -334,6 +335,78 @@ hone_status hone_load_vocab_merges(hone_tokenizer *t, const char *vocab, size_t 
     HONE_TRY(hone_split_add_expression(t, hone_gpt2_expression));
     HONE_TRY(hone_vocab_index(t));
     return read_merge_lines(t, merges, m);
+}
+
+/* ---- vocab.txt: BERT's WordPiece as first published, said as a tokenizer.json ---- */
+
+static json_t *bert_parts(const json_t *config)
+{
+    const json_t *accents = json_object_get(config, "strip_accents");
+    bool lower = hone_json_flag(config, "do_lower_case", true);
+    return json_pack("{s:{s:s,s:b,s:b,s:b}, s:{s:s}, s:{s:s,s:s,s:b}, s:{s:s,s:s,s:o}, s:[]}",
+                     "normalizer", "type", "BertNormalizer", "lowercase", lower, "strip_accents",
+                     json_is_boolean(accents) ? json_is_true(accents) : lower,
+                     "handle_chinese_chars", hone_json_flag(config, "tokenize_chinese_chars", true),
+                     "pre_tokenizer", "type", "BertPreTokenizer", "decoder", "type", "WordPiece",
+                     "prefix", "##", "cleanup", 1, "model", "type", "WordPiece", "unk_token",
+                     "[UNK]", "vocab", json_object(), "added_tokens");
+}
+
+/* A line per token; its number is the id. Of equal lines the last counts, as in the reference. */
+static bool read_words_of_lines(json_t *vocab, const char *p, size_t n)
+{
+    json_int_t id = 0;
+    for (size_t i = 0; i < n; id++) {
+        const char *nl = memchr(p + i, '\n', n - i);
+        size_t len = nl ? (size_t)(nl - p) - i : n - i, end = len;
+        if (end && p[i + end - 1] == '\r')
+            end--;
+        if (json_object_setn_new(vocab, p + i, end, json_integer(id)) != 0)
+            return false;
+        i += len + 1;
+    }
+    return true;
+}
+
+static bool add_bert_specials(json_t *root)
+{
+    static const char *const names[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+    const json_t *vocab = json_object_get(json_object_get(root, "model"), "vocab");
+    json_t *list = json_object_get(root, "added_tokens");
+    const json_t *cls = json_object_get(vocab, "[CLS]"), *sep = json_object_get(vocab, "[SEP]");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const json_t *id = json_object_get(vocab, names[i]);
+        if (id &&
+            json_array_append_new(list, json_pack("{s:I, s:s, s:b}", "id", json_integer_value(id),
+                                                  "content", names[i], "special", 1)) != 0)
+            return false;
+    }
+    if (!cls || !sep)
+        return true;
+    return json_object_set_new(root, "post_processor",
+                               json_pack("{s:s, s:[sI], s:[sI]}", "type", "BertProcessing", "cls",
+                                         "[CLS]", json_integer_value(cls), "sep", "[SEP]",
+                                         json_integer_value(sep))) == 0;
+}
+
+hone_status hone_load_vocab_txt(hone_tokenizer *t, const char *text, size_t n, const char *config,
+                                size_t n_config)
+{
+    if (hone_utf8_valid_prefix(text, n) < n || memchr(text, 0, n))
+        return hone_fail(HONE_FORMAT, "vocab.txt is no UTF-8 text: see byte %zu",
+                         hone_utf8_valid_prefix(text, n));
+    json_t *options = NULL;
+    if (config)
+        HONE_TRY(parse(config, n_config, &options));
+    json_t *root = bert_parts(options);
+    json_decref(options);
+    bool made =
+        root &&
+        read_words_of_lines(json_object_get(json_object_get(root, "model"), "vocab"), text, n) &&
+        add_bert_specials(root);
+    hone_status s = made ? fill(t, root) : hone_fail_memory(n, "the vocabulary");
+    json_decref(root);
+    return s;
 }
 
 /* ---- tokenizer_config.json ---- */

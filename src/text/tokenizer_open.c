@@ -9,6 +9,7 @@
 typedef struct source {
     const char *text; /* tokenizer.json, vocab.json with `merges`, or what `load` reads */
     hone_status (*load)(hone_tokenizer *t, const char *text, size_t n);
+    bool words; /* text is a vocab.txt */
     const uint8_t *spm;
     const hone_file *gguf;
     size_t n;
@@ -28,6 +29,8 @@ static hone_status fill(hone_tokenizer *t, const source *from)
         HONE_TRY(hone_load_tokenizer_spm(t, from->spm, from->n, from->config, from->n_config));
     else if (from->merges)
         HONE_TRY(hone_load_vocab_merges(t, from->text, from->n, from->merges, from->n_merges));
+    else if (from->words)
+        HONE_TRY(hone_load_vocab_txt(t, from->text, from->n, from->config, from->n_config));
     else if (from->load)
         HONE_TRY(from->load(t, from->text, from->n));
     else
@@ -112,13 +115,17 @@ static hone_status open_folder(const char *folder, hone_tokenizer **out)
     if (!json && !model) {
         HONE_GOTO(s, done, read_member(folder, "vocab.json", &vocab, &from.n));
         HONE_GOTO(s, done, read_member(folder, "merges.txt", &merges, &from.n_merges));
+        if (!vocab) {
+            HONE_GOTO(s, done, read_member(folder, "vocab.txt", &vocab, &from.n));
+            from.words = vocab != NULL;
+        }
         from.text = vocab;
-        from.merges = merges;
-        if (!vocab || !merges)
+        from.merges = from.words ? NULL : merges;
+        if (!vocab || !(merges || from.words))
             HONE_GOTO(s, done,
                       hone_fail(HONE_NOT_FOUND,
                                 "%s holds no tokenizer: neither tokenizer.json, tokenizer.model, "
-                                "spiece.model nor vocab.json with merges.txt",
+                                "spiece.model, vocab.txt nor vocab.json with merges.txt",
                                 folder));
     }
     from.config = config;
