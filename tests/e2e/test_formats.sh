@@ -16,6 +16,11 @@ if [ ! -d "$DATA" ]; then
     echo "SKIP every type on stories3m: needs ../shared/data/stories3m"
     finish
 fi
+PEER=${HONE_LLAMA:-}/bin/llama-perplexity
+if [ ! -x "$PEER" ]; then
+    echo "SKIP llama.cpp: HONE_LLAMA names no build that has bin/llama-perplexity"
+    PEER=
+fi
 # KL divergence at most: about twice what was measured when this was written.
 while read -r type most; do
     expect 0 "$HONE" quantize "$DATA" --type "$type" -o "$WORK/$type.gguf"
@@ -23,6 +28,11 @@ while read -r type most; do
         --ctx 128 --max-tokens 600 --json
     kl=$(tr -d " \n" <"$WORK/out" | sed -n "s/.*\"kl\":{[^}]*\"mean\":\([0-9.e+-]*\).*/\1/p")
     awk "BEGIN { exit !($kl < $most) }" || fail "$type: KL divergence $kl, expected below $most"
+    if [ -n "$PEER" ]; then
+        # by its exit code: the last lines of its log are sometimes lost
+        "$PEER" -m "$WORK/$type.gguf" -f "$DATA/held_out.txt" -c 128 --chunks 16 -t 1 >"$WORK/peer" 2>&1 ||
+            fail "$type: llama.cpp does not load it: $(tail -n 2 "$WORK/peer")"
+    fi
     rm -f "$WORK/$type.gguf"
 done <<TYPES
 q8_0 0.00025
