@@ -20,7 +20,8 @@ prepare:
 	@mkdir -p $(dir $(BUILD))
 
 test: build ## build, then every test: unit, golden, property, short fuzz, layers, end to end
-	@ctest --test-dir $(BUILD) -j $(JOBS) --no-tests=error
+	@ctest --test-dir $(BUILD) -j $(JOBS) --no-tests=error; s=$$?; \
+	    sed -n 's/^models| //p' $(BUILD)/Testing/Temporary/LastTest.log; exit $$s
 
 demo: build ## hone optimize on a small model, to the end
 	@tools/demo.sh $(BUILD)/hone

@@ -227,13 +227,13 @@ static double logits_error(const golden *g, hone_engine *e)
     return worst;
 }
 
-/* The table that `make test` shows: architecture x file form, on the best set; the others in
- * every_set_gives_the_same_bits. */
+/* The table that `make test` shows (lines that begin with "models|"): architecture x file form, on
+ * the best set; the others in every_form_and_instruction_set_gives_the_same_bits. */
 static void float32_logits_equal_transformers_from_every_form_of_file(void **state)
 {
     (void)state;
     int bad = 0;
-    print_message("%-14s %-15s %-10s %-10s\n", "architecture", "from", "error", "allowed");
+    print_message("models| %-14s %-15s %-10s %-10s\n", "architecture", "from", "error", "allowed");
     for (int m = 0; m < MODELS; m++) {
         golden g;
         if (!open_golden(models[m], &g))
@@ -244,8 +244,8 @@ static void float32_logits_equal_transformers_from_every_form_of_file(void **sta
             hone_engine *e = open_engine(path, HONE_COMPUTE_F32, HONE_ISA_BEST);
             double worst = logits_error(&g, e);
             bool ok = worst <= g.tolerance;
-            print_message("%-14s %-15s %-10.2g %-10.2g%s\n", models[m], form_names[how], worst,
-                          g.tolerance, ok ? "" : " WRONG");
+            print_message("models| %-14s %-15s %-10.2g %-10.2g%s\n", models[m], form_names[how],
+                          worst, g.tolerance, ok ? "" : " WRONG");
             bad += !ok;
             hone_engine_close(e);
         }
@@ -413,7 +413,7 @@ static void bfloat16_keeps_the_first_token_where_the_margin_allows(void **state)
 static void every_form_and_instruction_set_gives_the_same_bits(void **state)
 {
     (void)state;
-    print_message("%-14s", "same bits");
+    print_message("models| %-14s", "same bits");
     for (form how = 0; how < FORMS; how++)
         for (int isa = 0; isa < HONE_ISA_COUNT; isa++)
             if (hone_isa_supported((hone_isa)isa))
@@ -430,7 +430,7 @@ static void every_form_and_instruction_set_gives_the_same_bits(void **state)
         if (!open_golden(models[m], &g))
             continue;
         int32_t *ids = ids_of(tensor_of(&g, 2, "input_ids"), &n);
-        print_message("%-14s", models[m]);
+        print_message("models| %-14s", models[m]);
         for (form how = 0; how < FORMS; how++)
             for (int isa = 0; isa < HONE_ISA_COUNT; isa++) {
                 char path[512];
