@@ -1,6 +1,7 @@
 #include "compress/convert.h"
 
 #include "base/mem.h"
+#include "engine/task.h"
 
 #include <assert.h>
 #include <math.h>
@@ -432,6 +433,35 @@ hone_status hone_convert_hparams(const hone_file *f, hone_gguf_writer *w)
     return s == HONE_OK ? s : hone_fail_in(s, "%s", hone_file_path(f));
 }
 
+/* What llama.cpp wants to know of an encoder: no mask, token types, pooling and labels. */
+static hone_status write_task(const hone_file *f, const hone_arch *a, const hone_hparams *h,
+                              hone_gguf_writer *w)
+{
+    static const uint32_t poolings[HONE_POOLING_COUNT] = {
+        [HONE_POOLING_MEAN] = 1, [HONE_POOLING_CLS] = 2, [HONE_POOLING_LAST] = 3};
+    char key[96];
+    hone_task t;
+    HONE_TRY(hone_task_read(f, true, &t));
+    hone_status s = HONE_OK;
+    if (h->bidirectional)
+        HONE_GOTO(s, done, hone_gguf_writer_bool(w, full(a, "attention.causal", key), false));
+    if (h->token_types)
+        HONE_GOTO(s, done,
+                  hone_gguf_writer_u32(w, "tokenizer.ggml.token_type_count", h->token_types));
+    uint32_t pooling = t.pooling_known ? poolings[t.pooling] : h->labels == 1 ? 4 : 0;
+    if (t.pooling_known && !pooling)
+        s = hone_fail(HONE_UNSUPPORTED, "%s: GGUF has no name for pooling %s", hone_file_path(f),
+                      hone_pooling_name(t.pooling));
+    else if (pooling)
+        s = hone_gguf_writer_u32(w, full(a, "pooling_type", key), pooling);
+    if (s == HONE_OK && h->labels > 1 && t.n_labels == h->labels)
+        s = hone_gguf_writer_str_array(w, full(a, "classifier.output_labels", key),
+                                       (const char *const *)t.labels, NULL, t.n_labels);
+done:
+    hone_task_free(&t);
+    return s;
+}
+
 hone_status hone_convert_metadata(const hone_file *f, hone_gguf_writer *w,
                                   const hone_quantize_events *e)
 {
@@ -440,6 +470,7 @@ hone_status hone_convert_metadata(const hone_file *f, hone_gguf_writer *w,
     char name[256];
     HONE_TRY(hone_arch_read(f, &a, &h));
     HONE_TRY(hone_convert_hparams(f, w));
+    HONE_TRY(write_task(f, a, &h, w));
     folder_name(hone_file_path(f), name, sizeof name);
     HONE_TRY(hone_gguf_writer_str(w, "general.name", name[0] ? name : a->name));
     return hone_convert_tokenizer(f, h.vocab, w, e);

@@ -1,12 +1,13 @@
 /*
  * A folder's tokenizer as GGUF metadata (tokenizer.ggml.*, ggml/docs/gguf.md): "gpt2" with its
- * merges and the name of its pre-tokenizer, or "llama" (SentencePiece BPE) with scores.
+ * merges and the name of its pre-tokenizer, "llama" (SentencePiece BPE) with scores, or "bert"
+ * (WordPiece), whose words begin with U+2581 instead of continuing with ##.
  */
 #include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "compress/convert.h"
-#include "text/tokenizer.h"
+#include "text/pair.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ typedef struct vocab_writer {
     const hone_tokenizer *t;
     uint32_t vocab; /* rows of the embedding: as many tokens are written */
     json_t *json;   /* tokenizer.json, or NULL */
+    bool wordpiece;
 } vocab_writer;
 
 /* The step of this type: the object itself or a member of its "pretokenizers"; NULL = none. */
@@ -89,6 +91,8 @@ typedef struct token_lists {
     size_t *bytes;
     int32_t *types;
     char (*pads)[PAD_PIECE_MAX];
+    char **held; /* [n] what was spelled anew */
+    uint32_t n;
 } token_lists;
 
 static void free_lists(token_lists *l)
@@ -97,6 +101,30 @@ static void free_lists(token_lists *l)
     hone_free(l->bytes);
     hone_free(l->types);
     hone_free(l->pads);
+    for (uint32_t i = 0; l->held && i < l->n; i++)
+        hone_free(l->held[i]);
+    hone_free(l->held);
+}
+
+/* A WordPiece token as GGUF spells it: `held` is memory for it. */
+static hone_status spell_wordpiece(const vocab_writer *v, int32_t id, const char **piece,
+                                   size_t *bytes, char **held)
+{
+    if (hone_tokenizer_type(v->t, id) == HONE_TOKEN_CONTROL)
+        return HONE_OK;
+    if (*bytes > 2 && memcmp(*piece, "##", 2) == 0) {
+        *piece += 2;
+        *bytes -= 2;
+        return HONE_OK;
+    }
+    *held = hone_malloc(*bytes + 3);
+    if (!*held)
+        return hone_fail_memory(*bytes, "a token");
+    memcpy(*held, "\xE2\x96\x81", 3);
+    memcpy(*held + 3, *piece, *bytes);
+    *piece = *held;
+    *bytes += 3;
+    return HONE_OK;
 }
 
 static hone_status write_pieces(const vocab_writer *v)
@@ -104,14 +132,18 @@ static hone_status write_pieces(const vocab_writer *v)
     token_lists l = {.pieces = hone_calloc(v->vocab, sizeof *l.pieces),
                      .bytes = hone_calloc(v->vocab, sizeof *l.bytes),
                      .types = hone_calloc(v->vocab, sizeof *l.types),
-                     .pads = hone_calloc(v->vocab, sizeof *l.pads)};
+                     .pads = hone_calloc(v->vocab, sizeof *l.pads),
+                     .held = hone_calloc(v->vocab, sizeof *l.held),
+                     .n = v->vocab};
     hone_status s = HONE_OK;
-    if (!l.pieces || !l.bytes || !l.types || !l.pads)
+    if (!l.pieces || !l.bytes || !l.types || !l.pads || !l.held)
         s = hone_fail_memory(v->vocab * sizeof *l.pieces, "a vocabulary");
     for (uint32_t i = 0; i < v->vocab && s == HONE_OK; i++) {
         int32_t id = (int32_t)i;
         l.pieces[i] = hone_tokenizer_piece(v->t, id, &l.bytes[i]);
         l.types[i] = type_number(hone_tokenizer_type(v->t, id));
+        if (v->wordpiece && l.bytes[i])
+            s = spell_wordpiece(v, id, &l.pieces[i], &l.bytes[i], &l.held[i]);
         if (l.bytes[i] == 0) { /* a hole: llama.cpp wants distinct names */
             l.bytes[i] = (size_t)snprintf(l.pads[i], PAD_PIECE_MAX, "[PAD%u]", i);
             l.pieces[i] = l.pads[i];
@@ -214,6 +246,34 @@ static hone_status write_scores(const vocab_writer *v)
     return s;
 }
 
+/* What stands behind a text, and between two: found by putting two empty texts together. */
+static hone_status write_suffix(const vocab_writer *v)
+{
+    hone_encoded one, two = {0};
+    HONE_TRY(hone_tokenizer_encode_pair(v->t, "", 0, NULL, 0, 0, 0, &one));
+    size_t prefix = hone_tokenizer_adds_bos(v->t);
+    hone_status s = HONE_OK;
+    if (one.n > prefix) {
+        int32_t end = one.ids[one.n - 1];
+        s = hone_tokenizer_encode_pair(v->t, "", 0, "", 0, 0, 0, &two);
+        bool again = s == HONE_OK && two.n == prefix + 3 && two.ids[prefix + 1] == end;
+        if (s == HONE_OK)
+            s = hone_gguf_writer_u32(v->w, KEY("seperator_token_id"), (uint32_t)end);
+        if (s == HONE_OK && !v->wordpiece)
+            s = hone_gguf_writer_bool(v->w, KEY("add_eos_token"), end == hone_tokenizer_eos(v->t));
+        if (s == HONE_OK && !v->wordpiece)
+            s = hone_gguf_writer_bool(v->w, KEY("add_sep_token"), again);
+        if (s == HONE_OK && !v->wordpiece && end != hone_tokenizer_eos(v->t))
+            s = hone_fail(HONE_UNSUPPORTED,
+                          "%s: the tokenizer ends texts with token %d, which is "
+                          "not its end of text; GGUF cannot say so",
+                          hone_file_path(v->f), end);
+    }
+    hone_encoded_free(&one);
+    hone_encoded_free(&two);
+    return s;
+}
+
 static hone_status write_special(const vocab_writer *v)
 {
     int32_t eot = hone_tokenizer_eot(v->t);
@@ -263,8 +323,11 @@ static hone_status write_template(const vocab_writer *v)
     return s;
 }
 
-static hone_status write_vocabulary(const vocab_writer *v)
+static hone_status write_vocabulary(vocab_writer *v)
 {
+    const char *kind =
+        json_string_value(json_object_get(json_object_get(v->json, "model"), "type"));
+    v->wordpiece = kind && strcmp(kind, "WordPiece") == 0;
     const json_t *pre = json_object_get(v->json, "pre_tokenizer");
     bool byte_level = step_of_type(pre, "ByteLevel") != NULL;
     if ((uint32_t)hone_tokenizer_vocab_size(v->t) > v->vocab)
@@ -277,6 +340,21 @@ static hone_status write_vocabulary(const vocab_writer *v)
         HONE_TRY(hone_gguf_writer_str(v->w, KEY("pre"), name));
         HONE_TRY(write_pieces(v));
         HONE_TRY(write_merges(v));
+    } else if (v->wordpiece) {
+        const json_t *norm = json_object_get(v->json, "normalizer"),
+                     *strip = json_object_get(norm, "strip_accents");
+        bool lower = json_is_true(json_object_get(norm, "lowercase"));
+        HONE_TRY(hone_gguf_writer_str(v->w, KEY("model"), "bert"));
+        HONE_TRY(hone_gguf_writer_str(v->w, KEY("pre"), "default"));
+        HONE_TRY(hone_gguf_writer_bool(v->w, KEY("normalizer.lowercase"), lower));
+        if (json_is_boolean(strip))
+            HONE_TRY(
+                hone_gguf_writer_bool(v->w, KEY("normalizer.strip_accents"), json_is_true(strip)));
+        HONE_TRY(write_pieces(v));
+    } else if (kind && strcmp(kind, "BPE") != 0) {
+        return hone_fail(HONE_UNSUPPORTED,
+                         "%s: a tokenizer of type %.40s cannot be written to GGUF yet",
+                         hone_file_path(v->f), kind);
     } else {
         HONE_TRY(hone_gguf_writer_str(v->w, KEY("model"), "llama"));
         HONE_TRY(hone_gguf_writer_str(v->w, KEY("pre"), "default"));
@@ -284,6 +362,7 @@ static hone_status write_vocabulary(const vocab_writer *v)
         HONE_TRY(write_scores(v));
     }
     HONE_TRY(write_special(v));
+    HONE_TRY(write_suffix(v));
     return write_template(v);
 }
 
