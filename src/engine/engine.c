@@ -22,6 +22,11 @@ static hone_status resolve(hone_config *c, const hone_model *m, hone_isa isa, in
     c->threads = threads;
     if (c->context_tokens == 0)
         c->context_tokens = m->hp.context_tokens;
+    if (m->hp.positions && c->context_tokens > m->hp.positions)
+        return hone_fail(HONE_LIMIT,
+                         "a context of %u tokens; the model has learned positions for %u and none "
+                         "beyond",
+                         c->context_tokens, m->hp.positions);
     bool encoder = m->hp.bidirectional; /* a text is one step */
     if (c->step_tokens == 0)
         c->step_tokens = encoder && c->context_tokens > DEFAULT_STEP_TOKENS ? c->context_tokens

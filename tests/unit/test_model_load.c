@@ -227,6 +227,19 @@ static void the_tensors_of_a_checkpoint_have_to_be_the_models(void **state)
     copy("model.safetensors", "model.safetensors");
 }
 
+static void a_context_beyond_learned_positions_is_refused(void **state)
+{
+    (void)state;
+    hone_config c = plain();
+    hone_engine *e;
+    c.context_tokens = 257;
+    assert_int_equal(hone_engine_open(MODELS "gpt2", &c, NULL, NULL, &e), HONE_LIMIT);
+    assert_non_null(strstr(hone_error(), "positions for 256"));
+    c.context_tokens = 256;
+    assert_int_equal(hone_engine_open(MODELS "gpt2", &c, NULL, NULL, &e), HONE_OK);
+    hone_engine_close(e);
+}
+
 static void any_allocation_may_fail_while_a_model_opens_and_runs(void **state)
 {
     (void)state;
@@ -374,6 +387,7 @@ int main(void)
         cmocka_unit_test(wrong_hyper_parameters_are_named),
         cmocka_unit_test(absurd_configs_of_other_architectures_are_named),
         cmocka_unit_test(the_tensors_of_a_checkpoint_have_to_be_the_models),
+        cmocka_unit_test(a_context_beyond_learned_positions_is_refused),
         cmocka_unit_test(any_allocation_may_fail_while_a_model_opens_and_runs),
         cmocka_unit_test(a_memory_bound_below_one_page_says_so),
         cmocka_unit_test(impossible_thread_counts_and_steps_are_refused),
