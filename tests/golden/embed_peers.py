@@ -91,6 +91,13 @@ def embed(name, config, cls, tokenizer, types, work):
     got = np.load(out)
     cosine = (got * np.array(want)).sum(1)
     check(f"{name}: least cosine in float32", f"1 - {1 - cosine.min():.1e}", bool(cosine.min() > 1 - 1e-6))
+    if name != "deberta":  # GGUF has no name for DeBERTa
+        file, again = os.path.join(work, name + ".gguf"), os.path.join(work, "g.npy")
+        hone("quantize", folder, "--type", "f32", "-o", file)
+        hone("embed", file, "--truncate", "--max-tokens", str(CUT), "--dtype", "f32", "-o", again, lines=LINES)
+        # GGUF does not carry WordPiece's bound of 100 characters for a word
+        same = [i for i, x in enumerate(LINES) if name != "bert" or "x" * 101 not in x]
+        check(f"{name}: the same bits from GGUF", f"{len(same)} texts", bool((np.load(again)[same] == got[same]).all()))
     hone("embed", folder, "--truncate", "-o", out, lines=LINES)
     cosine = (np.load(out) * np.array(want)).sum(1)
     check(f"{name}: least cosine in bfloat16", f"{cosine.min():.6f}", bool(cosine.min() > 0.999))
@@ -137,7 +144,8 @@ with tempfile.TemporaryDirectory() as work:
     embed("roberta", tf.RobertaConfig(**roberta), tf.RobertaModel, "roberta-base", False, work)
     classify("roberta-1", tf.RobertaConfig(num_labels=1, **roberta), tf.RobertaForSequenceClassification,
              "roberta-base", False, work)
-    modern = dict(vocab_size=50280, max_position_embeddings=512, local_attention=32, pad_token_id=1, **small)
+    modern = dict(vocab_size=50280, max_position_embeddings=512, local_attention=32, pad_token_id=1, bos_token_id=0,
+                  eos_token_id=2, cls_token_id=0, sep_token_id=2, **small)
     embed("modernbert", tf.ModernBertConfig(**modern), tf.ModernBertModel, "roberta-base", False, work)
     for pooling in ("cls", "mean"):
         classify("modernbert-" + pooling, tf.ModernBertConfig(num_labels=4, classifier_pooling=pooling, **modern),
