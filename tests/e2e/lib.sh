@@ -1,10 +1,18 @@
 # Helpers of the end-to-end tests; sourced. HONE: the program. HONE_SOURCE_DIR: the source tree.
 set -u
 : "${HONE:?the path of the hone program}" "${HONE_SOURCE_DIR:?the source tree}"
-MODEL=$HONE_SOURCE_DIR/tests/golden/data/stories260k/stories260k.gguf
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 export HONE_HOME="$WORK/home" # no test may see, or touch, the user's registry
+
+# A trained model where there is one; else one with random weights, of which the text means nothing.
+STORIES=${HONE_SHARED:-$HONE_SOURCE_DIR/../shared}/data/stories260k
+MODEL=$STORIES/stories260k.gguf
+trained() { [ -f "$STORIES/stories260k.gguf" ]; } # or a line that says what is left out
+if ! trained; then
+    MODEL=$WORK/stories260k.gguf
+    "$HONE" synth tiny --type f32 -o "$MODEL" >/dev/null || exit 1
+fi
 failures=0
 
 fail() {

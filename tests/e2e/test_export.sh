@@ -5,7 +5,7 @@
 expect 2 "$HONE" export "$MODEL"
 expect 6 "$HONE" export "$MODEL" -o "$WORK/gguf"
 says "no Hugging Face folder"
-HF=$HONE_SOURCE_DIR/tests/golden/data/stories260k/hf
+HF=$HONE_SOURCE_DIR/tests/golden/data/models/llama
 cp -r "$HF" "$WORK/own"
 expect 2 "$HONE" export "$WORK/own" -o "$WORK/own/."
 says "own folder"

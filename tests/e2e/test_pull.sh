@@ -1,11 +1,13 @@
 # hone pull against the hub of the tests: a real model fetched and run by name, stopped, resumed, offline.
 . "${HONE_SOURCE_DIR:?}/tests/e2e/lib.sh"
+trained || skip "needs ../shared/data/stories260k"
 : "${HUB_SERVER:?the program tests/support/hub_server_main.c}"
 unset HF_TOKEN HUGGING_FACE_HUB_TOKEN HF_ENDPOINT HF_HUB_CACHE HUGGINGFACE_HUB_CACHE HF_HUB_OFFLINE TRANSFORMERS_OFFLINE
 export HF_HOME="$WORK/home" no_proxy='*'
 
 mkdir "$WORK/repo"
-cp "$HONE_SOURCE_DIR"/tests/golden/data/stories260k/hf/* "$WORK/repo"
+cp "$STORIES"/hf/* "$WORK/repo"
+chmod -R u+w "$WORK/repo"
 cp "$MODEL" "$WORK/repo/stories260k-F32.gguf"
 "$HUB_SERVER" "$WORK/repo" >"$WORK/port" &
 server=$!

@@ -1,6 +1,7 @@
 # huggingface_hub finds what hone pulled, and hone what huggingface_hub downloaded. HONE_HF_PYTHON: a
 # python with huggingface_hub, for example of a virtual environment.
 . "${HONE_SOURCE_DIR:?}/tests/e2e/lib.sh"
+trained || skip "needs ../shared/data/stories260k"
 : "${HUB_SERVER:?the program tests/support/hub_server_main.c}"
 python=${HONE_HF_PYTHON:-python3}
 "$python" -c 'import huggingface_hub' 2>/dev/null ||
@@ -9,7 +10,8 @@ unset HF_TOKEN HUGGING_FACE_HUB_TOKEN HF_HUB_CACHE HUGGINGFACE_HUB_CACHE HF_HUB_
 export HF_HOME="$WORK/home" no_proxy='*' HF_HUB_DISABLE_XET=1 HF_HUB_DISABLE_TELEMETRY=1
 
 mkdir -p "$WORK/repo/sub folder"
-cp "$HONE_SOURCE_DIR"/tests/golden/data/stories260k/hf/* "$WORK/repo"
+cp "$STORIES"/hf/* "$WORK/repo"
+chmod -R u+w "$WORK/repo"
 cp "$MODEL" "$WORK/repo/sub folder/stories260k-F32.gguf"
 : >"$WORK/repo/empty.json"
 "$HUB_SERVER" "$WORK/repo" >"$WORK/port" &

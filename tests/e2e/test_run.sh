@@ -3,9 +3,13 @@
 
 # The greedy continuation that transformers gives (stories260k/hf/reference.json).
 expect 0 "$HONE" run "$MODEL" --dtype f32 -p "Once upon a time" -n 60 --threads 2
-prints ", there was a little girl named Lily. She loved to play outside in the park."
 says "first token after"
-head -c 7 "$WORK/out" | grep -q "^, there" || fail "the answer does not begin where the prompt ended"
+if trained; then
+    prints ", there was a little girl named Lily. She loved to play outside in the park."
+    head -c 7 "$WORK/out" | grep -q "^, there" || fail "the answer does not begin where the prompt ended"
+else
+    echo "SKIP the greedy continuation: needs ../shared/data/stories260k"
+fi
 
 # A prompt from standard input gives the same.
 cp "$WORK/out" "$WORK/first"

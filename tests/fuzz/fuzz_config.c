@@ -1,6 +1,6 @@
 // links: file
 // corpus: tests/golden/data/models/llama/config.json tests/golden/data/models/llama/config.v5.json
-// tests/golden/data/stories260k/hf/config.json tests/fuzz/corpus/config
+// tests/golden/data/models/llama/config.json tests/fuzz/corpus/config
 #include "file_touch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!spm) {
         const char *folder = HONE_SOURCE_DIR "/tests/golden/data/text";
         char path[1024];
-        snprintf(path, sizeof path, "%s/stories260k.tokenizer.json", folder);
+        snprintf(path, sizeof path, "%s/sp_bytes.model", folder);
         CHECK(hone_tokenizer_open(path, &spm) == HONE_OK);
         snprintf(path, sizeof path, "%s/bytes.tokenizer.json", folder);
         CHECK(hone_tokenizer_open(path, &bytes) == HONE_OK);

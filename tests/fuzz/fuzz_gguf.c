@@ -1,5 +1,5 @@
 // links: file
-// corpus: tests/fuzz/corpus/gguf
+// corpus: tests/fuzz/corpus/gguf tests/golden/data/text/t5.vocab.gguf
 #include "file_touch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

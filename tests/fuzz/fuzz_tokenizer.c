@@ -1,5 +1,5 @@
 // links: text
-// corpus: tests/fuzz/corpus/tokenizer tests/golden/data/text/stories260k.tokenizer.model tests/golden/data/text/sp_unigram.model tests/golden/data/text/sp_bpe.model tests/golden/data/text/sp_word.model tests/golden/data/text/t5.vocab.gguf tests/golden/data/text/rwkv.vocab.gguf
+// corpus: tests/fuzz/corpus/tokenizer tests/golden/data/text/sp_unigram.model tests/golden/data/text/sp_bpe.model tests/golden/data/text/sp_word.model tests/golden/data/text/t5.vocab.gguf tests/golden/data/text/rwkv.vocab.gguf
 /*
  * Any bytes as a tokenizer file (tokenizer.json, tokenizer.model, GGUF, tiktoken, RWKV: the content
  * decides); what opens must encode and decode without harm.

@@ -77,7 +77,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     shared = os.environ.get("HONE_SHARED", os.path.join(HERE, "..", "..", "..", "shared"))
     default = os.path.join(shared, "data", "tinystories", "tinystories_sample.txt")
-    parser.add_argument("--model", default=os.path.join(HERE, "data", "stories260k", "hf"))
+    parser.add_argument("--model", default=os.path.join(HERE, "..", "..", "..", "shared", "data", "stories260k", "hf"))
     parser.add_argument("--text", default=default)
     parser.add_argument("--out", default=os.path.join(HERE, "data", "stories260k_ppl.json"))
     a = parser.parse_args()

@@ -61,7 +61,7 @@ typedef struct hashed {
 
 #define LLAMA   DATA "/models/llama"
 #define TIED    DATA "/models/llama-tied"
-#define STORIES DATA "/stories260k/stories260k.gguf"
+#define STORIES "shared:../../stories260k/stories260k.gguf"
 
 static const hashed cases[] = {
     {"llama bf16", LLAMA, HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED},

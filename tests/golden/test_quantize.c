@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+#include "../stories.h"
+
 #define DATA HONE_SOURCE_DIR "/tests/golden/data/"
 
 static char dir[] = "/tmp/hone_test_quantize_XXXXXX";
@@ -79,9 +81,10 @@ static int entries(void)
 static void a_converted_folder_has_the_tensors_of_an_independent_conversion(void **state)
 {
     (void)state;
+    need_stories();
     hone_quantize_result r;
-    assert_int_equal(quantize(DATA "stories260k/hf", all(HONE_DTYPE_F32), 2, &r), HONE_OK);
-    hone_file *a = open_model(out_path), *b = open_model(DATA "stories260k/stories260k.gguf");
+    assert_int_equal(quantize(STORIES_HF, all(HONE_DTYPE_F32), 2, &r), HONE_OK);
+    hone_file *a = open_model(out_path), *b = open_model(STORIES_GGUF);
     assert_int_equal(hone_file_tensor_count(a), hone_file_tensor_count(b));
     for (size_t i = 0; i < hone_file_tensor_count(b); i++) {
         const hone_tensor *y = hone_file_tensor_at(b, i), *x = hone_file_tensor(a, y->name);
@@ -100,14 +103,15 @@ static void a_converted_folder_has_the_tensors_of_an_independent_conversion(void
 static void a_converted_folder_has_the_tokenizer_of_an_independent_conversion(void **state)
 {
     (void)state;
+    need_stories();
     static const char *const lists[] = {"tokenizer.ggml.tokens", "tokenizer.ggml.scores",
                                         "tokenizer.ggml.token_type"};
     static const char *const numbers[] = {"tokenizer.ggml.bos_token_id",
                                           "tokenizer.ggml.eos_token_id", "llama.block_count",
                                           "llama.attention.head_count_kv"};
     hone_quantize_result r;
-    assert_int_equal(quantize(DATA "stories260k/hf", all(HONE_DTYPE_BF16), 1, &r), HONE_OK);
-    hone_file *a = open_model(out_path), *b = open_model(DATA "stories260k/stories260k.gguf");
+    assert_int_equal(quantize(STORIES_HF, all(HONE_DTYPE_BF16), 1, &r), HONE_OK);
+    hone_file *a = open_model(out_path), *b = open_model(STORIES_GGUF);
     for (size_t k = 0; k < 3; k++) {
         hone_array x, y;
         assert_int_equal(hone_file_array(a, lists[k], &x), HONE_OK);
@@ -153,7 +157,8 @@ static void rotary_frequencies_keep_their_bits_and_heads_are_interleaved(void **
     assert_int_equal(hone_arch_read(a, &arch, &x), HONE_OK);
     assert_int_equal(hone_arch_read(b, &arch, &y), HONE_OK);
     assert_int_equal(x.ropes[0][0].dim, y.ropes[0][0].dim);
-    assert_memory_equal(x.ropes[0][0].inv_freq, y.ropes[0][0].inv_freq, y.ropes[0][0].dim / 2 * sizeof(float));
+    assert_memory_equal(x.ropes[0][0].inv_freq, y.ropes[0][0].inv_freq,
+                        y.ropes[0][0].dim / 2 * sizeof(float));
     const hone_tensor *q = hone_file_tensor(a, "blk.1.attn_q.weight");
     const hone_tensor *p = hone_file_tensor(b, "model.layers.1.self_attn.q_proj.weight");
     assert_non_null(q);
@@ -175,6 +180,7 @@ static void rotary_frequencies_keep_their_bits_and_heads_are_interleaved(void **
 static void quantised_values_stay_within_half_a_step(void **state)
 {
     (void)state;
+    need_stories();
     static const struct {
         hone_dtype type;
         double steps;
@@ -186,11 +192,10 @@ static void quantised_values_stay_within_half_a_step(void **state)
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         hone_quantize_result r;
         static float x[64], y[64];
-        assert_int_equal(quantize(DATA "stories260k/stories260k.gguf", all(cases[c].type), 2, &r),
-                         HONE_OK);
+        assert_int_equal(quantize(STORIES_GGUF, all(cases[c].type), 2, &r), HONE_OK);
         assert_int_equal(r.fallbacks, 5); /* ffn_down: rows of 172 */
         assert_int_equal(remarks, 1);
-        hone_file *a = open_model(out_path), *b = open_model(DATA "stories260k/stories260k.gguf");
+        hone_file *a = open_model(out_path), *b = open_model(STORIES_GGUF);
         assert_int_equal(hone_file_tensor(a, "blk.0.ffn_down.weight")->dtype, HONE_DTYPE_F16);
         assert_int_equal(hone_file_tensor(a, "blk.0.attn_norm.weight")->dtype, HONE_DTYPE_F32);
         const hone_tensor *q = hone_file_tensor(a, "blk.2.ffn_up.weight");
@@ -218,11 +223,12 @@ static void quantised_values_stay_within_half_a_step(void **state)
 static void each_kind_of_matrix_takes_its_own_format(void **state)
 {
     (void)state;
+    need_stories();
     hone_quantize_result r;
     hone_quantize_options o = all(HONE_DTYPE_Q4_0);
     o.kind[HONE_QUANTIZE_ATTENTION] = HONE_DTYPE_Q8_0;
     o.kind[HONE_QUANTIZE_HEAD] = HONE_DTYPE_Q5_1; /* tied: that of the embedding */
-    assert_int_equal(quantize(DATA "stories260k/stories260k.gguf", o, 1, &r), HONE_OK);
+    assert_int_equal(quantize(STORIES_GGUF, o, 1, &r), HONE_OK);
     hone_file *f = open_model(out_path);
     assert_int_equal(hone_file_tensor(f, "blk.4.attn_output.weight")->dtype, HONE_DTYPE_Q8_0);
     assert_int_equal(hone_file_tensor(f, "blk.4.ffn_gate.weight")->dtype, HONE_DTYPE_Q4_0);
@@ -257,11 +263,12 @@ static void a_value_that_cannot_be_stored_is_named_and_leaves_no_file(void **sta
 static void running_out_of_memory_anywhere_leaves_no_file(void **state)
 {
     (void)state;
+    need_stories();
     hone_quantize_result r;
     int failures = 0;
     for (int64_t n = 0;; n += 1 + n / 8) { /* thousands of them: sampled */
         hone_mem_fail_after(n);
-        hone_status s = quantize(DATA "stories260k/hf", all(HONE_DTYPE_Q8_0), 1, &r);
+        hone_status s = quantize(STORIES_HF, all(HONE_DTYPE_Q8_0), 1, &r);
         hone_mem_fail_after(-1);
         if (s == HONE_OK)
             break;

@@ -17,6 +17,8 @@
 
 #include <cmocka.h>
 
+#include "../stories.h"
+
 /* CONTROL_FOR_SPECIAL: special tokens in the text are ids only in the list with_special. */
 enum { CONTROL_IS_TEXT = 1, SKIP_ON_DECODE = 2, CONTROL_FOR_SPECIAL = 4 };
 static const unsigned parse = HONE_ENCODE_PARSE_SPECIAL;
@@ -217,6 +219,29 @@ GOLDEN(cl100k_file_equals_tiktoken, "cl100k_base", "tokenizers/cl100k_base.tikto
        CONTROL_FOR_SPECIAL)
 GOLDEN(rwkv_file_equals_the_reference, "rwkv", "tokenizers/rwkv_vocab_v20230424.txt", 0)
 
+/* The same tokenizer as first published: its words alone in a folder. */
+static void minilm_vocab_txt_equals_its_json(void **state)
+{
+    (void)state;
+    const char *golden = "golden/text/tokenizers/all-MiniLM-L6-v2.json";
+    const char *words = "tokenizers/all-MiniLM-L6-v2/vocab.txt";
+    need_shared("all-MiniLM-L6-v2 vocab.txt", golden);
+    need_shared("all-MiniLM-L6-v2 vocab.txt", words);
+    char folder[1024], path[1100], *text;
+    size_t n;
+    snprintf(folder, sizeof folder, "%s/vocab_txt.%d", HONE_BUILD_DIR, (int)getpid());
+    snprintf(path, sizeof path, "%s/vocab.txt", folder);
+    assert_int_equal(hone_read_file(shared(words), 1 << 24, &text, &n), HONE_OK);
+    assert_int_equal(hone_make_directory(folder), HONE_OK);
+    assert_int_equal(hone_write_file(path, text, n), HONE_OK);
+    hone_free(text);
+    hone_tokenizer *t = open_it(folder);
+    unlink(path);
+    rmdir(folder);
+    check_golden("vocab.txt", shared(golden), t, 0);
+    hone_tokenizer_close(t);
+}
+
 /* encoder.json + vocab.bpe, put together as a tokenizer.json, as the golden script does. */
 static void llama3_2_equals_the_reference(void **state)
 {
@@ -261,7 +286,8 @@ static void llama3_2_equals_the_reference(void **state)
 static void stories260k_json_equals_the_reference(void **state)
 {
     (void)state;
-    hone_tokenizer *t = open_it(own("stories260k.tokenizer.json"));
+    need_stories();
+    hone_tokenizer *t = open_it(STORIES_HF "/tokenizer.json");
     check_golden("stories260k json", own("stories260k.json"), t, 0);
     hone_tokenizer_close(t);
 }
@@ -279,9 +305,10 @@ static void small_byte_level_json_equals_the_reference(void **state)
 static void stories260k_gguf_and_model_equal_its_json(void **state)
 {
     (void)state;
-    const char *names[] = {"stories260k.vocab.gguf", "stories260k.tokenizer.model"};
+    need_stories();
+    const char *names[] = {STORIES_GGUF, STORIES_HF "/tokenizer.model"};
     for (size_t i = 0; i < 2; i++) {
-        hone_tokenizer *t = open_it(own(names[i]));
+        hone_tokenizer *t = open_it(names[i]);
         check_golden(names[i], own("stories260k.json"), t, 0);
         hone_tokenizer_close(t);
     }
@@ -374,6 +401,7 @@ int main(void)
         cmocka_unit_test(gpt_neox_gguf_opens),
         cmocka_unit_test(t5_unigram_equals_the_reference),
         cmocka_unit_test(minilm_wordpiece_equals_the_reference),
+        cmocka_unit_test(minilm_vocab_txt_equals_its_json),
         cmocka_unit_test(cl100k_file_equals_tiktoken),
         cmocka_unit_test(rwkv_file_equals_the_reference),
         cmocka_unit_test(bert_bge_gguf_equals_llama_cpp),

@@ -42,7 +42,7 @@ typedef struct setting {
 
 #define LLAMA   DATA "/models/llama"
 #define TIED    DATA "/models/llama-tied"
-#define STORIES DATA "/stories260k/stories260k.gguf"
+#define STORIES "shared:../../stories260k/stories260k.gguf"
 
 static const setting settings[] = {
     {LLAMA, HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 1},

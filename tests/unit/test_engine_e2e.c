@@ -11,8 +11,9 @@
 
 #include <cmocka.h>
 
+#include "../stories.h"
+
 #define LLAMA   HONE_SOURCE_DIR "/tests/golden/data/models/llama"
-#define STORIES HONE_SOURCE_DIR "/tests/golden/data/stories260k/stories260k.gguf"
 
 enum { BATCH = 8, FAILURES_MAX = 20000 };
 
@@ -102,7 +103,8 @@ static void every_allocation_failure_of_load_and_step_is_survived(void **state)
 {
     (void)state;
     survive_every_failure(LLAMA);
-    survive_every_failure(STORIES);
+    if (have_stories())
+        survive_every_failure(STORIES_GGUF);
 }
 
 static void a_full_cache_is_an_error_that_leaves_sessions_as_they_were(void **state)

@@ -18,9 +18,11 @@
 
 #include <cmocka.h>
 
+#include "../stories.h"
+
 #define DATA   HONE_SOURCE_DIR "/tests/golden/data/"
-#define GGUF   DATA "stories260k/stories260k.gguf"
-#define FOLDER DATA "stories260k/hf"
+#define GGUF   STORIES_GGUF
+#define FOLDER STORIES_HF
 
 static char dir[] = HONE_BUILD_DIR "/test_file_XXXXXX";
 
@@ -75,6 +77,7 @@ static void refuses(const char *path, hone_status want, const char *part)
 static void both_kinds_give_the_same_shapes_and_bytes(void **state)
 {
     (void)state;
+    need_stories();
     static const char *const pairs[][2] = {
         {"blk.3.attn_norm.weight", "model.layers.3.input_layernorm.weight"},
         {"blk.3.attn_v.weight", "model.layers.3.self_attn.v_proj.weight"},
@@ -110,6 +113,7 @@ static void both_kinds_give_the_same_shapes_and_bytes(void **state)
 static void metadata_reads_by_key_and_by_path(void **state)
 {
     (void)state;
+    need_stories();
     hone_file *g = must_open(GGUF), *h = must_open(DATA "models/llama");
     uint64_t u;
     double d;
@@ -152,6 +156,7 @@ static void metadata_reads_by_key_and_by_path(void **state)
 static void a_missing_key_and_a_wrong_type_are_told_apart(void **state)
 {
     (void)state;
+    need_stories();
     hone_file *g = must_open(GGUF);
     uint64_t u;
     bool b;
@@ -170,6 +175,7 @@ static void a_missing_key_and_a_wrong_type_are_told_apart(void **state)
 static void a_tensor_of_another_shape_is_refused_with_both_shapes(void **state)
 {
     (void)state;
+    need_stories();
     hone_file *g = must_open(GGUF);
     const hone_tensor *t;
     const uint64_t shape[] = {512, 65};
@@ -183,6 +189,7 @@ static void a_tensor_of_another_shape_is_refused_with_both_shapes(void **state)
 static void the_hash_is_what_sha256sum_prints(void **state)
 {
     (void)state;
+    need_stories();
     char hex[65], finger[33], again[33];
     hone_file *g = must_open(GGUF), *h = must_open(FOLDER);
     ok(hone_file_hash(g, hex)); /* sha256sum stories260k.gguf */
@@ -295,6 +302,7 @@ static void an_index_that_lies_or_escapes_is_refused(void **state)
 static void what_is_no_model_is_refused(void **state)
 {
     (void)state;
+    need_stories();
     refuses(in_dir("nothing.gguf"), HONE_NOT_FOUND, "nothing.gguf");
     write_text(in_dir("empty.gguf"), "");
     refuses(in_dir("empty.gguf"), HONE_FORMAT, "truncated");
@@ -439,6 +447,7 @@ static void what_the_gguf_writer_wrote_reads_back(void **state)
 static void copied_metadata_is_the_same_bytes(void **state)
 {
     (void)state;
+    need_stories();
     hone_file *g = must_open(GGUF), *c;
     hone_gguf_writer *w;
     ok(hone_gguf_writer_open(in_dir("copy.gguf"), &w));
@@ -624,6 +633,7 @@ static void survives_every_failed_allocation(hone_status (*act)(const char *), c
 static void every_failed_allocation_is_survived(void **state)
 {
     (void)state;
+    need_stories();
     make_sharded();
     survives_every_failed_allocation(open_hash_close, GGUF);
     survives_every_failed_allocation(open_hash_close, DATA "models/llama");

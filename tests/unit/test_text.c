@@ -14,8 +14,10 @@
 
 #include <cmocka.h>
 
+#include "../stories.h"
+
 #define DATA HONE_SOURCE_DIR "/tests/golden/data/text/"
-static const char json_path[] = DATA "stories260k.tokenizer.json";
+static const char json_path[] = STORIES_HF "/tokenizer.json";
 
 /* A byte-level tokenizer with all 256 bytes is too long to write out; these suffice. */
 static const char small_bytes[] =
@@ -90,6 +92,7 @@ static void round_trip(const hone_tokenizer *t, const char *text, size_t n, cons
 static void special_tokens_in_text_are_ids_only_when_asked(void **state)
 {
     (void)state;
+    need_stories();
     hone_tokenizer *t = open_text(small_bytes);
     expect(t, "a<|end|>b", 9, HONE_ENCODE_PARSE_SPECIAL, "0 6 1");
     expect(t, "a<|end|>b", 9, 0, "0 19 20 21 22 15 20 23 1");
@@ -141,6 +144,7 @@ static void invalid_bytes_pass_through_byte_level(void **state)
 static void invalid_bytes_become_replacements_in_sentencepiece(void **state)
 {
     (void)state;
+    need_stories();
     hone_tokenizer *t = open_path(json_path);
     /* U+FFFD is EF BF BD by byte fallback: ids 3 + byte. */
     expect(t, "\xFF", 1, 0, "410 242 194 192");
@@ -163,6 +167,7 @@ static void a_character_without_token_or_unknown_is_an_error(void **state)
 static void streaming_never_splits_a_code_point(void **state)
 {
     (void)state;
+    need_stories();
     hone_tokenizer *t = open_path(json_path);
     hone_detok *d;
     const char *p;
@@ -200,7 +205,8 @@ static void streaming_never_splits_a_code_point(void **state)
 static void look_ups_name_the_special_ids(void **state)
 {
     (void)state;
-    hone_tokenizer *t = open_path(DATA "stories260k.vocab.gguf");
+    need_stories();
+    hone_tokenizer *t = open_path(STORIES_GGUF);
     size_t n;
     assert_int_equal(hone_tokenizer_vocab_size(t), 512);
     assert_int_equal(hone_tokenizer_bos(t), 1);
@@ -221,6 +227,7 @@ static void look_ups_name_the_special_ids(void **state)
 static void tokenizer_config_adds_tokens_to_a_model_file(void **state)
 {
     (void)state;
+    need_stories();
     static const char config[] =
         "{\"eos_token\":{\"content\":\"<|im_end|>\"},\"add_bos_token\":false,\"add_eos_token\":"
         "true,"
@@ -230,8 +237,7 @@ static void tokenizer_config_adds_tokens_to_a_model_file(void **state)
     size_t n;
     snprintf(folder, sizeof folder, "%s.d", temporary());
     assert_int_equal(hone_make_directory(folder), HONE_OK);
-    assert_int_equal(hone_read_file(DATA "stories260k.tokenizer.model", 1 << 20, &model, &n),
-                     HONE_OK);
+    assert_int_equal(hone_read_file(STORIES_HF "/tokenizer.model", 1 << 20, &model, &n), HONE_OK);
     snprintf(path, sizeof path, "%s/tokenizer.model", folder);
     assert_int_equal(hone_write_file(path, model, n), HONE_OK);
     hone_free(model);
@@ -413,6 +419,7 @@ static void a_character_map_of_noise_is_harmless(void **state)
 static void generation_config_names_further_ends(void **state)
 {
     (void)state;
+    need_stories();
     static const char config[] = "{\"eos_token_id\": [2, 300, 99999, \"x\"]}";
     char folder[2048], path[2200], *model;
     size_t n;
@@ -456,7 +463,8 @@ static void json_bombs_are_refused_before_they_cost_memory(void **state)
 static void truncated_models_are_refused(void **state)
 {
     (void)state;
-    const char *names[] = {DATA "stories260k.tokenizer.model", json_path, DATA "sp_unigram.model",
+    need_stories();
+    const char *names[] = {STORIES_HF "/tokenizer.model", json_path, DATA "sp_unigram.model",
                            DATA "t5.vocab.gguf", DATA "rwkv.vocab.gguf"};
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         char *data;
@@ -476,9 +484,10 @@ static void truncated_models_are_refused(void **state)
 static void every_failing_allocation_is_survived(void **state)
 {
     (void)state;
+    need_stories();
     const char *paths[] = {json_path,
-                           DATA "stories260k.tokenizer.model",
-                           DATA "stories260k.vocab.gguf",
+                           STORIES_HF "/tokenizer.model",
+                           STORIES_GGUF,
                            DATA "sp_unigram.model",
                            DATA "t5.vocab.gguf",
                            DATA "rwkv.vocab.gguf",
@@ -518,6 +527,7 @@ static void every_failing_allocation_is_survived(void **state)
 static void a_megabyte_without_blanks_is_encoded_whole(void **state)
 {
     (void)state;
+    need_stories();
     size_t n = 1 << 20;
     char *text = malloc(n);
     uint32_t x = 1;
@@ -572,6 +582,7 @@ static void *encode_job(void *p)
 static void threads_share_one_tokenizer(void **state)
 {
     (void)state;
+    need_stories();
     hone_tokenizer *t = open_path(json_path);
     char *text;
     size_t n;
