@@ -199,8 +199,8 @@ typedef struct hone_attn {
     int32_t window;      /* the token sees (last - window, last]; 0 = all */
     /* [tokens]: first position that the token sees, instead of a window; or NULL */
     const int32_t *first;
-    float scale;         /* of the scores, 1/sqrt(k_dim) */
-    float softcap;       /* then s -> softcap * tanh(s / softcap); 0 = none */
+    float scale;              /* of the scores, 1/sqrt(k_dim) */
+    float softcap;            /* then s -> softcap * tanh(s / softcap); 0 = none */
     const void *const *pages; /* [last / 64]: page of positions 64 i...; unseen ones may be NULL */
     float *out;
     size_t ldo;
@@ -233,8 +233,8 @@ hone_cost hone_attn_cost(const hone_attn *t);
  * rope      x[heads][head_dim]; cos, sin [rot_dim / 2]; pairs (i, i + rot_dim/2), or (2i, 2i+1) if
  *           interleaved; the rest of the head stays.
  * layernorm weight and bias [n] or NULL; y may be x.
- * silu_mul and the other activations: y may be a or b; b NULL = without. exp_sum: y may be x. max of n = 0 is -inf.
- * argmax    NaNs are never chosen; 0 if there is nothing else. */
+ * silu_mul and the other activations: y may be a or b; b NULL = without. exp_sum: y may be x. max
+ * of n = 0 is -inf. argmax    NaNs are never chosen; 0 if there is nothing else. */
 struct hone_kernels {
     hone_isa isa;
     bool act_bf16; /* act_pack also writes bf16 (for tiles) */

@@ -229,9 +229,7 @@ static inline float hone_kv_get(const hone_kv *kv, const void *page, size_t inde
 static inline void hone_attn_visible(const hone_attn *t, size_t token, int64_t *begin, int64_t *end)
 {
     *end = (int64_t)t->last[token] + 1;
-    *begin = t->first                          ? t->first[token]
-             : t->window > 0 && *end > t->window ? *end - t->window
-                                                 : 0;
+    *begin = t->first ? t->first[token] : t->window > 0 && *end > t->window ? *end - t->window : 0;
 }
 
 /* Query row r, rounded as the format asks, padded with zeros to the padded head. */

@@ -27,8 +27,8 @@ static hone_status go_on(work *w, const char *model, const char *prompt, size_t 
     uint32_t vocab = hone_engine_facts(w->engine)->vocab;
     HONE_TRY(hone_sampler_open(&greedy, vocab, &w->sampler));
     HONE_TRY(hone_session_open(w->engine, &w->session));
-    HONE_TRY(hone_tokenizer_encode(w->tokenizer, prompt, bytes, HONE_ENCODE_ADD_SPECIAL, &w->ids,
-                                   &n));
+    HONE_TRY(
+        hone_tokenizer_encode(w->tokenizer, prompt, bytes, HONE_ENCODE_ADD_SPECIAL, &w->ids, &n));
     w->logits = hone_malloc(vocab * sizeof *w->logits);
     int32_t *ids = hone_realloc(w->ids, (n + tokens) * sizeof *ids);
     if (!w->logits || !ids)

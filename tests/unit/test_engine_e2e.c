@@ -13,7 +13,7 @@
 
 #include "../stories.h"
 
-#define LLAMA   HONE_SOURCE_DIR "/tests/golden/data/models/llama"
+#define LLAMA HONE_SOURCE_DIR "/tests/golden/data/models/llama"
 
 enum { BATCH = 8, FAILURES_MAX = 20000 };
 

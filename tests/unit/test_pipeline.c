@@ -23,10 +23,10 @@ typedef struct fake {
     double drift; /* grows with every sample: a machine that slows down */
     double speed_q8, speed_q4, speed_mlp, speed_kv, speed_threads; /* factors on the cost */
     double bf16_loss, loss_q8, loss_q4, loss_kv;                   /* mean difference of scores */
-    double fresh_loss;             /* more on text that nothing was chosen by */
-    hone_status refuse_q4;                                         /* status of loading it */
-    int stop_after; /* measurements until INTERRUPTED; -1 = never */
-    bool die;       /* or kill -9 instead */
+    double fresh_loss;     /* more on text that nothing was chosen by */
+    hone_status refuse_q4; /* status of loading it */
+    int stop_after;        /* measurements until INTERRUPTED; -1 = never */
+    bool die;              /* or kill -9 instead */
     uint64_t measured, loads, compared;
 } fake;
 
