@@ -1,13 +1,31 @@
 #include "base/interrupt.h"
 
 #include <signal.h>
+#include <stdint.h>
 #include <string.h>
+#include <time.h>
+
+/* A second signal ends the process, but not one that comes with the first: whoever signals a
+ * process and its group (timeout, a terminal's wrapper) sends two. */
+enum { TOGETHER_MS = 300 };
 
 static volatile sig_atomic_t signalled;
+static struct timespec first; /* when; written before `signalled` is */
 
 static void on_signal(int number)
 {
-    signalled = number;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now); /* async-signal-safe (POSIX.1-2008) */
+    if (!signalled) {
+        first = now;
+        signalled = number;
+        return;
+    }
+    int64_t ms = (now.tv_sec - first.tv_sec) * 1000 + (now.tv_nsec - first.tv_nsec) / 1000000;
+    if (ms < TOGETHER_MS)
+        return;
+    signal(number, SIG_DFL);
+    raise(number);
 }
 
 void hone_interrupt_install(void)
@@ -15,9 +33,7 @@ void hone_interrupt_install(void)
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
-    sigemptyset(&action.sa_mask);
-    /* The default action is back after the first signal: the second one ends the process. */
-    action.sa_flags = (int)SA_RESETHAND;
+    sigfillset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
 }
@@ -39,6 +55,5 @@ int hone_interrupt_clear(void)
 {
     int number = signalled;
     signalled = 0;
-    hone_interrupt_install();
     return number;
 }

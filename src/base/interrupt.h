@@ -1,8 +1,8 @@
 /*
  * interrupt - ctrl-C (SIGINT) and SIGTERM as a flag that long work looks at between its pieces.
  *
- * The first signal sets the flag; a second one ends the process at once. A command that never looks
- * at the flag does not install the handler, so that the first ctrl-C ends it.
+ * The first signal sets the flag; a second one, a moment later, ends the process. A command that
+ * never looks at the flag does not install the handler, so that the first ctrl-C ends it.
  *
  * Threading: the flag may be read from any thread; install from the main thread.
  */

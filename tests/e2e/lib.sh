@@ -10,7 +10,8 @@ STORIES=${HONE_SHARED:-$HONE_SOURCE_DIR/../shared}/data/stories260k
 MODEL=$STORIES/stories260k.gguf
 trained() { [ -f "$STORIES/stories260k.gguf" ]; } # or a line that says what is left out
 if ! trained; then
-    MODEL=$WORK/stories260k.gguf
+    mkdir "$WORK/.model"
+    MODEL=$WORK/.model/stories260k.gguf
     "$HONE" synth tiny --type f32 -o "$MODEL" >/dev/null || exit 1
 fi
 failures=0

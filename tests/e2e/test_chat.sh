@@ -1,5 +1,6 @@
 # hone chat: templates, what is kept between turns, commands, ctrl-C, bad input.
 . "${HONE_SOURCE_DIR:?}/tests/e2e/lib.sh"
+trained || skip "needs ../shared/data/stories260k"
 export XDG_STATE_HOME="$WORK/state"
 TEMPLATE=$HONE_SOURCE_DIR/tests/golden/data/chat/zephyr.jinja
 
@@ -125,7 +126,7 @@ exec 3>&-
 [ "$got" = 130 ] || fail "SIGTERM while answering gives $got"
 
 # On a terminal: editing (a typed and erased character), history in a file.
-if command -v script >/dev/null 2>&1; then
+if command -v script >/dev/null 2>&1 && script -qec true /dev/null >/dev/null 2>&1; then
     (sleep 1; printf 'Onx\177ce\n'; sleep 2; printf '/prompt\n'; sleep 1; printf '/exit\n'; sleep 1) |
         script -qec "'$HONE' chat '$MODEL' -n 5" /dev/null >"$WORK/out" 2>&1 || fail "on a terminal: $(cat "$WORK/out")"
     prints "User: Once"

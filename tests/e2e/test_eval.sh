@@ -42,6 +42,8 @@ expect 3 "$HONE" eval --ppl "$MODEL" --data "$WORK/nothing"
 expect 2 "$HONE" eval --ppl "$MODEL"
 expect 11 "$HONE" eval --ppl "$MODEL" --data "$TEXT" --ctx 100000
 expect 3 "$HONE" eval --ppl "$HONE_SOURCE_DIR/tests/golden/data/models/llama" --data "$TEXT"
-expect 10 "$HONE" eval "$MODEL" --data "$TEXT" --kl "$HONE_SOURCE_DIR/tests/golden/data/models/llama"
-says "vocabular"
+if trained; then
+    expect 10 "$HONE" eval "$MODEL" --data "$TEXT" --kl "$HONE_SOURCE_DIR/tests/golden/data/models/llama"
+    says "vocabular"
+fi
 finish

@@ -3,11 +3,11 @@
 [ -f "$MODEL" ] || fail "the model of the golden data is missing: $MODEL"
 
 expect 0 "$HONE" info "$MODEL"
-prints "llama: 5 layers, hidden 64, 8 heads (4 KV) of 8"
+if trained; then prints "llama: 5 layers, hidden 64, 8 heads (4 KV) of 8"; fi
 prints "token_embd.weight"
 expect 0 "$HONE" info --json "$MODEL"
 is_json "$WORK/out"
-prints '"layers": 5'
+if trained; then prints '"layers": 5'; fi
 expect 0 "$HONE" info --brief "$MODEL"
 if grep -q token_embd "$WORK/out"; then fail "--brief lists tensors"; fi
 

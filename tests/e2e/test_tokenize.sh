@@ -1,6 +1,8 @@
 # hone tokenize: ids on standard output, BOS and special tokens as asked, ctrl-C while waiting.
 . "${HONE_SOURCE_DIR:?}/tests/e2e/lib.sh"
 
+trained || skip "needs ../shared/data/stories260k"
+
 tokenize() { # tokenize TEXT OPTION...
     text=$1
     shift
