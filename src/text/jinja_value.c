@@ -678,7 +678,8 @@ hone_status jinja_get_slice(jinja_run *r, const jinja_value *v, const jinja_valu
     HONE_TRY(slice_bound(r, to, step < 0 ? INT64_MIN : INT64_MAX, &stop));
     start = adjust(start, n, step < 0);
     stop = adjust(stop, n, step < 0);
-    int64_t count = step > 0 ? (stop - start + step - 1) / step : (start - stop - step - 1) / -step;
+    int64_t stride = step < 0 ? -step : step;
+    int64_t count = ((step < 0 ? start - stop : stop - start) + stride - 1) / stride;
     if (count < 0)
         count = 0;
     if (v->type == JINJA_V_STR)

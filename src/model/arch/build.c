@@ -24,7 +24,7 @@ const char *hone_arch_gguf_key(const hone_file *f, const char *suffix, char out[
 hone_status hone_arch_read_rope(const hone_file *f, hone_hparams *h)
 {
     char key[96];
-    hone_rope_config c;
+    hone_rope_config c = {0};
     double context = h->context_tokens;
     bool local = is_gguf(f) ? hone_file_has(f, hone_arch_gguf_key(f, "rope.freq_base_swa", key))
                             : hone_rope_has_local(f);
