@@ -298,6 +298,13 @@ static hone_status lane_repeat(lane *l, hone_status s, int64_t retry_after)
 
 static hone_status lane_fault(lane *l, const char *fault)
 {
+    /* Nothing is missing, yet the answer was wrong: then all that is not written is asked again. */
+    if (l->begin + l->filled == l->end)
+        l->filled = 0;
+    if (l->begin == l->end) {
+        l->state = LANE_FULL; /* the hash has the last word */
+        return HONE_OK;
+    }
     return lane_repeat(l,
                        hone_fail(HONE_FORMAT, "%s: %s: %s", l->fetch->client->repository,
                                  l->from->blob.wanted->path, fault),
