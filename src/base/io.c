@@ -276,6 +276,19 @@ bool hone_is_file(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+hone_status hone_read_member(const char *folder, const char *name, size_t max_bytes, char **text,
+                             size_t *bytes)
+{
+    *text = NULL;
+    *bytes = 0;
+    char *path = hone_path_join(folder, name);
+    if (!path)
+        return hone_fail_memory(strlen(folder), "a path");
+    hone_status s = hone_is_file(path) ? hone_read_file(path, max_bytes, text, bytes) : HONE_OK;
+    hone_free(path);
+    return s;
+}
+
 hone_status hone_make_directory(const char *path)
 {
     char *copy = hone_strdup(path);

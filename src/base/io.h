@@ -30,6 +30,10 @@ void hone_map_forget(const void *data, size_t bytes);
 HONE_CHECKED hone_status hone_read_file(const char *path, size_t max_bytes, char **text,
                                         size_t *bytes);
 
+/* The file `name` of a folder, likewise; *text NULL and *bytes 0 when there is none. */
+HONE_CHECKED hone_status hone_read_member(const char *folder, const char *name, size_t max_bytes,
+                                          char **text, size_t *bytes);
+
 /* An atomic writer: writes PATH.tmp.<pid>, then fsync and rename on commit. */
 typedef struct hone_writer hone_writer;
 HONE_CHECKED hone_status hone_writer_open(const char *path, hone_writer **out);

@@ -182,26 +182,12 @@ static hone_status take_templates(hone_chat_template *t, const json_t *v)
     return HONE_OK;
 }
 
-/* *text stays NULL when there is no such file. */
-static hone_status read_member(const char *folder, const char *name, char **text, size_t *n)
-{
-    *text = NULL;
-    char *path = hone_path_join(folder, name);
-    if (!path)
-        return hone_fail_memory(strlen(folder), "a path");
-    hone_status s = HONE_OK;
-    if (hone_is_file(path))
-        s = hone_read_file(path, FILE_BYTES_MAX, text, n);
-    hone_free(path);
-    return s;
-}
-
 static hone_status read_json(const char *folder, const char *name, json_t **out)
 {
     char *text;
     size_t n;
     *out = NULL;
-    HONE_TRY(read_member(folder, name, &text, &n));
+    HONE_TRY(hone_read_member(folder, name, FILE_BYTES_MAX, &text, &n));
     if (!text)
         return HONE_OK;
     hone_status s = hone_json_parse(text, n, JSON_DEPTH, JSON_VALUES, name, out);
@@ -214,7 +200,7 @@ static hone_status read_template(hone_chat_template *t, const char *folder, cons
 {
     char *text;
     size_t n;
-    HONE_TRY(read_member(folder, file, &text, &n));
+    HONE_TRY(hone_read_member(folder, file, FILE_BYTES_MAX, &text, &n));
     hone_status s = text ? keep(t, name, text, n) : HONE_OK;
     hone_free(text);
     return s;

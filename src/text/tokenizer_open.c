@@ -83,16 +83,7 @@ static source look_at(const char *data, size_t n)
 
 static hone_status read_member(const char *folder, const char *name, char **text, size_t *n)
 {
-    *text = NULL;
-    *n = 0;
-    char *path = hone_path_join(folder, name);
-    if (!path)
-        return hone_fail_memory(strlen(folder), "a path");
-    hone_status s = HONE_OK;
-    if (hone_is_file(path))
-        s = hone_read_file(path, HONE_TOKENIZER_MAX, text, n);
-    hone_free(path);
-    return s;
+    return hone_read_member(folder, name, HONE_TOKENIZER_MAX, text, n);
 }
 
 static hone_status open_folder(const char *folder, hone_tokenizer **out)

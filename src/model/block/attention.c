@@ -257,18 +257,8 @@ static void attend(attention_work *w)
 
 static void attention_forward(hone_forward *f, int layer, const hone_block_use *use)
 {
-    const hone_model *m = f->model;
-    const hone_layer_kind *y = hone_kind(&m->hp, (uint32_t)layer);
-    const hone_linear *q = hone_model_at(m, layer, HONE_SLOT_Q),
-                      *k = hone_model_at(m, layer, HONE_SLOT_K),
-                      *v = hone_model_at(m, layer, HONE_SLOT_V),
-                      *o = hone_model_at(m, layer, HONE_SLOT_O);
-    hone_act act;
-    int flags = hone_act_flags(&q->w) | hone_act_flags(&k->w) | hone_act_flags(&v->w);
-    hone_block_input(f, layer, use, q->w.k, flags, &act);
-    const hone_product_job in[] = {{q, f->q}, {k, f->k}, {v, f->v}};
-    hone_forward_products(f, &act, in, 3, HONE_SPAN_ATTN_QKV, layer);
-
+    const hone_layer_kind *y = hone_kind(&f->model->hp, (uint32_t)layer);
+    hone_block_qkv(f, layer, use);
     uint64_t begin = hone_span_begin(f->spans);
     attention_work work = {f, layer, y, hone_kv_of(y, f->kv_format), 0, 0};
     hone_pool_run(f->pool, rope_item, &work, rope_items(f->batch));
@@ -276,9 +266,7 @@ static void attention_forward(hone_forward *f, int layer, const hone_block_use *
                   (double)f->batch->rows * (y->heads + 2.0 * y->kv_heads) * y->head_dim * 4);
     attend(&work);
 
-    hone_forward_act(f, f->attended, f->batch->rows, (size_t)y->heads * y->head_dim,
-                     hone_act_flags(&o->w), &act);
-    hone_forward_products(f, &act, &(hone_product_job){o, f->h}, 1, HONE_SPAN_ATTN_OUT, layer);
+    hone_block_attention_out(f, layer);
 }
 
 const hone_block hone_block_attention = {.name = "attention",

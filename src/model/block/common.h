@@ -12,4 +12,8 @@ void hone_block_input(hone_forward *f, int layer, const hone_block_use *use, siz
 void hone_block_norm(const hone_forward *f, const hone_linear *norm, const float *x, size_t rows,
                      size_t n, float *y);
 
+/* The two ends of every attention: f->q, f->k, f->v from the stream; f->h from f->attended. */
+void hone_block_qkv(hone_forward *f, int layer, const hone_block_use *use);
+void hone_block_attention_out(hone_forward *f, int layer);
+
 #endif

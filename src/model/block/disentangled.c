@@ -264,19 +264,12 @@ static void disentangled_forward(hone_forward *f, int layer, const hone_block_us
 {
     const hone_model *m = f->model;
     const hone_layer_kind *y = hone_kind(&m->hp, (uint32_t)layer);
-    const hone_linear *q = hone_model_at(m, layer, HONE_SLOT_Q),
-                      *k = hone_model_at(m, layer, HONE_SLOT_K),
-                      *v = hone_model_at(m, layer, HONE_SLOT_V),
-                      *o = hone_model_at(m, layer, HONE_SLOT_O);
-    hone_act act;
-    int flags = hone_act_flags(&q->w) | hone_act_flags(&k->w) | hone_act_flags(&v->w);
-    hone_block_input(f, layer, use, q->w.k, flags, &act);
-    const hone_product_job in[] = {{q, f->q}, {k, f->k}, {v, f->v}};
-    hone_forward_products(f, &act, in, 3, HONE_SPAN_ATTN_QKV, layer);
+    hone_block_qkv(f, layer, use);
 
     work w = {.f = f, .layer = layer, .kind = y};
     lay_out_shared(f, y, f->block_memory, &w.shared);
-    project_positions(&w, q, k);
+    project_positions(&w, hone_model_at(m, layer, HONE_SLOT_Q),
+                      hone_model_at(m, layer, HONE_SLOT_K));
     uint64_t begin = hone_span_begin(f->spans);
     double flops = 0;
     for (uint32_t s = 0; s < f->batch->n_sequences; s++) {
@@ -286,9 +279,7 @@ static void disentangled_forward(hone_forward *f, int layer, const hone_block_us
     hone_pool_run(f->pool, attend_item, &w, (size_t)f->batch->n_sequences * y->heads);
     hone_span_end(f->spans, HONE_SPAN_ATTENTION, layer, begin, flops, 0);
 
-    hone_forward_act(f, f->attended, f->batch->rows, (size_t)y->heads * y->head_dim,
-                     hone_act_flags(&o->w), &act);
-    hone_forward_products(f, &act, &(hone_product_job){o, f->h}, 1, HONE_SPAN_ATTN_OUT, layer);
+    hone_block_attention_out(f, layer);
 }
 
 const hone_block hone_block_disentangled = {.name = "disentangled attention",
