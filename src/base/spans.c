@@ -15,12 +15,19 @@ void hone_spans_close(hone_spans *s)
     *s = (hone_spans){0};
 }
 
+void hone_spans_clear(hone_spans *s)
+{
+    s->count = s->dropped = 0;
+    if (s->threads)
+        hone_pool_log_clear(s->threads);
+}
+
 const char *hone_span_name(hone_span_kind kind)
 {
-    static const char *const names[] = {"tokenize", "load",       "embed",     "norm",
-                                        "attn_qkv", "attn_rope",  "attention", "attn_out",
-                                        "mlp_up",   "mlp_act",    "mlp_down",  "head",
-                                        "sample",   "detokenize", "step"};
+    static const char *const names[] = {"tokenize", "load",      "embed",      "norm",
+                                        "attn_qkv", "attn_rope", "attention",  "attn_out",
+                                        "mlp_up",   "mlp_act",   "mlp_down",   "residual",
+                                        "head",     "sample",    "detokenize", "step"};
     _Static_assert(sizeof names / sizeof *names == HONE_SPAN_KINDS, "a name for each span");
     return (unsigned)kind < HONE_SPAN_KINDS ? names[kind] : "?";
 }

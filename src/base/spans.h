@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "base/threads.h"
 
 /* X(name, what it covers) */
 #define HONE_SPAN_LIST(X)                                                                          \
@@ -24,6 +25,7 @@
     X(MLP_UP, "gate and up projections")                                                           \
     X(MLP_ACT, "activation")                                                                       \
     X(MLP_DOWN, "down projection")                                                                 \
+    X(RESIDUAL, "adding to the stream")                                                            \
     X(HEAD, "output head")                                                                         \
     X(SAMPLE, "sampling")                                                                          \
     X(DETOKENIZE, "token ids to text")                                                             \
@@ -46,10 +48,12 @@ typedef struct hone_span {
 typedef struct hone_spans {
     hone_span *list; /* capacity entries */
     size_t count, capacity, dropped;
+    hone_pool_log *threads; /* what the pool's threads do meanwhile; NULL = not noted */
 } hone_spans;
 
 HONE_CHECKED hone_status hone_spans_open(size_t capacity, hone_spans *out);
 void hone_spans_close(hone_spans *s);
+void hone_spans_clear(hone_spans *s);            /* its log of threads too */
 const char *hone_span_name(hone_span_kind kind); /* "attn_qkv" */
 const char *hone_span_text(hone_span_kind kind);
 

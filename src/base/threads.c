@@ -1,5 +1,6 @@
 #include "base/threads.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <limits.h>
@@ -34,6 +35,7 @@ struct hone_pool {
     hone_pool_fn *fn;
     void *arg;
     uint32_t items;
+    hone_pool_log *log; /* or NULL; changed between runs only */
     _Alignas(64) _Atomic uint32_t epoch;
     _Atomic int sleeping;
     _Alignas(64) _Atomic uint64_t claim;
@@ -60,12 +62,26 @@ static void relax(void)
 #endif
 }
 
+static void note(hone_pool_log *log, int thread, uint64_t begin_ns, uint32_t items)
+{
+    hone_pool_track *t = &log->tracks[thread];
+    if (t->count == log->capacity)
+        t->dropped++;
+    else
+        t->list[t->count++] = (hone_pool_mark){begin_ns, hone_clock_ns(), items};
+}
+
 static void work(hone_pool *p, int thread)
 {
-    for (;;) {
+    hone_pool_log *log = p->log;
+    uint64_t begin = log ? hone_clock_ns() : 0;
+    for (uint32_t taken = 0;; taken++) {
         uint64_t at = atomic_fetch_add_explicit(&p->claim, 1, memory_order_relaxed);
-        if ((uint32_t)at >= p->items)
+        if ((uint32_t)at >= p->items) {
+            if (log && taken)
+                note(log, thread, begin, taken);
             return;
+        }
         p->fn(p->arg, (uint32_t)at, thread);
     }
 }
@@ -215,5 +231,46 @@ void hone_pool_run(hone_pool *p, hone_pool_fn *fn, void *arg, size_t items)
     atomic_store_explicit(&p->claim, 0, memory_order_relaxed);
     publish(p);
     work(p, 0);
+    uint64_t begin = p->log ? hone_clock_ns() : 0;
     close_gate(p);
+    if (p->log)
+        note(p->log, 0, begin, 0);
+}
+
+/* ---- the log ----------------------------------------------------------------------------------
+ */
+
+hone_status hone_pool_log_open(int threads, size_t capacity, hone_pool_log *out)
+{
+    *out = (hone_pool_log){.threads = threads, .capacity = capacity};
+    size_t n = (size_t)threads;
+    out->tracks = hone_alloc_big(n * sizeof *out->tracks);
+    for (size_t t = 0; out->tracks && t < n; t++) {
+        out->tracks[t].list = hone_calloc(capacity, sizeof(hone_pool_mark));
+        if (!out->tracks[t].list) {
+            hone_pool_log_close(out);
+            break;
+        }
+    }
+    return out->tracks ? HONE_OK
+                       : hone_fail_memory(n * capacity * sizeof(hone_pool_mark), "a threads' log");
+}
+
+void hone_pool_log_clear(hone_pool_log *log)
+{
+    for (int t = 0; t < log->threads; t++)
+        log->tracks[t].count = log->tracks[t].dropped = 0;
+}
+
+void hone_pool_log_close(hone_pool_log *log)
+{
+    for (int t = 0; log->tracks && t < log->threads; t++)
+        hone_free(log->tracks[t].list);
+    hone_free_big(log->tracks, (size_t)log->threads * sizeof *log->tracks);
+    *log = (hone_pool_log){0};
+}
+
+void hone_pool_record(hone_pool *p, hone_pool_log *log)
+{
+    p->log = log && log->threads >= p->threads ? log : NULL;
 }

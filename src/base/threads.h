@@ -14,6 +14,7 @@
 
 #include "base/status.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct hone_pool hone_pool;
@@ -26,6 +27,32 @@ HONE_CHECKED hone_status hone_pool_open(int threads, void (*on_start)(void), hon
 void hone_pool_close(hone_pool *p); /* NULL is fine */
 int hone_pool_threads(const hone_pool *p);
 void hone_pool_run(hone_pool *p, hone_pool_fn *fn, void *arg, size_t items);
+
+/* What the threads did, for a profile: a mark for each run that a thread took items of, and one of
+ * 0 items for the time that the caller waited for the others. Marks are in the order of time. Work
+ * that the caller does alone (one thread, or one item) leaves none. */
+typedef struct hone_pool_mark {
+    uint64_t begin_ns, end_ns;
+    uint32_t items; /* 0: waiting */
+} hone_pool_mark;
+
+typedef struct hone_pool_track {
+    _Alignas(64) hone_pool_mark *list; /* capacity of the log */
+    size_t count, dropped;
+} hone_pool_track;
+
+typedef struct hone_pool_log {
+    hone_pool_track *tracks; /* [threads]; 0 is the caller's */
+    int threads;
+    size_t capacity; /* marks of each thread */
+} hone_pool_log;
+
+HONE_CHECKED hone_status hone_pool_log_open(int threads, size_t capacity, hone_pool_log *out);
+void hone_pool_log_clear(hone_pool_log *log);
+void hone_pool_log_close(hone_pool_log *log);
+/* Between runs: marks go to the log (of at least as many threads) from now on; NULL stops. The log
+ * may be read between runs. */
+void hone_pool_record(hone_pool *p, hone_pool_log *log);
 
 /* CPUs of this process's affinity mask. */
 int hone_cpus_allowed(void);

@@ -69,6 +69,28 @@ static hone_status open_pages(hone_engine *e)
     return HONE_OK;
 }
 
+static void state_windows(const hone_hparams *h, hone_model_facts *f)
+{
+    for (uint32_t layer = 0; layer < h->layers; layer++) {
+        uint32_t window = hone_kind(h, layer)->window, i = 0;
+        if (!window || h->bidirectional)
+            continue;
+        while (i + 1 < HONE_WINDOWS_MAX && f->windows[i].tokens && f->windows[i].tokens != window)
+            i++;
+        f->windows[i].tokens = window;
+        f->windows[i].layers++;
+    }
+}
+
+double hone_model_seen(const hone_model_facts *f, double depth)
+{
+    double seen = f->layers * depth;
+    for (int i = 0; i < HONE_WINDOWS_MAX; i++)
+        if (depth > f->windows[i].tokens)
+            seen -= f->windows[i].layers * (depth - f->windows[i].tokens);
+    return f->layers ? seen / f->layers : 0;
+}
+
 static void state_facts(hone_engine *e, uint64_t file_bytes)
 {
     const hone_model *m = e->model;
@@ -98,6 +120,7 @@ static void state_facts(hone_engine *e, uint64_t file_bytes)
     const hone_kv_tables *t = &e->forward->tables;
     f->kv_bytes_per_token = t->page_bytes * t->count / HONE_PAGE_POSITIONS;
     f->kv_bytes_context = hone_kv_tables_pages(t, e->config.context_tokens) * t->page_bytes;
+    state_windows(h, f);
     f->flops_per_token =
         2 * (double)(m->parameters - (h->tied ? 0 : (uint64_t)h->vocab * h->hidden));
 }
@@ -183,6 +206,7 @@ const hone_config *hone_engine_config(const hone_engine *e)
 void hone_engine_record(hone_engine *e, hone_spans *spans)
 {
     e->forward->spans = spans;
+    hone_pool_record(e->pool, spans ? spans->threads : NULL);
 }
 
 void hone_engine_watch(hone_engine *e, hone_watch_fn *watch, void *arg)

@@ -20,6 +20,8 @@
 typedef struct hone_engine hone_engine;
 typedef struct hone_session hone_session;
 
+enum { HONE_WINDOWS_MAX = HONE_LAYER_KINDS };
+
 typedef struct hone_model_facts {
     char arch[32];
     uint32_t layers, hidden, heads, kv_heads, head_dim, ffn, vocab;
@@ -31,9 +33,12 @@ typedef struct hone_model_facts {
     uint64_t weight_bytes_per_token; /* read by one decode step (embedding row aside) */
     uint64_t kv_bytes_per_token;     /* while every layer sees the token */
     uint64_t kv_bytes_context;       /* of one session at config.context_tokens: windows forget */
-    double flops_per_token;          /* 2 x parameters that take part in products */
-    bool has_head;                   /* gives logits; else the model can only be encoded with */
-    bool bidirectional;              /* an encoder: a text is one step */
+    struct {
+        uint32_t tokens, layers;
+    } windows[HONE_WINDOWS_MAX]; /* how many layers see so many tokens; the others see all */
+    double flops_per_token;      /* 2 x parameters that take part in products */
+    bool has_head;               /* gives logits; else the model can only be encoded with */
+    bool bidirectional;          /* an encoder: a text is one step */
     bool has_pooler, classify_mean;
     uint32_t labels; /* of its classifier, 0 = has none */
     bool tied;
@@ -45,8 +50,11 @@ HONE_CHECKED hone_status hone_engine_open(const char *path, const hone_config *c
                                           hone_progress_fn *progress, void *arg, hone_engine **out);
 void hone_engine_close(hone_engine *e);
 const hone_model_facts *hone_engine_facts(const hone_engine *e);
+/* Positions that a token after `depth` others sees, its layers' mean: windows forget. */
+double hone_model_seen(const hone_model_facts *f, double depth);
 const hone_config *hone_engine_config(const hone_engine *e); /* as resolved: no zeros left */
-/* Spans of the steps are recorded here from now on; NULL stops. The recorder stays the caller's. */
+/* Spans of the steps (and, with spans->threads, what the pool does) are recorded here from now on;
+ * NULL stops. The recorder stays the caller's. */
 void hone_engine_record(hone_engine *e, hone_spans *spans);
 
 /* Shows the residual stream between the layers of every step (model/forward.h); NULL stops. */

@@ -411,7 +411,10 @@ static void run_layer(hone_forward *f, int layer)
                       .sum_norm = use->norms & HONE_NORM_SUM ? after : NULL,
                       .keep = i + 1 < kind->n_blocks && kind->blocks[i + 1].joins,
                       .joins = use->joins};
+        uint64_t begin = hone_span_begin(f->spans);
         hone_pool_run(f->pool, add_item, &w, hone_row_items(f->batch->rows, ROWS_PER_ITEM));
+        hone_span_end(f->spans, HONE_SPAN_RESIDUAL, layer, begin, 0,
+                      (double)f->batch->rows * f->model->hp.hidden * 12);
     }
     watch(f, layer, f->x, f->batch->rows);
 }

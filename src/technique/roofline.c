@@ -71,10 +71,10 @@ static double share_of_threads(const hone_technique_facts *f, const hone_config 
 }
 
 /* Tiles multiply bf16 for many rows; everything else is float32 fused multiply-adds. */
-static double ops_per_second(const hone_technique_facts *f, const hone_config *c, double rows)
+double hone_technique_ops_s(const hone_limits *machine, const hone_config *c, double rows)
 {
     hone_isa top = c->isa == HONE_ISA_BEST ? hone_isa_best() : (hone_isa)c->isa;
-    const double *ops = f->machine.ops_s;
+    const double *ops = machine->ops_s;
     double best = 0;
     for (int isa = 0; isa <= (int)top; isa++) {
         bool plain = isa == HONE_ISA_AVX2 || isa == HONE_ISA_AVX512;
@@ -86,6 +86,18 @@ static double ops_per_second(const hone_technique_facts *f, const hone_config *c
     return best;
 }
 
+/* Positions that a token of a prompt sees on average: depth rises from 0 to n, windows cut it. */
+static double seen_by_prompt(const hone_model_facts *m, double n)
+{
+    double sum = m->layers * n / 2;
+    for (int i = 0; i < HONE_WINDOWS_MAX; i++) {
+        double beyond = n - m->windows[i].tokens;
+        if (m->windows[i].layers && beyond > 0)
+            sum -= m->windows[i].layers * beyond * beyond / (2 * n);
+    }
+    return m->layers ? sum / m->layers : 0;
+}
+
 hone_roofline hone_technique_roofline(const hone_technique_facts *f, const hone_config *c,
                                       hone_goal g)
 {
@@ -95,22 +107,23 @@ hone_roofline hone_technique_roofline(const hone_technique_facts *f, const hone_
         r.weight_bytes += hone_technique_weight_bytes(f, c, (hone_weight_kind)k);
     double kv = kv_bytes_per_token(m, c);
     if (g == HONE_GOAL_MEMORY) {
-        r.kv_bytes = kv * (c->context_tokens ? c->context_tokens : m->context_tokens);
+        r.kv_bytes =
+            kv * hone_model_seen(m, c->context_tokens ? c->context_tokens : m->context_tokens);
         r.cost = r.weight_bytes + r.kv_bytes;
         r.bound = HONE_BOTTLENECK_SPACE;
         return r;
     }
-    double rows = 1, sessions = 1, depth = f->depth_tokens;
+    double rows = 1, sessions = 1, seen = hone_model_seen(m, f->depth_tokens);
     if (g == HONE_GOAL_THROUGHPUT) {
         rows = sessions = f->sessions;
     } else if (g == HONE_GOAL_TTFT) {
         rows = f->prompt_tokens;
-        depth = rows / 2; /* on average, over the prompt */
+        seen = seen_by_prompt(m, rows);
     }
-    r.kv_bytes = kv * sessions * depth;
+    r.kv_bytes = kv * sessions * seen;
     r.cached = r.weight_bytes + r.kv_bytes < f->cache_bytes;
-    r.ops = rows * (m->flops_per_token + 4.0 * m->layers * m->heads * m->head_dim * depth);
-    double share = share_of_threads(f, c), ops = ops_per_second(f, c, rows);
+    r.ops = rows * (m->flops_per_token + 4.0 * m->layers * m->heads * m->head_dim * seen);
+    double share = share_of_threads(f, c), ops = hone_technique_ops_s(&f->machine, c, rows);
     if (f->machine.read_bytes_s <= 0 || ops <= 0)
         return r;
     r.read_s = (r.weight_bytes + r.kv_bytes) / (f->machine.read_bytes_s * share);

@@ -111,6 +111,9 @@ typedef struct hone_roofline {
 hone_roofline hone_technique_roofline(const hone_technique_facts *f, const hone_config *c,
                                       hone_goal g);
 
+/* The arithmetic limit of products with so many rows under c, all threads together. */
+double hone_technique_ops_s(const hone_limits *machine, const hone_config *c, double rows);
+
 /* How many times better (above 1) or worse the goal should become from `before` to `after` by the
  * roofline; 0 = nothing can be said. */
 double hone_technique_predict(const hone_technique_facts *f, const hone_config *before,
