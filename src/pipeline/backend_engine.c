@@ -7,6 +7,7 @@
 #include "base/threads.h"
 #include "engine/sampler.h"
 #include "eval/eval.h"
+#include "observe/profile.h"
 #include "text/tokenizer.h"
 
 #include <math.h>
@@ -334,40 +335,21 @@ static hone_status compare(void *self, void *variant, bool fresh, hone_pipeline_
 /* ---- profile ------------------------------------------------------------------------------------
  */
 
-static void add_part(hone_pipeline_profile *out, const hone_limits *limits, hone_span_kind kind,
-                     double seconds, double bytes, double ops)
+static void take_parts(const hone_profile_phase *sums, hone_pipeline_profile *out)
 {
-    double peak = 0;
-    for (int i = 0; i < HONE_ISA_COUNT; i++)
-        if (i == HONE_ISA_AVX2 || i == HONE_ISA_AVX512 || i == HONE_ISA_AMX_BF16)
-            peak = fmax(peak, limits->ops_s[i]);
-    double least = limits->read_bytes_s > 0 ? bytes / limits->read_bytes_s : 0;
-    if (peak > 0)
-        least = fmax(least, ops / peak);
-    out->parts[out->n_parts++] =
-        (hone_pipeline_part){.name = hone_span_name(kind),
-                             .text = hone_span_text(kind),
-                             .seconds = seconds,
-                             .bytes = bytes,
-                             .ops = ops,
-                             .limit_share = seconds > 0 ? least / seconds : 0};
-    out->seconds += seconds;
-}
-
-static void sum_spans(const hone_backend_engine *b, const hone_spans *spans,
-                      hone_pipeline_profile *out)
-{
-    double seconds[HONE_SPAN_KINDS] = {0}, bytes[HONE_SPAN_KINDS] = {0};
-    double ops[HONE_SPAN_KINDS] = {0};
-    for (size_t i = 0; i < spans->count; i++) {
-        const hone_span *s = &spans->list[i];
-        seconds[s->kind] += 1e-9 * (double)(s->end_ns - s->begin_ns);
-        bytes[s->kind] += s->bytes;
-        ops[s->kind] += s->flops;
+    for (int k = 0; k < HONE_SPAN_KINDS; k++) {
+        const hone_profile_part *p = &sums->parts[k];
+        if (!p->calls)
+            continue;
+        out->parts[out->n_parts++] =
+            (hone_pipeline_part){.name = hone_span_name((hone_span_kind)k),
+                                 .text = hone_span_text((hone_span_kind)k),
+                                 .seconds = p->seconds,
+                                 .bytes = p->bytes,
+                                 .ops = p->flops,
+                                 .limit_share = p->seconds > 0 ? p->limit_s / p->seconds : 0};
+        out->seconds += p->seconds;
     }
-    for (int k = 0; k < HONE_SPAN_KINDS; k++)
-        if (k != HONE_SPAN_STEP && seconds[k] > 0)
-            add_part(out, &b->limits, (hone_span_kind)k, seconds[k], bytes[k], ops[k]);
 }
 
 /* The tokens that the work of one round would choose. */
@@ -384,25 +366,32 @@ static hone_status sample_tokens(const hone_backend_engine *b, const loaded *v, 
         uint64_t begin = hone_span_begin(spans);
         s = hone_sampler_pick(sampler, v->logits, b->tokens, b->o.prompt_tokens, b->o.prompt_tokens,
                               &token);
-        hone_span_end(spans, HONE_SPAN_SAMPLE, -1, begin, vocab, 4.0 * vocab);
+        hone_span_end(spans, HONE_SPAN_SAMPLE, -1, begin, 0, 4.0 * vocab);
     }
     hone_sampler_close(sampler);
     return s;
 }
 
-static hone_status record_work(hone_backend_engine *b, loaded *v, hone_goal g, hone_spans *spans,
+static hone_status record_work(hone_backend_engine *b, loaded *v, hone_goal g, hone_profile *p,
                                double *cost)
 {
-    double seconds = 0, items = 0;
-    for (int i = 0; i < PROFILE_STEPS && spans->dropped == 0; i++) {
+    hone_phase phase = g == HONE_GOAL_TTFT ? HONE_PHASE_PROMPT : HONE_PHASE_DECODE;
+    double seconds = 0, items = items_of(v, g);
+    for (int i = 0; i < PROFILE_STEPS && p->dropped == 0; i++) {
         HONE_TRY(hone_interrupt_check());
-        double begin = hone_clock_s();
+        hone_profile_clear(p);
+        double cpu = hone_clock_cpu_s();
+        uint64_t begin = hone_clock_ns();
         HONE_TRY(work_once(b, v, g));
-        seconds += hone_clock_s() - begin;
-        items += items_of(v, g);
-        HONE_TRY(sample_tokens(b, v, items_of(v, g), spans));
+        seconds += 1e-9 * (double)(hone_clock_ns() - begin);
+        HONE_TRY(sample_tokens(b, v, items, &p->spans));
+        hone_profile_add(p, phase, begin, hone_clock_ns(), hone_clock_cpu_s() - cpu,
+                         (uint64_t)items);
     }
-    *cost = seconds / items;
+    *cost = seconds / (items * (double)p->phases[phase].stretches);
+    double rows = phase == HONE_PHASE_PROMPT ? b->o.prompt_tokens : v->n_sessions;
+    double ops = hone_technique_ops_s(&b->limits, hone_engine_config(v->engine), rows);
+    hone_profile_hold(p, b->limits.read_bytes_s, (const double[HONE_PHASES]){ops, ops});
     return HONE_OK;
 }
 
@@ -422,19 +411,21 @@ static hone_status profile(void *self, void *variant, hone_goal g, hone_pipeline
     hone_goal work = g == HONE_GOAL_MEMORY ? HONE_GOAL_DECODE_LATENCY : g;
     double warm;
     HONE_TRY(measure(b, v, work, &warm));
-    hone_spans spans;
-    HONE_TRY(hone_spans_open(SPANS_MAX, &spans));
-    hone_engine_record(v->engine, &spans);
-    hone_status s = record_work(b, v, work, &spans, &out->cost);
+    hone_profile *p;
+    HONE_TRY(hone_profile_open(hone_engine_facts(v->engine)->layers,
+                               hone_engine_config(v->engine)->threads, SPANS_MAX, &p));
+    hone_engine_record(v->engine, &p->spans);
+    hone_status s = record_work(b, v, work, p, &out->cost);
     hone_engine_record(v->engine, NULL);
     if (s == HONE_OK) {
-        sum_spans(b, &spans, out);
+        for (int i = 0; i < HONE_PHASES; i++)
+            take_parts(&p->phases[i], out);
         add_once(out, HONE_SPAN_LOAD, v->load_s);
         add_once(out, HONE_SPAN_TOKENIZE, b->tokenize_s);
         if (g == HONE_GOAL_MEMORY)
             s = measure(b, v, g, &out->cost);
     }
-    hone_spans_close(&spans);
+    hone_profile_close(p);
     return s;
 }
 

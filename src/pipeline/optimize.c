@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "kernel/kernel.h"
+#include "pipeline/advise.h"
 #include "store/digest.h"
 
 #include <stdio.h>
@@ -29,15 +30,6 @@ static json_t *profile_json(const hone_pipeline_profile *f, const hone_roofline 
                      "bottleneck_text", hone_bottleneck_text(b));
 }
 
-/* What the roofline says, unless most of the time is spent on neither memory nor arithmetic, or the
- * model is so small that it stays in the caches. */
-static hone_bottleneck find_bottleneck(hone_goal g, const hone_roofline *r, double cost)
-{
-    bool in_cache = r->cached && r->bound != HONE_BOTTLENECK_ARITHMETIC;
-    bool explained = g == HONE_GOAL_MEMORY || (!in_cache && r->cost > 0 && cost < 3 * r->cost);
-    return explained ? r->bound : HONE_BOTTLENECK_OVERHEAD;
-}
-
 static hone_status profile(pipeline *p)
 {
     HONE_TRY(pipeline_need_base(p));
@@ -55,7 +47,7 @@ static hone_status profile(pipeline *p)
             return hone_fail_memory(sizeof *f, "the profile");
         hone_status s = p->b->profile(p->b->self, p->base_variant, p->q->goal, f);
         if (s == HONE_OK)
-            s = pipeline_text_of(profile_json(f, &r, find_bottleneck(p->q->goal, &r, f->cost)),
+            s = pipeline_text_of(profile_json(f, &r, hone_bottleneck_find(p->q->goal, &r, f->cost)),
                                  &metrics);
         if (s == HONE_OK)
             s = hone_registry_finish_experiment(p->r, id, false, metrics, NULL, NULL, 0);
@@ -69,7 +61,7 @@ static hone_status profile(pipeline *p)
     hone_status s = hone_json_parse(metrics, strlen(metrics), 8, 10000, "the profile", &m);
     hone_free(metrics);
     HONE_TRY(s);
-    p->bottleneck = find_bottleneck(p->q->goal, &r, json_number_value(json_object_get(m, "cost")));
+    p->bottleneck = hone_bottleneck_find(p->q->goal, &r, json_number_value(json_object_get(m, "cost")));
     json_decref(m);
     pipeline_note(p, "bottleneck: %s (%s)", hone_bottleneck_name(p->bottleneck),
                   hone_bottleneck_text(p->bottleneck));
