@@ -1,7 +1,8 @@
 /*
  * The model: merges in the order of their ranks (Sennrich et al. 2016), the leftmost of equal ones
- * first. Short words scan for the least rank; long ones keep a heap of pairs, so that a megabyte
- * without a boundary costs n log n.
+ * first. Short words scan for the least rank, longer ones keep a heap of pairs, and a megabyte
+ * without a boundary is merged in windows that overlap, so that time is linear and memory a
+ * window's.
  */
 #include "text/tokenizer_internal.h"
 #include "text/utf8.h"
@@ -14,6 +15,7 @@
 #define NO_RANK UINT32_MAX
 enum {
     SHORT_WORD = 48,      /* symbols up to which scanning is quicker than a heap */
+    WINDOW = 2048,        /* symbols that are merged at a time */
     CACHED_WORD_MAX = 128 /* bytes of a word worth remembering */
 };
 
@@ -403,13 +405,14 @@ static int32_t find_affixed(const hone_tokenizer *t, const char *p, uint32_t n, 
     return hone_str_index_find(&t->by_symbol, t, t->symbols, whole, mid.n + n + end.n);
 }
 
-/* The word's first symbols: bytes, or characters (with word_mid and word_end). */
-static hone_status cut_symbols(const hone_tokenizer *t, hone_scratch *s, hone_str w,
-                               uint32_t *count)
+/* The word's first symbols from byte `from`, `most` at most: bytes, or characters (with word_mid
+ * and word_end). Where they end goes into *to. */
+static hone_status cut_symbols(const hone_tokenizer *t, hone_scratch *s, hone_str w, uint32_t from,
+                               uint32_t most, uint32_t *count, uint32_t *to)
 {
     const char *p = s->text + w.at;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < w.n;) {
+    uint32_t n = 0, i = from;
+    for (; i < w.n && n < most; n++) {
         uint32_t len = t->byte_level ? 1 : (uint32_t)hone_utf8_length(p[i]);
         HONE_TRY(HONE_GROW(s->nodes, s->node_capacity, (size_t)n + 1));
         int32_t symbol;
@@ -421,13 +424,13 @@ static hone_status cut_symbols(const hone_tokenizer *t, hone_scratch *s, hone_st
             symbol = hone_str_index_find(&t->by_symbol, t, t->symbols, p + i, len);
         s->nodes[n] =
             (hone_node){.symbol = symbol, .at = i, .n = len, .next = n + 1, .before = n - 1};
-        n++;
         i += len;
     }
     s->nodes[n - 1].next = UINT32_MAX; /* before of the first is UINT32_MAX already */
-    for (uint32_t i = 0; i < n; i++)
-        rate(t, s->nodes, i);
+    for (uint32_t k = 0; k < n; k++)
+        rate(t, s->nodes, k);
     *count = n;
+    *to = i;
     return HONE_OK;
 }
 
@@ -457,21 +460,55 @@ hone_status hone_scratch_put_unknown(const hone_tokenizer *t, hone_scratch *s, h
     return HONE_OK;
 }
 
+static hone_status put_node(const hone_tokenizer *t, hone_scratch *s, hone_str w, hone_node node)
+{
+    if (node.symbol >= 0 && node.symbol < t->n_tokens)
+        return hone_scratch_put_id(s, node.symbol);
+    return hone_scratch_put_unknown(t, s, (hone_str){w.at + node.at, node.n});
+}
+
+/*
+ * The word in windows of `most` symbols. A window's last eighth is left to the next one, which
+ * begins where a token began and must begin with that same token; else *whole is false, and the
+ * window was too short. Why that is exact: a merge over the border of two tokens, the first one to
+ * cross any border, would have the least rank within these two alone as well. So a row of tokens is
+ * what merging the whole gives if each two neighbours are what merging these two gives; and in each
+ * window they are.
+ */
+static hone_status merge_windows(const hone_tokenizer *t, hone_scratch *s, hone_str w,
+                                 uint32_t most, bool *whole)
+{
+    hone_node expected = {.n = 0};
+    for (uint32_t from = 0, n, to;; from = expected.at) {
+        HONE_TRY(cut_symbols(t, s, w, from, most, &n, &to));
+        if (n <= SHORT_WORD)
+            merge_short(t, s->nodes);
+        else
+            HONE_TRY(merge_long(t, s, n));
+        const hone_node *nodes = s->nodes;
+        *whole = !expected.n || (nodes->symbol == expected.symbol && nodes->n == expected.n);
+        if (!*whole)
+            return HONE_OK;
+        uint32_t i = 0, stop = n - n / 8;
+        for (; i != UINT32_MAX && (to == w.n || nodes[i].next <= stop); i = nodes[i].next)
+            HONE_TRY(put_node(t, s, w, nodes[i]));
+        if (to == w.n)
+            return HONE_OK;
+        *whole = i > 0;
+        if (!*whole)
+            return HONE_OK;
+        expected = nodes[i];
+    }
+}
+
 static hone_status merge_word(const hone_tokenizer *t, hone_scratch *s, hone_str w)
 {
-    uint32_t n;
-    HONE_TRY(cut_symbols(t, s, w, &n));
-    if (n <= SHORT_WORD)
-        merge_short(t, s->nodes);
-    else
-        HONE_TRY(merge_long(t, s, n));
-    for (uint32_t i = 0; i != UINT32_MAX; i = s->nodes[i].next) {
-        int32_t symbol = s->nodes[i].symbol;
-        if (symbol >= 0 && symbol < t->n_tokens)
-            HONE_TRY(hone_scratch_put_id(s, symbol));
-        else
-            HONE_TRY(
-                hone_scratch_put_unknown(t, s, (hone_str){w.at + s->nodes[i].at, s->nodes[i].n}));
+    uint32_t ids = s->n_ids;
+    bool last_unk = s->last_unk, whole = false;
+    for (uint32_t most = WINDOW; !whole; most = most < w.n / 2 ? 2 * most : w.n) {
+        s->n_ids = ids;
+        s->last_unk = last_unk;
+        HONE_TRY(merge_windows(t, s, w, most, &whole));
     }
     return HONE_OK;
 }
