@@ -1,23 +1,55 @@
-/* export - a Hugging Face folder with plain weights. */
+/* export - a model with plain weights, as a Hugging Face folder or a GGUF file. */
 #include "cli/cli.h"
 
 #include "compress/export.h"
+#include "compress/quantize.h"
+
+#include <string.h>
+
+/* A name that ends in .gguf asks for that kind of file. */
+static bool is_gguf_name(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 5 && strcmp(path + n - 5, ".gguf") == 0;
+}
+
+static void remark(void *arg, const char *text)
+{
+    (void)arg;
+    fprintf(stderr, "note: %s\n", text);
+}
+
+static hone_status write_gguf(const hone_file *f, hone_dtype type, const char *path,
+                              hone_export_result *out)
+{
+    const hone_quantize_options o = {.type = type, .kind = {-1, -1, -1, -1}};
+    const hone_quantize_events events = {.remark = remark};
+    hone_quantize_result r;
+    hone_pool *pool;
+    HONE_TRY(hone_pool_open(0, NULL, &pool));
+    hone_status s = hone_quantize(f, &o, path, pool, &events, &r);
+    hone_pool_close(pool);
+    *out = (hone_export_result){.tensors = r.tensors, .decoded = r.requantized};
+    return s;
+}
 
 static hone_status run(cli_context *c)
 {
     hone_export_result r;
     hone_file *f;
     hone_dtype type = HONE_DTYPE_BF16;
+    const char *output = cli_text(c, "output");
     (void)hone_dtype_by_name(cli_text(c, "type"), &type);
     HONE_TRY(hone_file_open(cli_operand(c, 0), &f));
-    hone_status s = hone_export_folder(f, type, cli_text(c, "output"), &r);
+    hone_status s = is_gguf_name(output) ? write_gguf(f, type, output, &r)
+                                         : hone_export_folder(f, type, output, &r);
     hone_file_close(f);
     HONE_TRY(s);
     if (cli_json(c))
-        return cli_print_json(json_pack("{s:s, s:I, s:I, s:I}", "path", cli_text(c, "output"),
-                                        "tensors", (json_int_t)r.tensors, "decoded",
-                                        (json_int_t)r.decoded, "files", (json_int_t)r.files));
-    printf("%s: %llu tensors (%llu decoded), %llu other files\n", cli_text(c, "output"),
+        return cli_print_json(json_pack("{s:s, s:I, s:I, s:I}", "path", output, "tensors",
+                                        (json_int_t)r.tensors, "decoded", (json_int_t)r.decoded,
+                                        "files", (json_int_t)r.files));
+    printf("%s: %llu tensors (%llu decoded), %llu other files\n", output,
            (unsigned long long)r.tensors, (unsigned long long)r.decoded,
            (unsigned long long)r.files);
     return HONE_OK;
@@ -26,10 +58,10 @@ static hone_status run(cli_context *c)
 static const cli_option options[] = {
     {.name = "output",
      .type = CLI_TEXT,
-     .argument = "FOLDER",
+     .argument = "PATH",
      .letter = 'o',
      .required = true,
-     .help = "the folder to write"},
+     .help = "the folder to write, or, if it ends in .gguf, the file"},
     {.name = "type",
      .type = CLI_CHOICE,
      .argument = "T",
@@ -41,18 +73,22 @@ static const cli_option options[] = {
 
 static const cli_example examples[] = {
     {"hone export llama-awq/ -o llama/", "a quantised checkpoint as one that everything loads"},
+    {"hone export llama-q4_k_m.gguf -o llama/", "a folder for transformers"},
+    {"hone export llama-gptq/ --type f16 -o llama.gguf", "a file for llama.cpp"},
     {0},
 };
 
 const cli_command cli_cmd_export = {
     .name = "export",
-    .summary = "write a folder again with plain weights (safetensors)",
+    .summary = "write a model with plain weights: safetensors folder or GGUF file",
     .description =
-        "Reads a Hugging Face folder, quantised in any of the forms that docs/formats.md lists, "
-        "and writes one with plain weights: model.safetensors, config.json without "
-        "quantization_config, and the tokenizer's files. transformers and other programs load "
-        "it. For GGUF: hone quantize.",
-    .operands = "FOLDER",
+        "Reads a GGUF file, or a Hugging Face folder, quantised in any of the forms that "
+        "docs/formats.md lists, and writes one with plain weights. A folder gets "
+        "model.safetensors, config.json without quantization_config, and the tokenizer's files; "
+        "of a GGUF file config.json and tokenizer.json are made from its metadata, read again and "
+        "compared, and what they cannot say is an error. For other formats in GGUF: hone "
+        "quantize.",
+    .operands = "MODEL",
     .operands_min = 1,
     .operands_max = 1,
     .options = options,

@@ -41,8 +41,10 @@ const char formats_text_checkpoints[] =
     "\n"
     "A matrix of a Hugging Face folder may lie in several tensors; these forms are read straight "
     "from them, into the same layouts. `hone info`\n"
-    "says what a model's matrices become; `hone export` writes such a folder again with plain "
-    "weights, `hone quantize` makes a GGUF file of it.\n"
+    "says what a model's matrices become; `hone export` writes such a folder, or a GGUF file, "
+    "again "
+    "with plain\n"
+    "weights (a folder, or FILE.gguf), `hone quantize` makes a GGUF file of other formats.\n"
     "\n";
 
 const char formats_text_mixes[] =

@@ -4,8 +4,12 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "compress/refolder.h"
+#include "engine/task.h"
 #include "file/write.h"
 #include "model/source.h"
+#include "text/tokenizer.h"
+#include "text/tokenizer_write.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -217,6 +221,161 @@ static hone_status write_config(const hone_file *f, const char *dir, hone_dtype 
     return s;
 }
 
+/* ---- from GGUF ------------------------------------------------------------------------------- */
+
+/* Writes o, whose reference it takes, as dir/name. */
+static hone_status write_json(const char *dir, const char *name, json_t *o, hone_export_result *r)
+{
+    char *path = hone_path_join(dir, name);
+    char *text =
+        o ? json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(15) | JSON_ENSURE_ASCII) : NULL;
+    hone_status s = path && text ? hone_write_file(path, text, strlen(text))
+                                 : hone_fail_memory(strlen(name), name);
+    r->files++;
+    free(text); /* jansson's own */
+    json_decref(o);
+    hone_free(path);
+    return s;
+}
+
+/* generation_config.json: after which ids a text ends; GGUF names two of them. */
+static hone_status write_ends(const hone_tokenizer *t, const char *dir, hone_export_result *r)
+{
+    json_t *list = json_array();
+    const int32_t ids[] = {hone_tokenizer_eos(t), hone_tokenizer_eot(t)};
+    for (int i = 0; i < 2; i++)
+        if (ids[i] >= 0 && (i == 0 || ids[1] != ids[0]))
+            json_array_append_new(list, json_integer(ids[i]));
+    json_t *o = json_pack("{s:o}", "eos_token_id", list);
+    if (hone_tokenizer_bos(t) >= 0)
+        json_object_set_new(o, "bos_token_id", json_integer(hone_tokenizer_bos(t)));
+    return write_json(dir, "generation_config.json", o, r);
+}
+
+/* The result must cut a text of many kinds as the file's own tokenizer does. */
+static hone_status check_tokenizer(const hone_tokenizer *t, const char *dir)
+{
+    static const char probe[] =
+        "Hello, world! I've 12345 apples\n\n  and\t3.14 \xC3\xA9t\xC3\xA9s; "
+        "\xE4\xBD\xA0\xE5\xA5\xBD \xD0\x9F\xD1\x80\xD0\xB8 \xF0\x9F\x99\x82 foo_bar(x) { }";
+    hone_tokenizer *again;
+    int32_t *x = NULL, *y = NULL;
+    size_t n = 0, m = 0;
+    HONE_TRY(hone_tokenizer_open(dir, &again));
+    hone_status s =
+        hone_tokenizer_encode(t, probe, sizeof probe - 1, HONE_ENCODE_ADD_SPECIAL, &x, &n);
+    if (s == HONE_OK)
+        s = hone_tokenizer_encode(again, probe, sizeof probe - 1, HONE_ENCODE_ADD_SPECIAL, &y, &m);
+    if (s == HONE_OK && (n != m || memcmp(x, y, n * sizeof *x) != 0))
+        s = hone_fail(HONE_UNSUPPORTED,
+                      "%s: the tokenizer.json made of this file's vocabulary cuts text otherwise "
+                      "than the file does; the folder is not finished",
+                      dir);
+    hone_free(x);
+    hone_free(y);
+    hone_tokenizer_close(again);
+    return s;
+}
+
+/* What models take from config.json, whose defaults may lie outside the vocabulary. */
+static void put_ids(json_t *config, const hone_tokenizer *t)
+{
+    const struct {
+        const char *key;
+        int32_t id;
+    } ids[] = {{"bos_token_id", t ? hone_tokenizer_bos(t) : -1},
+               {"eos_token_id", t ? hone_tokenizer_eos(t) : -1},
+               {"pad_token_id", t ? hone_tokenizer_pad(t) : -1}};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+        json_object_set_new(config, ids[i].key,
+                            ids[i].id >= 0 ? json_integer(ids[i].id) : json_null());
+}
+
+static hone_status write_tokenizer(const hone_file *f, const char *dir, json_t *model,
+                                   hone_export_result *r)
+{
+    json_t *tokenizer, *config;
+    hone_tokenizer *t;
+    put_ids(model, NULL);
+    hone_status s = hone_tokenizer_from_file(f, &t);
+    if (s == HONE_NOT_FOUND) /* the file takes ids only */
+        return HONE_OK;
+    HONE_TRY(s);
+    put_ids(model, t);
+    s = hone_tokenizer_to_json(f, &tokenizer, &config);
+    if (s == HONE_OK) {
+        s = write_json(dir, "tokenizer.json", tokenizer, r);
+        hone_status c = write_json(dir, "tokenizer_config.json", config, r);
+        s = s == HONE_OK ? c : s;
+    }
+    if (s == HONE_OK)
+        s = write_ends(t, dir, r);
+    if (s == HONE_OK)
+        s = check_tokenizer(t, dir);
+    hone_tokenizer_close(t);
+    return s;
+}
+
+/* How vectors are pooled, as sentence-transformers writes it down. */
+static hone_status write_pooling(const hone_file *f, const char *dir, uint32_t hidden,
+                                 hone_export_result *r)
+{
+    hone_task t;
+    HONE_TRY(hone_task_read(f, false, &t));
+    bool known = t.pooling_known;
+    hone_pooling pooling = t.pooling;
+    hone_task_free(&t);
+    char *inner = known ? hone_path_join(dir, "1_Pooling") : NULL;
+    if (!known)
+        return HONE_OK;
+    hone_status s = inner ? HONE_OK : hone_fail_memory(strlen(dir), "a path");
+    if (s == HONE_OK && !hone_is_directory(inner))
+        s = hone_make_directory(inner);
+    if (s == HONE_OK)
+        s = write_json(inner, "config.json",
+                       json_pack("{s:i, s:b, s:b, s:b, s:b}", "word_embedding_dimension",
+                                 (int)hidden, "pooling_mode_cls_token", pooling == HONE_POOLING_CLS,
+                                 "pooling_mode_mean_tokens", pooling == HONE_POOLING_MEAN,
+                                 "pooling_mode_max_tokens", pooling == HONE_POOLING_MAX,
+                                 "pooling_mode_lasttoken", pooling == HONE_POOLING_LAST),
+                       r);
+    hone_free(inner);
+    if (s != HONE_OK)
+        return s;
+    return write_json(dir, "modules.json",
+                      json_pack("[{s:i, s:s, s:s, s:s}, {s:i, s:s, s:s, s:s}]", "idx", 0, "name",
+                                "0", "path", "", "type", "sentence_transformers.models.Transformer",
+                                "idx", 1, "name", "1", "path", "1_Pooling", "type",
+                                "sentence_transformers.models.Pooling"),
+                      r);
+}
+
+static hone_status export_gguf(const hone_file *f, hone_dtype type, const char *dir,
+                               hone_export_result *out)
+{
+    const hone_arch *a;
+    hone_hparams h;
+    json_t *config = NULL;
+    hone_json_use_memory();
+    HONE_TRY(hone_refolder_config(f, type, &a, &h, &config));
+    char *path = hone_path_join(dir, "model.safetensors");
+    hone_status s = path ? HONE_OK : hone_fail_memory(strlen(dir), "a path");
+    if (s == HONE_OK && !hone_is_directory(dir))
+        s = hone_make_directory(dir);
+    if (s == HONE_OK)
+        s = hone_refolder_weights(f, a, &h, type, path, out);
+    if (s == HONE_OK)
+        s = write_tokenizer(f, dir, config, out);
+    if (s == HONE_OK && h.bidirectional && !h.labels)
+        s = write_pooling(f, dir, h.hidden, out);
+    hone_free(path);
+    if (s != HONE_OK) {
+        json_decref(config);
+        return s;
+    }
+    return write_json(dir, "config.json", config, out);
+}
+
 static bool same_folder(const char *a, const char *b)
 {
     char *x = realpath(a, NULL), *y = realpath(b, NULL);
@@ -231,16 +390,18 @@ hone_status hone_export_folder(const hone_file *f, hone_dtype type, const char *
 {
     export_job j = {.f = f, .type = type, .result = out};
     *out = (hone_export_result){0};
-    if (hone_file_kind(f) != HONE_FILE_HF)
+    if (hone_file_kind(f) == HONE_FILE_SAFETENSORS)
         return hone_fail(HONE_UNSUPPORTED,
-                         "%s is no Hugging Face folder: names and configuration of a GGUF file are "
-                         "not turned back",
+                         "%s has no description of its model: give the folder that holds "
+                         "config.json",
                          hone_file_path(f));
     if (!hone_dtype_is_float(type) || type == HONE_DTYPE_F64)
         return hone_fail(HONE_USAGE, "a folder is written in f32, f16 or bf16, not %s",
                          hone_dtype_name(type));
     if (same_folder(hone_file_path(f), dir))
         return hone_fail(HONE_USAGE, "%s is the model's own folder; give another", dir);
+    if (hone_file_kind(f) == HONE_FILE_GGUF)
+        return export_gguf(f, type, dir, out);
     if (!hone_is_directory(dir))
         HONE_TRY(hone_make_directory(dir));
     HONE_TRY(write_weights(&j, dir));

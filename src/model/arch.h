@@ -181,7 +181,9 @@ typedef struct hone_arch {
     const char *name; /* "llama" */
     const char *what; /* "Llama 2 and 3": for docs/models.md */
     const char *gguf; /* general.architecture; several rows may share one, the first is found */
-    const char *hf_types[3]; /* model_type of config.json */
+    const char *hf_types[3];   /* model_type of config.json */
+    const char *hf_classes[2]; /* "architectures" of a config.json that is written: without and with
+                                  a classifier */
     const hone_key *keys;
     hone_tensor_name gguf_names[HONE_SLOTS], hf_names[HONE_SLOTS];
     const char *hf_prefixes[3]; /* tried for "@" with the embedding's name; NULL after the last */

@@ -3,8 +3,6 @@
 . "$(dirname "$0")/lib.sh"
 
 expect 2 "$HONE" export "$MODEL"
-expect 6 "$HONE" export "$MODEL" -o "$WORK/gguf"
-says "no Hugging Face folder"
 HF=$HONE_SOURCE_DIR/tests/golden/data/models/llama
 cp -r "$HF" "$WORK/own"
 expect 2 "$HONE" export "$WORK/own" -o "$WORK/own/."

@@ -26,6 +26,7 @@ const hone_arch hone_arch_bert = {
     .what = "BERT: embeddings (MiniLM, BGE, E5, GTE), classifiers, cross-encoders",
     .gguf = "bert",
     .hf_types = {"bert"},
+    .hf_classes = {"BertModel", "BertForSequenceClassification"},
     .keys = keys,
     .gguf_names = {[HONE_SLOT_EMBEDDING] = {"token_embd.weight", NULL, 0},
                    GGUF_ATTENTION(HONE_NAME_BIAS),

@@ -101,6 +101,7 @@ const hone_arch hone_arch_deberta_v2 = {
     .name = "deberta-v2",
     .what = "DeBERTa v2 and v3: embeddings, classifiers, cross-encoders",
     .hf_types = {"deberta-v2"},
+    .hf_classes = {"DebertaV2Model", "DebertaV2ForSequenceClassification"},
     .keys = keys,
     .hf_names = {HF_ENCODER("query_proj", "key_proj", "value_proj"),
                  [HONE_SLOT_RELATIVE] = {"@encoder.rel_embeddings.weight", NULL, 0},

@@ -43,6 +43,7 @@ const hone_arch hone_arch_gpt2 = {
     .what = "GPT-2 and its like (DistilGPT-2, DialoGPT)",
     .gguf = "gpt2",
     .hf_types = {"gpt2"},
+    .hf_classes = {"GPT2LMHeadModel"},
     .keys = keys,
     .gguf_names =
         {GGUF_WHOLE, GGUF_ATTENTION_FUSED(HONE_NAME_BIAS),

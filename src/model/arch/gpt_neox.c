@@ -32,6 +32,7 @@ const hone_arch hone_arch_gpt_neox = {
     .what = "GPT-NeoX and Pythia",
     .gguf = "gptneox",
     .hf_types = {"gpt_neox"},
+    .hf_classes = {"GPTNeoXForCausalLM"},
     .keys = keys,
     .gguf_names = {GGUF_WHOLE, GGUF_ATTENTION_FUSED(0), GGUF_MLP(HONE_NAME_BIAS)},
     .hf_names = {[HONE_SLOT_EMBEDDING] = {"gpt_neox.embed_in.weight", NULL, 0},

@@ -16,6 +16,7 @@ const hone_arch hone_arch_llama = {
     .what = "Llama 2, 3, 3.1, 3.2 and others of their form",
     .gguf = "llama",
     .hf_types = {"llama"},
+    .hf_classes = {"LlamaForCausalLM"},
     .keys = keys,
     .gguf_names = {GGUF_WHOLE, GGUF_ATTENTION(HONE_NAME_PAIRS), GGUF_MLP(0)},
     .hf_names = {HF_WHOLE, HF_NORMS(0), HF_ATTENTION(0), HF_MLP_GATED},

@@ -12,6 +12,7 @@ const hone_arch hone_arch_mistral = {
     .what = "Mistral 7B, Nemo, Small: sliding window where the config has one",
     .gguf = "llama",
     .hf_types = {"mistral"},
+    .hf_classes = {"MistralForCausalLM"},
     .keys = keys,
     .gguf_names = {GGUF_WHOLE, GGUF_ATTENTION(HONE_NAME_PAIRS), GGUF_MLP(0)},
     .hf_names = {HF_WHOLE, HF_NORMS(0), HF_ATTENTION(0), HF_MLP_GATED},

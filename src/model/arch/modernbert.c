@@ -110,6 +110,7 @@ const hone_arch hone_arch_modernbert = {
     .what = "ModernBERT: embeddings, classifiers, rerankers",
     .gguf = "modern-bert",
     .hf_types = {"modernbert"},
+    .hf_classes = {"ModernBertModel", "ModernBertForSequenceClassification"},
     .keys = keys,
     .gguf_names = {[HONE_SLOT_EMBEDDING] = {"token_embd.weight", NULL, 0},
                    [HONE_SLOT_NORM_FINAL] = {"output_norm.weight", "output_norm.bias", 0},

@@ -15,6 +15,7 @@ const hone_arch hone_arch_phi3 = {
     .what = "Phi-3, 3.5 and 4 (mini, small without block-sparse layers, medium), with longrope",
     .gguf = "phi3",
     .hf_types = {"phi3"},
+    .hf_classes = {"Phi3ForCausalLM"},
     .keys = keys,
     .gguf_names =
         {GGUF_WHOLE,

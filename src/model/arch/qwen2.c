@@ -12,6 +12,7 @@ const hone_arch hone_arch_qwen2 = {
     .what = "Qwen 2 and 2.5, all sizes without experts",
     .gguf = "qwen2",
     .hf_types = {"qwen2"},
+    .hf_classes = {"Qwen2ForCausalLM"},
     .keys = keys,
     .gguf_names = {GGUF_WHOLE, GGUF_ATTENTION(0), GGUF_MLP(0)},
     .hf_names = {HF_WHOLE, HF_NORMS(0), HF_ATTENTION(HONE_NAME_BIAS), HF_MLP_GATED},

@@ -9,6 +9,7 @@ const hone_arch hone_arch_qwen3 = {
     .what = "Qwen 3, all sizes without experts",
     .gguf = "qwen3",
     .hf_types = {"qwen3"},
+    .hf_classes = {"Qwen3ForCausalLM"},
     .keys = keys,
     .gguf_names = {GGUF_WHOLE, GGUF_ATTENTION(0), GGUF_HEAD_NORMS, GGUF_MLP(0)},
     .hf_names = {HF_WHOLE, HF_NORMS(0), HF_ATTENTION(0), HF_HEAD_NORMS(0), HF_MLP_GATED},

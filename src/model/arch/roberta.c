@@ -28,6 +28,7 @@ const hone_arch hone_arch_roberta = {
     .what = "RoBERTa, XLM-RoBERTa, CamemBERT: embeddings (BGE-M3, E5), classifiers, rerankers",
     .gguf = "bert",
     .hf_types = {"roberta", "xlm-roberta", "camembert"},
+    .hf_classes = {"RobertaModel", "RobertaForSequenceClassification"},
     .keys = keys,
     .gguf_names = {[HONE_SLOT_EMBEDDING] = {"token_embd.weight", NULL, 0},
                    GGUF_ATTENTION(HONE_NAME_BIAS),

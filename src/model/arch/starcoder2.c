@@ -28,6 +28,7 @@ const hone_arch hone_arch_starcoder2 = {
     .what = "StarCoder 2",
     .gguf = "starcoder2",
     .hf_types = {"starcoder2"},
+    .hf_classes = {"Starcoder2ForCausalLM"},
     .keys = keys,
     .gguf_names = {GGUF_WHOLE, GGUF_ATTENTION(0), GGUF_MLP(0)},
     .hf_names = {HF_WHOLE, HF_NORMS(HONE_NAME_BIAS), HF_ATTENTION(0),

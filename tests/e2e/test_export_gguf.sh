@@ -1,0 +1,61 @@
+#!/bin/sh
+# hone export from GGUF: the folder gives the logits and tokens of the file, here and in transformers.
+. "$(dirname "$0")/lib.sh"
+
+IDS=1,5,9,100,7,23,200,31,2,77,150,8,64,99,11,12,13,140,15,16,17,18,119,20,21,22,123,24,25,26
+same() { # same A B NAME: both give the same logits to the bit
+    expect 0 "$HONE" logits "$1" --dtype f32 --tokens $IDS -o "$WORK/a.npy"
+    expect 0 "$HONE" logits "$2" --dtype f32 --tokens $IDS -o "$WORK/b.npy"
+    cmp -s "$WORK/a.npy" "$WORK/b.npy" || fail "$3: other logits"
+}
+
+expect 0 "$HONE" export "$MODEL" --type f32 -o "$WORK/folder"
+same "$MODEL" "$WORK/folder" "stories260k as a folder"
+expect 0 "$HONE" export "$WORK/folder" --type f32 -o "$WORK/again.gguf"
+same "$MODEL" "$WORK/again.gguf" "stories260k as a folder and back"
+for text in "Once upon a time, there was a  big \"box\"." "  12 x
+y"; do
+    for m in "$MODEL" "$WORK/folder" "$WORK/again.gguf"; do
+        printf %s "$text" >"$WORK/text"
+        expect 0 sh -c "'$HONE' tokenize --json '$m' <'$WORK/text'"
+        cat "$WORK/out" >>"$WORK/ids"
+    done
+    [ "$(sort -u "$WORK/ids" | wc -l)" = 1 ] || fail "other tokens: $text"
+    rm "$WORK/ids"
+done
+
+DATA=${HONE_SHARED:-$HONE_SOURCE_DIR/../shared}/data/golden/models
+if [ ! -d "$DATA" ]; then
+    echo "SKIP architectures: needs ../shared/data/golden/models"
+    finish
+fi
+DECODERS="llama llama-tied mistral qwen2 qwen3 phi3 phi3-longrope gemma gemma2 gemma3 gpt2 gpt_neox starcoder2"
+ENCODERS="bert bert-classify roberta xlm_roberta-rerank modernbert"
+for name in $DECODERS $ENCODERS; do
+    expect 0 "$HONE" export "$DATA/$name" --type f32 -o "$WORK/$name.gguf"
+    expect 0 "$HONE" export "$WORK/$name.gguf" --type f32 -o "$WORK/$name"
+done
+for name in $DECODERS; do
+    same "$DATA/$name" "$WORK/$name.gguf" "$name as GGUF"
+    same "$DATA/$name" "$WORK/$name" "$name as GGUF and back"
+done
+if ! "${HONE_PYTHON:-python3}" -c 'import torch, transformers' 2>/dev/null; then
+    echo "SKIP transformers: HONE_PYTHON names no python that has it"
+    finish
+fi
+HONE_WORK=$WORK HONE_DATA=$DATA HONE_MODELS="$DECODERS $ENCODERS" "${HONE_PYTHON:-python3}" - <<'PY' || fail "transformers disagrees"
+import json, os, torch, transformers
+ids = torch.tensor([[3 + i * 37 % 380 for i in range(150)]])
+for name in os.environ["HONE_MODELS"].split():
+    out = []
+    for folder in os.environ["HONE_DATA"], os.environ["HONE_WORK"]:
+        path = os.path.join(folder, name)
+        kind = getattr(transformers, json.load(open(os.path.join(path, "config.json")))["architectures"][0])
+        model, info = kind.from_pretrained(path, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+        # GGUF has no name for BERT's pooler, which no vector of a text comes from
+        assert not [k for k in info["missing_keys"] if "pooler" not in k] and not info["unexpected_keys"], (name, info)
+        with torch.no_grad():
+            out.append(model(ids)[0])
+    assert (out[0] - out[1]).abs().max() < 1e-4, name
+PY
+finish
