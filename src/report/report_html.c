@@ -52,7 +52,7 @@ static const char style[] =
     "svg g{stroke-width:1.6}svg text.name{stroke:none;fill:var(--ink)}\n"
     "svg text.none{fill:var(--soft)}svg text.won{font-weight:700}\n";
 
-static void put_style(report_page *p)
+void report_put_style(report_page *p)
 {
     report_put(p, "<style>\n%s</style>\n", style);
 }
@@ -382,7 +382,7 @@ hone_status hone_report_html(const hone_report *report, char **html, size_t *byt
                    "<title>hone: ");
     report_put_short(&p, *report->model_name ? report->model_name : report->model_path, 80);
     report_put(&p, "</title>\n");
-    put_style(&p);
+    report_put_style(&p);
     report_put(&p, "</head>\n<body>\n<main>\n");
     put_head(&p, report);
     put_decision(&p, report);

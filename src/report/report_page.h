@@ -18,6 +18,8 @@ void report_put_text(report_page *p, const char *text);
 void report_put_short(report_page *p, const char *text, size_t most);
 size_t report_code_points(const char *text);
 
+/* The style that all pages share. */
+void report_put_style(report_page *p);
 /* Quality against speed as inline SVG. */
 void report_put_scatter(report_page *p, const hone_report *r);
 
