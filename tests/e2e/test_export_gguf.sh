@@ -17,7 +17,7 @@ for text in "Once upon a time, there was a  big \"box\"." "  12 x
 y"; do
     for m in "$MODEL" "$WORK/folder" "$WORK/again.gguf"; do
         printf %s "$text" >"$WORK/text"
-        expect 0 sh -c "'$HONE' tokenize --json '$m' <'$WORK/text'"
+        expect 0 sh -c "'$HONE' tokenize '$m' <'$WORK/text'"
         cat "$WORK/out" >>"$WORK/ids"
     done
     [ "$(sort -u "$WORK/ids" | wc -l)" = 1 ] || fail "other tokens: $text"
