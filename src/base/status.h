@@ -51,11 +51,12 @@ int hone_status_exit_code(hone_status s);
 const char *hone_error(void);
 
 /* Tells the compiler (which warns of variables that a failed call left unset) that a failure is
- * one. */
-static inline hone_status hone_failed_(hone_status s)
-{
-    return s == HONE_OK ? HONE_INTERNAL : s;
-}
+ * one. A macro: clang's analyzer does not look into functions that are called from far within. */
+#define hone_failed_(call)                                                                         \
+    __extension__({                                                                                \
+        hone_status hone_failed_s_ = (call);                                                       \
+        hone_failed_s_ == HONE_OK ? HONE_INTERNAL : hone_failed_s_;                                \
+    })
 hone_status hone_fail_(hone_status s, const char *fmt, ...) HONE_PRINTF(2, 3);
 hone_status hone_fail_errno_(int err, const char *fmt, ...) HONE_PRINTF(2, 3);
 hone_status hone_fail_in_(hone_status s, const char *fmt, ...) HONE_PRINTF(2, 3);
