@@ -422,7 +422,7 @@ hone_status hone_convert_hparams(const hone_file *f, hone_gguf_writer *w)
 {
     const hone_arch *a;
     hone_hparams h;
-    hone_rope_config rope, local;
+    hone_rope_config rope = {0}, local = {0};
     HONE_TRY(hone_arch_read(f, &a, &h));
     double context = h.context_tokens;
     if (h.n_ropes)

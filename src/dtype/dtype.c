@@ -2,6 +2,7 @@
 
 #include "dtype/block.h"
 
+#include <assert.h>
 #include <strings.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are read as they lie in memory");
@@ -144,6 +145,7 @@ static void decode_codes(hone_dtype t, const uint8_t *src, size_t blocks, float 
     float scales[16], mins[16];
     hone_coding c = hone_dtype_coding(t);
     size_t n = infos[t].block_elements;
+    assert(c.group); /* every format with codes has one */
     for (; blocks; blocks--, src += infos[t].block_bytes, dst += n) {
         impls[t]->codes(src, 1, codes, scales, mins);
         for (size_t i = 0; i < n; i++) {

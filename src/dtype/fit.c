@@ -353,9 +353,11 @@ bool hone_fit_nest(const float *x, const float *weights, const hone_fit_shape *s
     make_grid(&s->codes, &n.grid);
     for (int i = 0; weights && i < ELEMENTS; i++)
         most = weights[i] > most ? weights[i] : most;
-    for (int i = 0; most > 0.0f && i < ELEMENTS; i++)
-        scaled[i] = weights[i] / most;
-    n.weights = most > 0.0f ? scaled : NULL;
+    if (weights && most > 0.0f) {
+        for (int i = 0; i < ELEMENTS; i++)
+            scaled[i] = weights[i] / most;
+        n.weights = scaled;
+    }
     float top = 0.0f, top_min = 0.0f;
     for (int g = 0; g < n.groups; g++) {
         const float *xg = x + g * s->group, *w = n.weights ? n.weights + g * s->group : NULL;

@@ -15,13 +15,13 @@ static void supers(const uint8_t *src, float *scale, float *min)
 static size_t low_at(int i, int *shift)
 {
     *shift = i % 128 / 64 * 4;
-    return (size_t)(i / 128 * 64 + i % 64);
+    return (size_t)i / 128 * 64 + (size_t)i % 64;
 }
 
 static size_t high_at(int i, int *shift)
 {
     *shift = i % 128 / 32 * 2;
-    return (size_t)(HIGH + i / 128 * 32 + i % 32);
+    return HIGH + (size_t)i / 128 * 32 + (size_t)i % 32;
 }
 
 static void codes(const uint8_t *src, size_t blocks, int8_t *q, float *scales, float *mins)

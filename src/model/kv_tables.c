@@ -1,5 +1,6 @@
 #include "model/kv_tables.h"
 
+#include <assert.h>
 #include <string.h>
 
 hone_kv hone_kv_of(const hone_layer_kind *k, hone_kv_format format)
@@ -81,6 +82,7 @@ void hone_kv_tables_plan(const hone_hparams *h, hone_kv_format format, hone_kv_t
         together = divisor(together, layers[g]);
     if (!equal && n > 1)
         together = 1;
+    assert(together); /* there is a layer */
     for (uint32_t g = 0; g < n; g++) {
         first[g] = out->count;
         for (uint32_t t = 0; t < layers[g] / together; t++)
@@ -91,6 +93,7 @@ void hone_kv_tables_plan(const hone_hparams *h, hone_kv_format format, hone_kv_t
         uint32_t g = 0;
         while (windows[g] != hone_kind(h, i)->window)
             g++;
+        assert(g < n); /* list_windows() found every layer's */
         uint32_t at = seen[g]++;
         hone_layer_pages *p = &out->layers[i];
         layer_bytes(h, format, i, &p->head_bytes);

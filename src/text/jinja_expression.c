@@ -269,11 +269,12 @@ static hone_status parse_subscribed(parser *p, node **out)
 {
     const jinja_token *t = p->at;
     node *parts[3] = {NULL, NULL, NULL};
-    if (!jinja_is_op(p->at, ":"))
-        HONE_TRY(jinja_parse_expression(p, true, &parts[0]));
     if (!jinja_is_op(p->at, ":")) {
-        *out = parts[0];
-        return HONE_OK;
+        HONE_TRY(jinja_parse_expression(p, true, &parts[0]));
+        if (!jinja_is_op(p->at, ":")) {
+            *out = parts[0];
+            return HONE_OK;
+        }
     }
     for (int i = 1; i < 3 && skip_op(p, ":"); i++)
         if (!jinja_is_op(p->at, ":") && !jinja_is_op(p->at, "]") && !jinja_is_op(p->at, ","))

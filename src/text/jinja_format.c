@@ -86,16 +86,17 @@ static hone_status put_number(jinja_run *r, jinja_text *t, const field *f, bool 
 
 static hone_status put_int(jinja_run *r, jinja_text *t, const field *f, int64_t i)
 {
-    char buf[67], padded[PRECISION_MAX + 70];
+    char buf[67], padded[PRECISION_MAX + sizeof buf];
     unsigned base = f->type == 'x' || f->type == 'X' ? 16
                     : f->type == 'o'                 ? 8
                     : f->type == 'b'                 ? 2
                                                      : 10;
     const char *digits = write_digits(i, base, f->type == 'X', buf);
-    int zeros = (int)f->precision - (int)strlen(digits);
-    if (zeros > 0) {
-        memset(padded, '0', (size_t)zeros);
-        strcpy(padded + zeros, digits);
+    size_t n = strlen(digits);
+    if (f->precision > (int64_t)n) {
+        size_t zeros = (size_t)f->precision - n;
+        memset(padded, '0', zeros);
+        memcpy(padded + zeros, digits, n + 1);
         digits = padded;
     }
     const char *prefix = "";
@@ -119,12 +120,12 @@ static hone_status put_float(jinja_run *r, jinja_text *t, const field *f, double
             format[3] = type;
         if (type == 'g' && precision == 0)
             precision = 1;
-        snprintf(digits, sizeof digits, format, precision, size);
+        int n = snprintf(digits, sizeof digits, format, precision, size);
         if (!f->type && !strpbrk(digits, ".en")) /* str(): a float shows that it is one */
-            strcat(digits, ".0");
+            memcpy(digits + n, ".0", 3);
+        if (f->type == '%')
+            memcpy(digits + n, "%", 2);
     }
-    if (f->type == '%')
-        strcat(digits, "%");
     return put_number(r, t, f, signbit(x) && !isnan(x), "", digits);
 }
 

@@ -5,6 +5,8 @@
 #include "text/tokenizer_internal.h"
 #include "text/utf8.h"
 
+#include <assert.h>
+
 const char hone_gpt2_expression[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
@@ -48,6 +50,7 @@ static hone_status put(sink *k, hone_str w, bool match)
         return HONE_OK;
     }
     HONE_TRY(HONE_GROW(s->pieces[k->to], s->piece_capacity[k->to], (size_t)s->n_pieces[k->to] + 1));
+    assert(s->pieces[k->to]); /* grown above */
     s->pieces[k->to][s->n_pieces[k->to]++] = w;
     k->any = true;
     return HONE_OK;
