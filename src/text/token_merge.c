@@ -179,6 +179,7 @@ static hone_status put_splits(hone_tokenizer *t, uint32_t id, uint32_t rank)
 hone_status hone_merges_from_scores(hone_tokenizer *t)
 {
     size_t n = 0;
+    HONE_TRY(hone_scores_reserve(t, (size_t)t->n_tokens)); /* added tokens have none of their own */
     scored *order = hone_malloc((size_t)t->n_tokens * sizeof *order);
     if (!order)
         return hone_fail_memory((size_t)t->n_tokens * sizeof *order, "the order of merges");

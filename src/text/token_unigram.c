@@ -22,6 +22,7 @@ static hone_status build(hone_tokenizer *t)
 {
     bool any = false;
     double least = 0;
+    HONE_TRY(hone_scores_reserve(t, (size_t)t->n_tokens)); /* added tokens have none of their own */
     for (int32_t i = 0; i < t->n_tokens; i++) {
         if (!isfinite(t->scores[i]))
             return hone_fail(HONE_FORMAT, "the score of token %d is no finite number", i);

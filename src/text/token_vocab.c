@@ -24,6 +24,14 @@ hone_status hone_grow(void *p, uint32_t *capacity, size_t need, size_t size)
     return HONE_OK;
 }
 
+hone_status hone_scores_reserve(hone_tokenizer *t, size_t n)
+{
+    uint32_t had = t->score_capacity;
+    HONE_TRY(HONE_GROW(t->scores, t->score_capacity, n));
+    memset(t->scores + had, 0, (t->score_capacity - had) * sizeof *t->scores);
+    return HONE_OK;
+}
+
 hone_status hone_tokenizer_new(hone_tokenizer **out)
 {
     hone_tokenizer *t = hone_calloc(1, sizeof *t);
@@ -503,7 +511,23 @@ bool hone_tokenizer_is_special(const hone_tokenizer *t, int32_t id)
 
 float hone_tokenizer_score(const hone_tokenizer *t, int32_t id)
 {
-    return inside(t, id) && t->scores ? (float)t->scores[id] : 0.0f;
+    return inside(t, id) && (uint32_t)id < t->score_capacity ? (float)t->scores[id] : 0.0f;
+}
+
+bool hone_tokenizer_unigram(const hone_tokenizer *t, hone_unigram_options *out)
+{
+    *out = (hone_unigram_options){.charsmap = hone_pool_str(t, t->charsmap),
+                                  .charsmap_bytes = t->charsmap.n};
+    for (int i = 0; i < t->norms.n; i++) {
+        out->prefix |= t->norms.of[i].kind == HONE_STEP_PREPEND;
+        out->collapse |= t->norms.of[i].kind == HONE_STEP_COLLAPSE ||
+                         t->norms.of[i].kind == HONE_STEP_EXPRESSION;
+    }
+    for (int i = 0; i < t->n_splits; i++) {
+        out->prefix |= t->splits[i].kind == HONE_SPLIT_METASPACE && t->splits[i].prepend;
+        out->collapse |= t->splits[i].behaviour == HONE_SPLIT_REMOVED;
+    }
+    return t->model == &hone_model_unigram;
 }
 
 bool hone_tokenizer_is_end(const hone_tokenizer *t, int32_t id)

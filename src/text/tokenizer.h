@@ -103,6 +103,14 @@ hone_token_type hone_tokenizer_type(const hone_tokenizer *t, int32_t id);
 bool hone_tokenizer_is_special(const hone_tokenizer *t, int32_t id);
 /* The score that a SentencePiece model gives the token; 0 for other tokenizers. */
 float hone_tokenizer_score(const hone_tokenizer *t, int32_t id);
+/* What a unigram tokenizer does before it cuts, as GGUF files say it; false if it is none. The
+ * character map (n bytes, 0: has none) belongs to the tokenizer. */
+typedef struct hone_unigram_options {
+    const char *charsmap;
+    size_t charsmap_bytes;
+    bool prefix, collapse; /* a blank before the text; runs of blanks become one */
+} hone_unigram_options;
+bool hone_tokenizer_unigram(const hone_tokenizer *t, hone_unigram_options *out);
 /* The id of a token by its piece, -1 if there is none. */
 int32_t hone_tokenizer_find(const hone_tokenizer *t, const char *piece, size_t bytes);
 

@@ -44,7 +44,7 @@ static hone_status add_tokens(hone_tokenizer *t, const hone_file *f, bool spm)
                          HONE_VOCAB_MAX);
     HONE_TRY(hone_vocab_reserve(t, (int64_t)tokens.count));
     if (spm)
-        HONE_TRY(HONE_GROW(t->scores, t->score_capacity, (size_t)tokens.count));
+        HONE_TRY(hone_scores_reserve(t, (size_t)tokens.count));
     for (uint64_t i = 0; i < tokens.count; i++) {
         const char *s;
         size_t n;

@@ -272,6 +272,8 @@ static inline const char *hone_pool_str(const hone_tokenizer *t, hone_str s)
 }
 /* Makes ids 0..n-1 exist (UNUSED until set). */
 HONE_CHECKED hone_status hone_vocab_reserve(hone_tokenizer *t, int64_t n);
+/* Makes scores of ids 0..n-1 exist, 0 until set. */
+HONE_CHECKED hone_status hone_scores_reserve(hone_tokenizer *t, size_t n);
 /* Sets a token; FORMAT if the id is set already. */
 HONE_CHECKED hone_status hone_vocab_set(hone_tokenizer *t, int64_t id, const char *piece, size_t n,
                                         hone_token_type type, unsigned flags);

@@ -11,7 +11,8 @@
 
 static hone_status parse(const char *text, size_t n, json_t **out)
 {
-    return hone_json_parse(text, n, HONE_JSON_DEPTH_MAX, HONE_JSON_VALUES_MAX, "the file", out);
+    return hone_json_parse(text, n, HONE_JSON_DEPTH_MAX, HONE_JSON_VALUES_MAX, "tokenizer.json",
+                           out);
 }
 
 /* ---- model ---- */
@@ -128,7 +129,7 @@ static hone_status read_unigram(hone_tokenizer *t, const json_t *m)
     t->model = &hone_model_unigram;
     t->byte_fallback = hone_json_flag(m, "byte_fallback", false);
     t->fuse_unk = true;
-    HONE_TRY(HONE_GROW(t->scores, t->score_capacity, n));
+    HONE_TRY(hone_scores_reserve(t, n));
     json_array_foreach((json_t *)(uintptr_t)vocab, i, e)
     {
         const json_t *piece = json_array_get(e, 0), *score = json_array_get(e, 1);

@@ -115,7 +115,7 @@ static hone_status read_piece(hone_tokenizer *t, const field *of)
         return hone_fail(HONE_FORMAT, "piece %d has the unknown type %llu", id,
                          (unsigned long long)type);
     bool special = type == 2 || type == 3;
-    HONE_TRY(HONE_GROW(t->scores, t->score_capacity, (size_t)id + 1));
+    HONE_TRY(hone_scores_reserve(t, (size_t)id + 1));
     t->scores[id] = score;
     HONE_TRY(hone_vocab_set(t, id, piece, n, types[type],
                             HONE_TOKEN_IS_MODEL | (special ? HONE_TOKEN_IS_SPECIAL : 0)));
