@@ -1,6 +1,7 @@
 /*
  * A folder's tokenizer as GGUF metadata (tokenizer.ggml.*, ggml/docs/gguf.md): "gpt2" with its
- * merges and the name of its pre-tokenizer, "llama" (SentencePiece BPE) with scores, or "bert"
+ * merges and the name of its pre-tokenizer, "llama" (SentencePiece BPE) and "t5" (unigram) with
+ * scores, or "bert"
  * (WordPiece), whose words begin with U+2581 instead of continuing with ##.
  */
 #include "base/io.h"
@@ -110,7 +111,8 @@ static void free_lists(token_lists *l)
 static hone_status spell_wordpiece(const vocab_writer *v, int32_t id, const char **piece,
                                    size_t *bytes, char **held)
 {
-    if (hone_tokenizer_type(v->t, id) == HONE_TOKEN_CONTROL)
+    hone_token_type type = hone_tokenizer_type(v->t, id);
+    if (type == HONE_TOKEN_CONTROL || type == HONE_TOKEN_UNKNOWN)
         return HONE_OK;
     if (*bytes > 2 && memcmp(*piece, "##", 2) == 0) {
         *piece += 2;
@@ -200,6 +202,14 @@ static hone_status write_merges(const vocab_writer *v)
  * token: the order in which both kinds of tokenizer prefer merges. */
 static hone_status fill_scores(const vocab_writer *v, float *scores)
 {
+    hone_unigram_options unigram;
+    if (hone_tokenizer_unigram(v->t, &unigram)) {
+        for (uint32_t i = 0; i < v->vocab; i++)
+            scores[i] = (int32_t)i < hone_tokenizer_vocab_size(v->t)
+                            ? hone_tokenizer_score(v->t, (int32_t)i)
+                            : -10000.0f; /* padding */
+        return HONE_OK;
+    }
     char *path = hone_path_join(hone_file_path(v->f), "tokenizer.model");
     if (!path)
         return hone_fail_memory(0, "a path");
@@ -329,6 +339,7 @@ static hone_status write_vocabulary(vocab_writer *v)
         json_string_value(json_object_get(json_object_get(v->json, "model"), "type"));
     v->wordpiece = kind && strcmp(kind, "WordPiece") == 0;
     const json_t *pre = json_object_get(v->json, "pre_tokenizer");
+    hone_unigram_options unigram;
     bool byte_level = step_of_type(pre, "ByteLevel") != NULL;
     if ((uint32_t)hone_tokenizer_vocab_size(v->t) > v->vocab)
         return hone_fail(HONE_FORMAT, "%s: the tokenizer has %d tokens, the embedding %u rows",
@@ -351,6 +362,16 @@ static hone_status write_vocabulary(vocab_writer *v)
             HONE_TRY(
                 hone_gguf_writer_bool(v->w, KEY("normalizer.strip_accents"), json_is_true(strip)));
         HONE_TRY(write_pieces(v));
+    } else if (hone_tokenizer_unigram(v->t, &unigram)) {
+        HONE_TRY(hone_gguf_writer_str(v->w, KEY("model"), "t5"));
+        HONE_TRY(hone_gguf_writer_str(v->w, KEY("pre"), "default"));
+        HONE_TRY(write_pieces(v));
+        HONE_TRY(write_scores(v));
+        HONE_TRY(hone_gguf_writer_bool(v->w, KEY("add_space_prefix"), unigram.prefix));
+        HONE_TRY(hone_gguf_writer_bool(v->w, KEY("remove_extra_whitespaces"), unigram.collapse));
+        if (unigram.charsmap_bytes)
+            HONE_TRY(hone_gguf_writer_u8_array(v->w, KEY("precompiled_charsmap"), unigram.charsmap,
+                                               unigram.charsmap_bytes));
     } else if (kind && strcmp(kind, "BPE") != 0) {
         return hone_fail(HONE_UNSUPPORTED,
                          "%s: a tokenizer of type %.40s cannot be written to GGUF yet",

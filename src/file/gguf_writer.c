@@ -135,6 +135,14 @@ hone_status hone_gguf_writer_i32_array(hone_gguf_writer *w, const char *key, con
     return hone_bytes_check(&w->metas);
 }
 
+hone_status hone_gguf_writer_u8_array(hone_gguf_writer *w, const char *key, const void *values,
+                                      size_t count)
+{
+    HONE_TRY(begin_array(w, key, GGUF_U8, count));
+    hone_bytes_add(&w->metas, values, count);
+    return hone_bytes_check(&w->metas);
+}
+
 hone_status hone_gguf_writer_copy(hone_gguf_writer *w, const hone_file *f, size_t i)
 {
     if (i >= f->meta_count)

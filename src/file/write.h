@@ -33,6 +33,8 @@ HONE_CHECKED hone_status hone_gguf_writer_f32_array(hone_gguf_writer *w, const c
                                                     const float *values, size_t count);
 HONE_CHECKED hone_status hone_gguf_writer_i32_array(hone_gguf_writer *w, const char *key,
                                                     const int32_t *values, size_t count);
+HONE_CHECKED hone_status hone_gguf_writer_u8_array(hone_gguf_writer *w, const char *key,
+                                                   const void *values, size_t count);
 /* Copies metadata entry i of an opened file, type and bytes unchanged. */
 HONE_CHECKED hone_status hone_gguf_writer_copy(hone_gguf_writer *w, const hone_file *f, size_t i);
 /* Declares the next tensor; shape is row-major as in hone_tensor (reversed in the file). */

@@ -12,8 +12,12 @@
 
 #define KEY(name) "tokenizer.ggml." name
 
+/* GGUF may mark even "[UNK]" of a WordPiece vocabulary as the start of a word. */
 static json_t *text_of(const hone_tokenizer *t, hone_str s)
 {
+    if (t->model == &hone_model_wordpiece && s.n > 3 &&
+        memcmp(hone_pool_str(t, s), HONE_META_SPACE, 3) == 0)
+        return json_stringn(hone_pool_str(t, s) + 3, s.n - 3);
     return json_stringn(hone_pool_str(t, s), s.n);
 }
 
