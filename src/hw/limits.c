@@ -16,7 +16,8 @@ enum {
     READ_PASSES = 6,
     PEAK_PASSES = 4,
     PEAK_PIECES = 16, /* per thread */
-    AHEAD_BYTES = 2048
+    AHEAD_BYTES = 2048,
+    CACHE_PASS_BYTES = 64 << 20
 };
 
 typedef struct reader {
@@ -101,27 +102,144 @@ static size_t read_buffer_bytes(void)
     return bytes / CHUNK_BYTES * CHUNK_BYTES;
 }
 
-static hone_status measure_read(hone_pool *pool, double *bytes_s)
+#if defined(__x86_64__)
+/* Past the caches, as a copy that large does: a line that is only written need not be read. */
+static void stream_chunk(uint8_t *to, const uint8_t *from)
 {
-    reader r = {.bytes = read_buffer_bytes()};
-    r.data = hone_alloc_big(r.bytes);
-    if (!r.data)
-        return hone_fail_memory(r.bytes, "measuring the memory");
-    hone_pool_run(pool, fill_chunk, &r, r.bytes / CHUNK_BYTES);
-    *bytes_s = 0;
+    __m128i fill = _mm_set1_epi8(0x5a);
+    for (size_t i = 0; i < CHUNK_BYTES; i += 64) {
+        for (size_t k = 0; k < 64; k += 16)
+            _mm_stream_si128((__m128i *)(void *)(to + i + k),
+                             from ? _mm_loadu_si128((const __m128i *)(const void *)(from + i + k))
+                                  : fill);
+    }
+    _mm_sfence();
+}
+#else
+static void stream_chunk(uint8_t *to, const uint8_t *from)
+{
+    if (from)
+        memcpy(to, from, CHUNK_BYTES);
+    else
+        memset(to, 0x5a, CHUNK_BYTES);
+}
+#endif
+
+static void write_chunk(void *arg, size_t item, int thread)
+{
+    reader *r = arg;
+    (void)thread;
+    stream_chunk(r->data + item * CHUNK_BYTES, NULL);
+}
+
+/* The first half over the second. */
+static void copy_chunk(void *arg, size_t item, int thread)
+{
+    reader *r = arg;
+    size_t half = r->bytes / CHUNK_BYTES / 2;
+    (void)thread;
+    stream_chunk(r->data + (half + item) * CHUNK_BYTES, r->data + item * CHUNK_BYTES);
+}
+
+/* The best of a few passes over so many chunks; *noise (may be NULL): how far the middle one lies
+ * below it. */
+static double best_pass(hone_pool *pool, hone_pool_fn *fn, reader *r, size_t chunks, double *noise)
+{
+    double rates[READ_PASSES];
     for (int pass = 0; pass < READ_PASSES; pass++) {
         double begin = hone_clock_s();
-        hone_pool_run(pool, read_chunk, &r, r.bytes / CHUNK_BYTES);
-        double rate = (double)r.bytes / (hone_clock_s() - begin);
-        if (rate > *bytes_s)
-            *bytes_s = rate;
+        hone_pool_run(pool, fn, r, chunks);
+        double rate = (double)(chunks * CHUNK_BYTES) / (hone_clock_s() - begin);
+        int at = pass;
+        for (; at > 0 && rates[at - 1] < rate; at--)
+            rates[at] = rates[at - 1];
+        rates[at] = rate;
+    }
+    if (noise)
+        *noise = 1 - rates[READ_PASSES / 2] / rates[0];
+    return rates[0];
+}
+
+static hone_status open_reader(hone_pool *pool, reader *r)
+{
+    *r = (reader){.bytes = read_buffer_bytes()};
+    r->data = hone_alloc_big(r->bytes);
+    if (!r->data)
+        return hone_fail_memory(r->bytes, "measuring the memory");
+    hone_pool_run(pool, fill_chunk, r, r->bytes / CHUNK_BYTES);
+    return HONE_OK;
+}
+
+/* ---- caches ---- */
+
+typedef struct cache_reader {
+    const uint8_t *data;
+    size_t bytes, rounds; /* of each item's own part */
+    volatile uint64_t sink;
+} cache_reader;
+
+static void read_part(void *arg, size_t item, int thread)
+{
+    cache_reader *c = arg;
+    const uint8_t *p = c->data + item * c->bytes;
+    (void)thread;
+    for (size_t r = 0; r < c->rounds; r++) {
+#if defined(__x86_64__)
+        if (hone_isa_supported(HONE_ISA_AVX2)) {
+            c->sink = sum_avx2(p, c->bytes);
+            continue;
+        }
+#endif
+        c->sink = sum_plain(p, c->bytes);
+    }
+}
+
+/* Each thread goes over a part of its own again and again; half of the level, so that what else
+ * lives there does not push it out. */
+static void measure_caches(hone_pool *pool, const reader *r, hone_limits *out)
+{
+    static const int names[HONE_CACHE_LEVELS] = {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE,
+                                                 _SC_LEVEL3_CACHE_SIZE};
+    size_t threads = (size_t)hone_pool_threads(pool);
+    for (int i = 0; i < HONE_CACHE_LEVELS; i++) {
+        long bytes = sysconf(names[i]);
+        out->cache[i].bytes = bytes > 0 ? (size_t)bytes : 0;
+        cache_reader c = {.data = r->data, .bytes = out->cache[i].bytes / 2};
+        if (i == 2)
+            c.bytes /= threads;
+        c.bytes = c.bytes / 128 * 128;
+        if (c.bytes == 0 || c.bytes > r->bytes / threads)
+            continue;
+        c.rounds = ((size_t)CACHE_PASS_BYTES + c.bytes - 1) / c.bytes;
+        for (int pass = 0; pass < PEAK_PASSES; pass++) {
+            double begin = hone_clock_s();
+            hone_pool_run(pool, read_part, &c, threads);
+            double rate = (double)(c.bytes * c.rounds * threads) / (hone_clock_s() - begin);
+            if (rate > out->cache[i].read_bytes_s)
+                out->cache[i].read_bytes_s = rate;
+        }
+    }
+}
+
+static hone_status measure_memory(hone_pool *pool, bool all, hone_limits *out)
+{
+    reader r;
+    HONE_TRY(open_reader(pool, &r));
+    size_t chunks = r.bytes / CHUNK_BYTES;
+    out->read_bytes_s = best_pass(pool, read_chunk, &r, chunks, &out->noise);
+    if (all) {
+        measure_caches(pool, &r, out);
+        out->copy_bytes_s = best_pass(pool, copy_chunk, &r, chunks / 2, NULL);
+        out->write_bytes_s = best_pass(pool, write_chunk, &r, chunks, NULL);
     }
     hone_free_big(r.data, r.bytes);
     return HONE_OK;
 }
 
+/* ---- arithmetic ---- */
+
 typedef struct worker {
-    hone_isa isa;
+    hone_peak peak;
     size_t rounds;
     const void *data;
 } worker;
@@ -132,7 +250,7 @@ static void run_piece(void *arg, size_t item, int thread)
     (void)item;
     (void)thread;
     unsigned mode = hone_fp_mode_enter();
-    hone_peak_run(w->isa, w->data, w->rounds);
+    hone_peak_run(w->peak, w->data, w->rounds);
     hone_fp_mode_leave(mode);
 }
 
@@ -152,12 +270,13 @@ static void fill_random(void *data)
 }
 
 /* Best rate of a few passes of about 10 ms on every thread. */
-static double measure_ops(hone_pool *pool, hone_isa isa, const uint8_t *data)
+static double measure_ops(hone_pool *pool, hone_peak peak, const uint8_t *data)
 {
-    bool tiles = isa == HONE_ISA_AMX_BF16 || isa == HONE_ISA_AMX_INT8;
-    worker w = {.isa = isa, .rounds = 1000, .data = tiles ? data + HONE_PEAK_DATA_BYTES / 2 : data};
+    bool tiles = peak == HONE_PEAK_AMX_BF16 || peak == HONE_PEAK_AMX_INT8;
+    worker w = {
+        .peak = peak, .rounds = 1000, .data = tiles ? data + HONE_PEAK_DATA_BYTES / 2 : data};
     size_t pieces = (size_t)hone_pool_threads(pool) * PEAK_PIECES;
-    double best = 0, begin, per_round = hone_peak_run(isa, w.data, 1);
+    double best = 0, begin, per_round = hone_peak_run(peak, w.data, 1);
     if (per_round <= 0)
         return 0;
     do { /* grow until a pass is long enough for the clock */
@@ -185,10 +304,23 @@ static hone_status open_pool(int threads, hone_pool **pool)
 hone_status hone_limits_measure_read(int threads, double *bytes_s)
 {
     hone_pool *pool;
+    hone_limits l = {0};
     HONE_TRY(open_pool(threads, &pool));
-    hone_status s = measure_read(pool, bytes_s);
+    hone_status s = measure_memory(pool, false, &l);
+    *bytes_s = l.read_bytes_s;
     hone_pool_close(pool);
     return s;
+}
+
+/* The kind of arithmetic that ops_s counts for an instruction set; HONE_PEAK_COUNT = none. */
+static hone_peak peak_of(hone_isa isa)
+{
+    static const hone_peak peaks[HONE_ISA_COUNT] = {
+        [HONE_ISA_SCALAR] = HONE_PEAK_COUNT,      [HONE_ISA_AVX2] = HONE_PEAK_AVX2_F32,
+        [HONE_ISA_AVX512] = HONE_PEAK_AVX512_F32, [HONE_ISA_AVX512_VNNI] = HONE_PEAK_AVX512_INT8,
+        [HONE_ISA_AMX_BF16] = HONE_PEAK_AMX_BF16, [HONE_ISA_AMX_INT8] = HONE_PEAK_AMX_INT8,
+    };
+    return peaks[isa];
 }
 
 hone_status hone_limits_measure(int threads, hone_limits *out)
@@ -197,16 +329,18 @@ hone_status hone_limits_measure(int threads, hone_limits *out)
     memset(out, 0, sizeof *out);
     HONE_TRY(open_pool(threads, &pool));
     out->threads = hone_pool_threads(pool);
-    hone_status s = measure_read(pool, &out->read_bytes_s);
+    hone_status s = measure_memory(pool, true, out);
     uint8_t *data = s == HONE_OK ? hone_malloc(HONE_PEAK_DATA_BYTES) : NULL;
     if (s == HONE_OK && !data)
         s = hone_fail_memory(HONE_PEAK_DATA_BYTES, "measuring the arithmetic");
     if (s == HONE_OK) {
         fill_random(data);
-        for (int isa = 0; isa < HONE_ISA_COUNT; isa++) {
-            if (hone_isa_supported((hone_isa)isa))
-                out->ops_s[isa] = measure_ops(pool, (hone_isa)isa, data);
-        }
+        for (int p = 0; p < HONE_PEAK_COUNT; p++)
+            if (hone_peak_supported((hone_peak)p))
+                out->peak_ops_s[p] = measure_ops(pool, (hone_peak)p, data);
+        for (int isa = 0; isa < HONE_ISA_COUNT; isa++)
+            if (peak_of((hone_isa)isa) != HONE_PEAK_COUNT)
+                out->ops_s[isa] = out->peak_ops_s[peak_of((hone_isa)isa)];
     }
     hone_free(data);
     hone_pool_close(pool);
@@ -215,12 +349,27 @@ hone_status hone_limits_measure(int threads, hone_limits *out)
 
 const char *hone_limits_ops_text(hone_isa isa)
 {
-    static const char *const texts[HONE_ISA_COUNT] = {
-        [HONE_ISA_AVX2] = "float32 FMA",
-        [HONE_ISA_AVX512] = "float32 FMA",
-        [HONE_ISA_AVX512_VNNI] = "int8 dot products",
-        [HONE_ISA_AMX_BF16] = "bf16 tiles",
-        [HONE_ISA_AMX_INT8] = "int8 tiles",
+    return isa >= 0 && isa < HONE_ISA_COUNT && peak_of(isa) != HONE_PEAK_COUNT
+               ? hone_peak_text(peak_of(isa))
+               : "";
+}
+
+const char *hone_peak_name(hone_peak p)
+{
+    static const char *const names[HONE_PEAK_COUNT] = {
+#define HONE_PEAK_NAME(id, isa, name, text) name,
+        HONE_PEAK_LIST(HONE_PEAK_NAME)
+#undef HONE_PEAK_NAME
     };
-    return isa >= 0 && isa < HONE_ISA_COUNT && texts[isa] ? texts[isa] : "";
+    return p < HONE_PEAK_COUNT ? names[p] : "?";
+}
+
+const char *hone_peak_text(hone_peak p)
+{
+    static const char *const texts[HONE_PEAK_COUNT] = {
+#define HONE_PEAK_TEXT(id, isa, name, text) text,
+        HONE_PEAK_LIST(HONE_PEAK_TEXT)
+#undef HONE_PEAK_TEXT
+    };
+    return p < HONE_PEAK_COUNT ? texts[p] : "?";
 }

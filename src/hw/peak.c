@@ -48,6 +48,48 @@ __attribute__((target("avx512f"))) static double peak_avx512(const void *data, s
     return (double)rounds * CHAINS * 16 * 2;
 }
 
+/* int8 products as AVX2 has them: pairs into 16 bits, pairs of those into 32, and the sum. */
+__attribute__((target("avx2"))) static double peak_avx2_int8(const void *data, size_t rounds)
+{
+    const float *x = data;
+    const __m256i one = _mm256_set1_epi16(1);
+    __m256i acc[CHAINS];
+    for (int c = 0; c < CHAINS; c++)
+        acc[c] = _mm256_castps_si256(_mm256_loadu_ps(x + 8 * c));
+    for (size_t r = 0; r < rounds; r++) {
+        __m256i a = _mm256_castps_si256(_mm256_loadu_ps(x + (r * 16) % 1024));
+#pragma GCC unroll 12
+        for (int c = 0; c < CHAINS; c++) {
+            __m256i pairs = _mm256_maddubs_epi16(a, acc[c]);
+            acc[c] = _mm256_add_epi32(acc[c], _mm256_madd_epi16(pairs, one));
+        }
+    }
+    for (int c = 1; c < CHAINS; c++)
+        acc[0] = _mm256_add_epi32(acc[0], acc[c]);
+    int_sink = _mm256_extract_epi32(acc[0], 0);
+    return (double)rounds * CHAINS * 32 * 2;
+}
+
+__attribute__((target("avx512f,avx512bf16"))) static double peak_avx512_bf16(const void *data,
+                                                                             size_t rounds)
+{
+    const float *x = data;
+    __m512 acc[CHAINS];
+    for (int c = 0; c < CHAINS; c++)
+        acc[c] = _mm512_loadu_ps(x + 16 * c);
+    for (size_t r = 0; r < rounds; r++) {
+        __m512bh a = (__m512bh)_mm512_loadu_ps(x + 1024 + (r * 32) % 512);
+        __m512bh b = (__m512bh)_mm512_loadu_ps(x + 1024 + (r * 32) % 512 + 16);
+#pragma GCC unroll 12
+        for (int c = 0; c < CHAINS; c++)
+            acc[c] = _mm512_dpbf16_ps(acc[c], a, b);
+    }
+    for (int c = 1; c < CHAINS; c++)
+        acc[0] = _mm512_add_ps(acc[0], acc[c]);
+    float_sink = _mm512_cvtss_f32(acc[0]);
+    return (double)rounds * CHAINS * 32 * 2;
+}
+
 __attribute__((target("avx512f,avx512vnni"))) static double peak_vnni(const void *data,
                                                                       size_t rounds)
 {
@@ -128,18 +170,33 @@ __attribute__((target("amx-tile,amx-int8"))) static double peak_amx_int8(const v
 }
 #endif
 
-double hone_peak_run(hone_isa isa, const void *data, size_t rounds)
+bool hone_peak_supported(hone_peak peak)
+{
+    static const hone_isa needed[HONE_PEAK_COUNT] = {
+#define HONE_PEAK_NEEDS(id, isa, name, text) HONE_ISA_##isa,
+        HONE_PEAK_LIST(HONE_PEAK_NEEDS)
+#undef HONE_PEAK_NEEDS
+    };
+#if defined(__x86_64__)
+    if (peak == HONE_PEAK_AVX512_BF16 && !__builtin_cpu_supports("avx512bf16"))
+        return false;
+#endif
+    return hone_isa_supported(needed[peak]);
+}
+
+double hone_peak_run(hone_peak peak, const void *data, size_t rounds)
 {
 #if defined(__x86_64__)
     typedef double peak_fn(const void *data, size_t rounds);
-    static peak_fn *const all[HONE_ISA_COUNT] = {
-        [HONE_ISA_AVX2] = peak_avx2,         [HONE_ISA_AVX512] = peak_avx512,
-        [HONE_ISA_AVX512_VNNI] = peak_vnni,  [HONE_ISA_AMX_BF16] = peak_amx_bf16,
-        [HONE_ISA_AMX_INT8] = peak_amx_int8,
+    static peak_fn *const all[HONE_PEAK_COUNT] = {
+        [HONE_PEAK_AVX2_F32] = peak_avx2,     [HONE_PEAK_AVX2_INT8] = peak_avx2_int8,
+        [HONE_PEAK_AVX512_F32] = peak_avx512, [HONE_PEAK_AVX512_BF16] = peak_avx512_bf16,
+        [HONE_PEAK_AVX512_INT8] = peak_vnni,  [HONE_PEAK_AMX_BF16] = peak_amx_bf16,
+        [HONE_PEAK_AMX_INT8] = peak_amx_int8,
     };
-    return all[isa] ? all[isa](data, rounds) : 0;
+    return hone_peak_supported(peak) ? all[peak](data, rounds) : 0;
 #else
-    (void)isa;
+    (void)peak;
     (void)data;
     (void)rounds;
     return 0;

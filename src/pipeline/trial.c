@@ -1,8 +1,8 @@
 #include "pipeline/trial.h"
 
-#include "base/interrupt.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "pipeline/turns.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -116,25 +116,31 @@ void pipeline_drop_base(pipeline *p)
     p->base_variant = NULL;
 }
 
-/* pairs of samples in turns: which side goes first alternates, so that a trend favours neither. */
+typedef struct pair {
+    pipeline *p;
+    const pipeline_trial *t;
+    void *side[2];
+    size_t taken, all;
+} pair;
+
+static hone_status measure_side(void *arg, int side, double *cost)
+{
+    pair *m = arg;
+    const hone_pipeline_backend *back = m->p->b;
+    if (m->p->q->progress)
+        m->p->q->progress(m->p->q->arg, m->t->label, (double)(m->taken / 2), (double)m->all);
+    m->taken++;
+    return back->measure(back->self, m->side[side], m->p->q->goal, cost);
+}
+
 static hone_status sample(pipeline *p, const pipeline_trial *t, void *a, void *b, double *cost_a,
                           double *cost_b, size_t n)
 {
-    const hone_pipeline_backend *back = p->b;
-    double warm;
-    HONE_TRY(back->measure(back->self, a, p->q->goal, &warm));
-    HONE_TRY(back->measure(back->self, b, p->q->goal, &warm));
-    for (size_t i = 0; i < n; i++) {
-        HONE_TRY(hone_interrupt_check());
-        if (p->q->progress)
-            p->q->progress(p->q->arg, t->label, (double)i, (double)n);
-        if (i % 2)
-            HONE_TRY(back->measure(back->self, b, p->q->goal, &cost_b[i]));
-        HONE_TRY(back->measure(back->self, a, p->q->goal, &cost_a[i]));
-        if (i % 2 == 0)
-            HONE_TRY(back->measure(back->self, b, p->q->goal, &cost_b[i]));
-    }
-    return HONE_OK;
+    pair m = {.p = p, .t = t, .side = {a, b}, .all = n};
+    double warm[2];
+    HONE_TRY(hone_turns_take(measure_side, &m, 0, 1, &warm[0], &warm[1]));
+    m.taken = 0;
+    return hone_turns_take(measure_side, &m, 0, n, cost_a, cost_b);
 }
 
 static hone_status add_gain(json_t *m, const double *a, const double *b, size_t n, double level,

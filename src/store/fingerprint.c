@@ -32,23 +32,48 @@ static void read_line(const char *path, const char *prefix, char *out, size_t si
     fclose(f);
 }
 
-static json_t *comparable(void)
+static json_t *machine(void)
 {
-    char cpu[256], governor[64], pages[64];
+    char cpu[256], governor[64], pages[64], quota[64];
     read_line("/proc/cpuinfo", "model name", cpu, sizeof cpu);
     read_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "", governor,
               sizeof governor);
     read_line("/sys/kernel/mm/transparent_hugepage/enabled", "", pages, sizeof pages);
-    const char *forced = getenv("HONE_ISA");
+    read_line("/sys/fs/cgroup/cpu.max", "", quota, sizeof quota);
     struct utsname os;
     const char *release = uname(&os) == 0 ? os.release : "unknown";
     double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    return json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I}", "cpu", cpu,
-                     "cpus_allowed", hone_cpus_allowed(), "isa_best",
-                     hone_isa_name(hone_isa_best()), "isa_forced", forced ? forced : "", "governor",
-                     governor, "huge_pages", pages, "kernel", release, "compiler", __VERSION__,
-                     "hone", HONE_VERSION, "commit", HONE_COMMIT, "numerics_version",
-                     (int)HONE_NUMERICS_VERSION, "memory_bytes", (json_int_t)memory);
+    return json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:I}", "cpu", cpu, "cpus_allowed",
+                     hone_cpus_allowed(), "cpu_quota", quota, "isa_best",
+                     hone_isa_name(hone_isa_best()), "governor", governor, "huge_pages", pages,
+                     "kernel", release, "memory_bytes", (json_int_t)memory);
+}
+
+static json_t *comparable(void)
+{
+    const char *forced = getenv("HONE_ISA");
+    json_t *all = machine();
+    json_t *software = json_pack("{s:s, s:s, s:s, s:s, s:i}", "isa_forced", forced ? forced : "",
+                                 "compiler", __VERSION__, "hone", HONE_VERSION, "commit",
+                                 HONE_COMMIT, "numerics_version", (int)HONE_NUMERICS_VERSION);
+    if (all && (!software || json_object_update(all, software) != 0)) {
+        json_decref(all);
+        all = NULL;
+    }
+    json_decref(software);
+    return all;
+}
+
+hone_status hone_fingerprint_machine(char key[HONE_DIGEST_BYTES])
+{
+    json_t *facts = machine();
+    char *text = facts ? json_dumps(facts, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
+    json_decref(facts);
+    if (!text)
+        return hone_fail_memory(1024, "the machine's fingerprint");
+    hone_digest_bytes(text, strlen(text), key);
+    hone_free(text);
+    return HONE_OK;
 }
 
 hone_status hone_fingerprint_take(char **json, char key[HONE_DIGEST_BYTES])

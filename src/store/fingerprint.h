@@ -14,4 +14,8 @@
 /* *json: an object with sorted keys, in a fresh string (hone_free). */
 HONE_CHECKED hone_status hone_fingerprint_take(char **json, char key[HONE_DIGEST_BYTES]);
 
+/* What the machine alone is known by, whatever hone it runs: processor, CPUs and memory allowed,
+ * governor, huge pages, kernel. The key of measured limits and of a history of speeds. */
+HONE_CHECKED hone_status hone_fingerprint_machine(char key[HONE_DIGEST_BYTES]);
+
 #endif

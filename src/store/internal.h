@@ -10,6 +10,7 @@ struct hone_registry {
     sqlite3 *db;
     char *path;
     bool in_transaction; /* the caller's */
+    bool read_only;      /* no permission to write: it is read as it stands */
 };
 
 /* Step i (from 0) brings a file from version i to i + 1; HONE_SCHEMA_STEPS is the current version.

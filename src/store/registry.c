@@ -3,8 +3,11 @@
 #include "base/io.h"
 #include "base/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { APPLICATION_ID = 0x686f6e65 /* "hone" */, BUSY_MS = 10000 };
 
@@ -190,6 +193,8 @@ static hone_status prepare_connection(hone_registry *r)
         return hone_fail(HONE_UNSUPPORTED,
                          "registry %s has version %lld, this hone knows %d: use a newer hone",
                          r->path, (long long)version, hone_schema_version);
+    if (r->read_only)
+        return HONE_OK;
     HONE_TRY(hone_store_exec(r, "PRAGMA journal_mode = WAL"));
     return hone_store_exec(r, "PRAGMA synchronous = FULL");
 }
@@ -214,6 +219,10 @@ static hone_status migrate(hone_registry *r)
     HONE_TRY(hone_store_run(r, &version, "PRAGMA user_version", ""));
     if (version == hone_schema_version)
         return HONE_OK;
+    if (r->read_only)
+        return hone_fail(HONE_PERMISSION,
+                         "registry %s was made by an older hone and cannot be written here%s",
+                         r->path, advice_for(HONE_PERMISSION));
     HONE_TRY(hone_registry_begin(r));
     /* Another process may have migrated it before the lock was ours. */
     hone_status s = hone_store_run(r, &version, "PRAGMA user_version", "");
@@ -230,17 +239,64 @@ static hone_status migrate(hone_registry *r)
     return s;
 }
 
-static hone_status make_folder_of(const char *path)
+/* The folder that path is in, in a fresh string; NULL: no memory. */
+static char *folder_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    if (!slash || slash == path)
-        return HONE_OK;
-    char *folder = hone_strndup(path, (size_t)(slash - path));
+    return !slash          ? hone_strdup(".")
+           : slash == path ? hone_strdup("/")
+                           : hone_strndup(path, (size_t)(slash - path));
+}
+
+/* Makes the folder of a registry that may be created; else sees whether it can be written. */
+static hone_status look_at_place(hone_registry *r, bool create)
+{
+    char *folder = folder_of(r->path);
     if (!folder)
-        return hone_fail_memory(strlen(path), "the registry's path");
-    hone_status s = hone_make_directory(folder);
+        return hone_fail_memory(strlen(r->path), "the registry's path");
+    hone_status s = HONE_OK;
+    if (create) {
+        s = hone_make_directory(folder);
+        if (s != HONE_OK)
+            s = hone_fail_in(s, "no place for the registry (set HONE_HOME, or give --registry)");
+    } else if (!hone_is_file(r->path)) {
+        s = hone_fail(HONE_NOT_FOUND, "no registry at %s: `hone optimize` makes one", r->path);
+    } else {
+        r->read_only = access(r->path, W_OK) != 0 || access(folder, W_OK) != 0;
+    }
     hone_free(folder);
     return s;
+}
+
+/* Where nothing can be written, not even SQLite's own files, a registry at rest is read as it
+ * stands ("immutable"); one that another process has left a log beside needs that log's files. */
+static hone_status open_read_only(hone_registry *r)
+{
+    struct stat log;
+    size_t room = 3 * strlen(r->path) + sizeof "file:?immutable=1";
+    char *uri = hone_malloc(room), *to = uri;
+    if (!uri)
+        return hone_fail_memory(room, "the registry's path");
+    to += snprintf(uri, room, "%s-wal", r->path);
+    bool at_rest = stat(uri, &log) != 0 || log.st_size == 0;
+    to = uri + snprintf(uri, room, "file:");
+    for (const char *c = r->path; *c; c++) {
+        bool plain = strchr("%?#", *c) == NULL;
+        to += snprintf(to, 4, plain ? "%c" : "%%%02X", (unsigned char)*c);
+    }
+    snprintf(to, room - (size_t)(to - uri), at_rest ? "?immutable=1" : "");
+    int code = sqlite3_open_v2(uri, &r->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
+    hone_free(uri);
+    return code == SQLITE_OK ? HONE_OK : hone_store_fail(r, code, "open");
+}
+
+static hone_status open_database(hone_registry *r, bool create)
+{
+    if (r->read_only)
+        return open_read_only(r);
+    int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0);
+    int code = sqlite3_open_v2(r->path, &r->db, flags, NULL);
+    return code == SQLITE_OK ? HONE_OK : hone_store_fail(r, code, "open");
 }
 
 hone_status hone_registry_open(const char *path, bool create, hone_registry **out)
@@ -254,16 +310,8 @@ hone_status hone_registry_open(const char *path, bool create, hone_registry **ou
         HONE_GOTO(s, fail, hone_registry_default_path(&r->path));
     else if (!(r->path = hone_strdup(path)))
         HONE_GOTO(s, fail, hone_fail_memory(strlen(path), "the registry's path"));
-    if (create)
-        HONE_GOTO(s, fail, make_folder_of(r->path));
-    else if (!hone_is_file(r->path))
-        HONE_GOTO(
-            s, fail,
-            hone_fail(HONE_NOT_FOUND, "no registry at %s: `hone optimize` makes one", r->path));
-    int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0);
-    int code = sqlite3_open_v2(r->path, &r->db, flags, NULL);
-    if (code != SQLITE_OK)
-        HONE_GOTO(s, fail, hone_store_fail(r, code, "open"));
+    HONE_GOTO(s, fail, look_at_place(r, create));
+    HONE_GOTO(s, fail, open_database(r, create));
     HONE_GOTO(s, fail, prepare_connection(r));
     HONE_GOTO(s, fail, check_whole(r));
     HONE_GOTO(s, fail, migrate(r));
@@ -283,6 +331,11 @@ void hone_registry_close(hone_registry *r)
     sqlite3_close(r->db);
     hone_free(r->path);
     hone_free(r);
+}
+
+bool hone_registry_is_read_only(const hone_registry *r)
+{
+    return r->read_only;
 }
 
 const char *hone_registry_path(const hone_registry *r)

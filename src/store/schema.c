@@ -58,5 +58,23 @@ static const char step_3[] = "CREATE TABLE files("
                              " model INTEGER NOT NULL REFERENCES models(id))"
                              " STRICT, WITHOUT ROWID;";
 
-const char *const hone_schema_steps[] = {step_1, step_2, step_3};
-const int hone_schema_version = 3;
+/* What benchmarks measured: a row each, a point per test (its median cost in seconds), found again
+ * by machine (hone_fingerprint_machine) whatever the version of hone was. */
+static const char step_4[] =
+    "CREATE TABLE limits(machine TEXT NOT NULL, threads INTEGER NOT NULL, json TEXT NOT NULL,"
+    " at TEXT NOT NULL, PRIMARY KEY(machine, threads)) STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE benches("
+    " id INTEGER PRIMARY KEY, model INTEGER NOT NULL REFERENCES models(id),"
+    " environment INTEGER NOT NULL REFERENCES environments(id),"
+    " configuration INTEGER NOT NULL REFERENCES configurations(id),"
+    " machine TEXT NOT NULL, name TEXT, at TEXT NOT NULL, result TEXT NOT NULL) STRICT;"
+    "CREATE INDEX benches_by_name ON benches(name);"
+
+    "CREATE TABLE points("
+    " bench INTEGER NOT NULL REFERENCES benches(id) ON DELETE CASCADE,"
+    " test TEXT NOT NULL, seconds REAL NOT NULL,"
+    " PRIMARY KEY(bench, test)) STRICT, WITHOUT ROWID;";
+
+const char *const hone_schema_steps[] = {step_1, step_2, step_3, step_4};
+const int hone_schema_version = 4;

@@ -1,0 +1,114 @@
+#include "store/bench_records.h"
+
+#include "store/internal.h"
+
+#define NOW "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+
+static const char *text_at(sqlite3_stmt *row, int column)
+{
+    return (const char *)sqlite3_column_text(row, column);
+}
+
+static hone_status insert(hone_registry *r, const hone_bench_record *b,
+                          const hone_bench_point *points, size_t n, int64_t *id)
+{
+    int64_t configuration;
+    const char *name = b->name && b->name[0] ? b->name : NULL;
+    HONE_TRY(hone_registry_put_configuration(r, b->config, &configuration));
+    if (name)
+        HONE_TRY(hone_store_run(
+            r, NULL, "UPDATE benches SET name = NULL WHERE name = ? AND model = ? AND machine = ?",
+            "sis", name, b->model, b->machine));
+    HONE_TRY(hone_store_run(r, id,
+                            "INSERT INTO benches(model, environment, configuration, machine, name,"
+                            " at, result) VALUES(?,?,?,?,?," NOW ",?) RETURNING id",
+                            "iiisss", b->model, b->environment, configuration, b->machine, name,
+                            b->result));
+    for (size_t i = 0; i < n; i++)
+        HONE_TRY(hone_store_run(r, NULL, "INSERT INTO points(bench, test, seconds) VALUES(?,?,?)",
+                                "isd", *id, points[i].test, points[i].seconds));
+    return HONE_OK;
+}
+
+hone_status hone_registry_put_bench(hone_registry *r, const hone_bench_record *b,
+                                    const hone_bench_point *points, size_t n, int64_t *id)
+{
+    bool own = !r->in_transaction;
+    if (own)
+        HONE_TRY(hone_registry_begin(r));
+    hone_status s = insert(r, b, points, n, id);
+    if (!own)
+        return s;
+    if (s == HONE_OK)
+        return hone_registry_commit(r);
+    hone_registry_abort(r);
+    return s;
+}
+
+hone_status hone_registry_each_bench(hone_registry *r, int64_t model, const char *name, int64_t id,
+                                     hone_bench_fn *fn, void *arg)
+{
+    sqlite3_stmt *q;
+    bool row = true;
+    HONE_TRY(hone_store_prepare(
+        r, &q,
+        "SELECT b.id, b.model, b.environment, c.json, b.machine, b.name, b.at, b.result"
+        " FROM benches b JOIN configurations c ON c.id = b.configuration"
+        " WHERE (?1 = 0 OR b.model = ?1) AND (?2 IS NULL OR b.name = ?2)"
+        " AND (?3 = 0 OR b.id = ?3) ORDER BY b.id",
+        "isi", model, name, id));
+    hone_status s = HONE_OK;
+    while (s == HONE_OK && row) {
+        s = hone_store_step(r, q, &row);
+        if (s != HONE_OK || !row)
+            break;
+        const hone_bench_record b = {
+            .id = sqlite3_column_int64(q, 0),
+            .model = sqlite3_column_int64(q, 1),
+            .environment = sqlite3_column_int64(q, 2),
+            .config = text_at(q, 3),
+            .machine = text_at(q, 4),
+            .name = text_at(q, 5),
+            .at = text_at(q, 6),
+            .result = text_at(q, 7),
+        };
+        s = fn(arg, &b);
+    }
+    sqlite3_finalize(q);
+    return s;
+}
+
+hone_status hone_registry_each_point(hone_registry *r, int64_t model, const char *machine,
+                                     hone_history_fn *fn, void *arg)
+{
+    sqlite3_stmt *q;
+    bool row = true;
+    HONE_TRY(hone_store_prepare(
+        r, &q,
+        "SELECT b.id, b.model, b.machine, c.json, p.test, b.at, e.json, p.seconds"
+        " FROM points p JOIN benches b ON b.id = p.bench"
+        " JOIN configurations c ON c.id = b.configuration"
+        " JOIN environments e ON e.id = b.environment"
+        " WHERE (?1 = 0 OR b.model = ?1) AND (?2 IS NULL OR b.machine = ?2)"
+        " ORDER BY b.model, b.machine, b.configuration, p.test, b.id",
+        "is", model, machine));
+    hone_status s = HONE_OK;
+    while (s == HONE_OK && row) {
+        s = hone_store_step(r, q, &row);
+        if (s != HONE_OK || !row)
+            break;
+        const hone_history_point p = {
+            .bench = sqlite3_column_int64(q, 0),
+            .model = sqlite3_column_int64(q, 1),
+            .machine = text_at(q, 2),
+            .config = text_at(q, 3),
+            .test = text_at(q, 4),
+            .at = text_at(q, 5),
+            .environment = text_at(q, 6),
+            .seconds = sqlite3_column_double(q, 7),
+        };
+        s = fn(arg, &p);
+    }
+    sqlite3_finalize(q);
+    return s;
+}
