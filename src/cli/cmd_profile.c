@@ -113,11 +113,12 @@ static hone_status read_text(profile_job *j)
 static hone_status take_text(profile_job *j, size_t wanted)
 {
     HONE_TRY(read_text(j));
+    if (j->text_bytes == 0)
+        return hone_fail(HONE_DATA, "%s is empty", cli_text(j->c, "data"));
     HONE_TRY(hone_tokenizer_encode(j->tokenizer, j->text, j->text_bytes, HONE_ENCODE_ADD_SPECIAL,
                                    &j->tokens, &j->n_tokens));
     if (j->n_tokens == 0)
-        return hone_fail(HONE_DATA, "%s holds no text",
-                         cli_given(j->c, "data") ? cli_text(j->c, "data") : "the prompt");
+        return hone_fail(HONE_DATA, "the prompt has no tokens");
     if (j->n_tokens <= wanted)
         return HONE_OK;
     size_t bytes = (size_t)((double)j->text_bytes * (double)wanted / (double)j->n_tokens);
@@ -344,7 +345,10 @@ static hone_status put_run(profile_job *j, int64_t model, const char *metrics)
     HONE_TRY(s);
     HONE_TRY(
         hone_registry_finish_experiment(j->registry, experiment, false, metrics, NULL, NULL, 0));
-    return hone_registry_finish_run(j->registry, run, "{}");
+    char result[96]; /* `hone history` shows the label */
+    snprintf(result, sizeof result, "{\"label\": \"bound by %s\"}",
+             hone_bottleneck_name(j->advice[HONE_PHASE_DECODE].bottleneck));
+    return hone_registry_finish_run(j->registry, run, result);
 }
 
 static hone_status keep(profile_job *j)

@@ -18,7 +18,7 @@ typedef struct wanted_run {
 static hone_status see_run(void *arg, const hone_run_record *run)
 {
     wanted_run *w = arg;
-    if (!w->run || run->id == w->run)
+    if (w->run ? run->id == w->run : strcmp(run->goal, "profile") != 0)
         w->found = run->id;
     return HONE_OK;
 }

@@ -27,7 +27,7 @@
 /* X(id, name, text) */
 #define HONE_PHASE_LIST(X)                                                                         \
     X(PROMPT, "prompt", "from the text of a prompt to its first token")                            \
-    X(DECODE, "decode", "the tokens after it, one by one")
+    X(DECODE, "decode", "the tokens after the first, one by one")
 
 typedef enum hone_phase {
 #define HONE_PHASE_ENUM(id, name, text) HONE_PHASE_##id,

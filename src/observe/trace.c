@@ -109,6 +109,11 @@ static void put_track(trace *t, int thread, const hone_span *spans, size_t n)
         fputs("}", t->f);
         since = m->end_ns;
     }
+    uint64_t end = t->p->n_last ? t->p->last[t->p->n_last - 1].end_ns : since;
+    if (thread > 0 && since < end) {
+        put(t, "waiting", "waiting", TID_POOL + thread, since, end);
+        fputs("}", t->f);
+    }
 }
 
 static void put_all(trace *t, const char *title, const hone_span *spans, size_t n)

@@ -55,15 +55,15 @@ static void say_seconds(sentence *s, double x)
     say(s, "%.3g %s", x, units[u]);
 }
 
-/* "mlp_up, mlp_down and head make 83 % of it" */
+/* "mlp_up, mlp_down and head make 83 % of it": up to 80 %, or what takes 3 % at least. */
 static void say_largest(sentence *s, const hone_profile_phase *f)
 {
     int order[HONE_SPAN_KINDS];
     size_t n = hone_profile_rank(f, order), take = 0;
     double sum = 0;
-    while (take < n && sum < 0.8 * f->wall_s)
+    while (take < n && sum < 0.8 * f->wall_s && f->parts[order[take]].seconds > 0.03 * f->wall_s)
         sum += f->parts[order[take++]].seconds;
-    if (!take || f->wall_s <= 0)
+    if (!take)
         return;
     say(s, " ");
     for (size_t i = 0; i < take; i++)
@@ -73,6 +73,8 @@ static void say_largest(sentence *s, const hone_profile_phase *f)
                             : ", ",
             hone_span_name((hone_span_kind)order[i]));
     say(s, take == 1 ? " takes %.0f %% of it." : " make %.0f %% of it.", 100 * sum / f->wall_s);
+    if (f->between_s > 0.05 * f->wall_s)
+        say(s, " %.0f %% lie between the parts.", 100 * f->between_s / f->wall_s);
 }
 
 /* The part whose distance from its limit costs most. */
@@ -109,6 +111,25 @@ static void say_waiting(sentence *s, const hone_profile *p, const hone_profile_p
             p->threads, 100 * (1 - idle));
 }
 
+/* What makes the figures worth less: other processes, and single slow tokens. */
+static void say_disturbed(sentence *s, const hone_profile *p, const hone_advice *a,
+                          const hone_profile_phase *f)
+{
+    double busy = 0;
+    for (int k = 0; k < HONE_SPAN_KINDS; k++)
+        busy += f->parts[k].busy_s;
+    if (busy > 0 && f->cpu_s < 0.85 * busy)
+        say(s,
+            " Other processes were running: the threads had a processor for %.0f %% of the time "
+            "that they were at work, so measure again on a quiet machine.",
+            100 * f->cpu_s / busy);
+    else if (a->phase == HONE_PHASE_DECODE && p->steady_s > 0 && a->cost > 1.3 * p->steady_s) {
+        say(s, " Single tokens were slow: half of them took at most ");
+        say_seconds(s, p->steady_s);
+        say(s, ".");
+    }
+}
+
 static void say_bound(sentence *s, const hone_profile *p, const hone_advice *a,
                       const hone_profile_phase *f)
 {
@@ -128,6 +149,7 @@ static void say_bound(sentence *s, const hone_profile *p, const hone_advice *a,
     say_largest(s, f);
     say_furthest(s, f);
     say_waiting(s, p, f);
+    say_disturbed(s, p, a, f);
 }
 
 static void say_next(sentence *s, const hone_advice *a)
@@ -141,11 +163,11 @@ static void say_next(sentence *s, const hone_advice *a)
         return;
     }
     say(s, "%s (%s) addresses it", best->technique->title, best->label);
-    if (best->predicted > 0 && a->bottleneck != HONE_BOTTLENECK_OVERHEAD)
-        say(s, ": %.2fx by the roofline. After it the limit would be %s (%s)", best->predicted,
-            hone_bottleneck_name(best->next), hone_bottleneck_text(best->next));
-    else
+    if (a->bottleneck == HONE_BOTTLENECK_OVERHEAD || best->predicted <= 0)
         say(s, "; the roofline cannot say by how much");
+    else
+        say(s, ": %.2fx by the roofline, and then it would %s bound by %s", best->predicted,
+            best->next == a->bottleneck ? "still be" : "be", hone_bottleneck_name(best->next));
     say(s, ". hone optimize measures it%s.",
         best->technique->lossy ? " and what it costs in quality" : "");
 }
@@ -172,11 +194,13 @@ static void list_rows(const hone_technique_facts *f, const hone_config *c, hone_
                 continue;
             hone_config after = *c;
             t->apply(t->values[v].knob, &after);
+            double predicted = hone_technique_predict(f, c, &after, a->goal);
+            bool gains = a->bottleneck == HONE_BOTTLENECK_OVERHEAD || predicted > 1.02;
             a->rows[a->n_rows++] = (hone_advice_row){
                 .technique = t,
                 .label = t->values[v].label,
-                .predicted = hone_technique_predict(f, c, &after, a->goal),
-                .addressed = t->addresses == a->bottleneck,
+                .predicted = predicted,
+                .addressed = t->addresses == a->bottleneck && gains,
                 .next = hone_technique_roofline(f, &after, a->goal).bound,
             };
         }

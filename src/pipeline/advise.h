@@ -20,7 +20,7 @@ typedef struct hone_advice_row {
     const hone_technique *technique;
     const char *label;    /* of the value */
     double predicted;     /* times better; 0 = unknown */
-    bool addressed;       /* the bottleneck that was found */
+    bool addressed;       /* the bottleneck that was found, and it gains by the roofline */
     hone_bottleneck next; /* what the roofline is bound by after it */
 } hone_advice_row;
 

@@ -88,10 +88,10 @@ void report_put_flame(report_page *p, const hone_profile *profile, hone_phase ph
     if (!x->stretches || x->wall_s <= 0)
         return;
     report_put(p,
-               "<h3>%s: %s</h3>\n<div class=\"wide\"><svg viewBox=\"0 0 %d %d\" role=\"img\" "
+               "<h3>%s</h3>\n<div class=\"wide\"><svg viewBox=\"0 0 %d %d\" role=\"img\" "
                "aria-label=\"flame view of %s\">\n",
-               prompt ? "A prompt" : "A token", hone_phase_text(phase), WIDTH,
-               (int)(3.9 * (ROW + 2)), hone_phase_name(phase));
+               prompt ? "A prompt" : "A token", WIDTH, (int)(3.9 * (ROW + 2)),
+               hone_phase_name(phase));
     report_put(p,
                "<rect class=\"whole\" x=\"0\" y=\"0\" width=\"%d\" height=\"%d\"/>"
                "<text x=\"5\" y=\"16\">%s %s</text>\n",

@@ -193,8 +193,8 @@ static hone_status take_result(hone_report *r, const char *text)
 static hone_status see_run(void *arg, const hone_run_record *run)
 {
     walk *w = arg;
-    if (w->wanted ? run->id != w->wanted : run->id < w->r->run)
-        return HONE_OK;
+    if (w->wanted ? run->id != w->wanted : run->id < w->r->run || strcmp(run->goal, "profile") == 0)
+        return HONE_OK; /* a profile decides nothing: it is shown only if asked for */
     hone_report *r = w->r;
     w->found = true;
     w->model = run->model;
