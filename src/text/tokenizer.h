@@ -74,7 +74,8 @@ typedef struct hone_detok hone_detok;
  * of a first word is kept (a reply after a prompt). */
 HONE_CHECKED hone_status hone_detok_open(const hone_tokenizer *t, unsigned flags, bool midway,
                                          hone_detok **out);
-/* Text that is complete after this id: *bytes >= 0 bytes of valid UTF-8 followed by a 0, owned by
+/* Text that is complete after this id, none of an id beyond the vocabulary (a padded row of the
+ * embedding): *bytes >= 0 bytes of valid UTF-8 followed by a 0, owned by
  * the detok and valid until its next call. Allocates only when a token is longer than all before
  * it. Errors: as decode; after one the detok is as it was before the push. */
 HONE_CHECKED hone_status hone_detok_push(hone_detok *d, int32_t id, const char **text,

@@ -193,7 +193,9 @@ hone_status hone_detok_push(hone_detok *d, int32_t id, const char **text, size_t
     d->n = 0;
     *text = "";
     *bytes = 0;
-    HONE_TRY(put_token(d, id, 0));
+    if (id < d->t->n_tokens) /* a model may choose a padded row of its embedding */
+        HONE_TRY(put_token(d, id, 0));
+    HONE_TRY(room(d, 1));
     d->text[d->n] = 0;
     *text = d->text;
     *bytes = d->n;

@@ -183,7 +183,8 @@ static void streaming_never_splits_a_code_point(void **state)
     assert_int_equal(hone_detok_push(d, 3 + 'x', &p, &n), HONE_OK);
     assert_string_equal(p, "\xEF\xBF\xBDx");
     assert_int_equal(hone_detok_push(d, 3 + 0xE2, &p, &n), HONE_OK);
-    assert_int_equal(hone_detok_push(d, 99999, &p, &n), HONE_DATA);
+    assert_int_equal(hone_detok_push(d, 99999, &p, &n), HONE_OK); /* a padded embedding row */
+    assert_int_equal(n, 0);
     assert_int_equal(hone_detok_push(d, -1, &p, &n), HONE_DATA);
     assert_int_equal(hone_detok_push(d, 3 + 0x82, &p, &n), HONE_OK);
     assert_int_equal(n, 0);
@@ -385,6 +386,22 @@ static void a_merge_given_twice_keeps_its_last_rank(void **state)
 }
 
 /* Every unit of the array points somewhere; no text may read outside it. */
+/* A vocabulary that fills its table to the last place, and tokens behind it (for the sanitizers).
+ */
+static void added_tokens_behind_a_unigram_vocabulary_are_tokens(void **state)
+{
+    (void)state;
+    hone_tokenizer *t = open_text(
+        "{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\",0],[\"a\",-1],"
+        "[\"b\",-2],[\"c\",-3],[\"d\",-4],[\"e\",-5],[\"f\",-6],[\"g\",-7],[\"h\",-8],"
+        "[\"i\",-9],[\"j\",-10],[\"k\",-11],[\"l\",-12],[\"m\",-13],[\"n\",-14],[\"o\",-15]]},"
+        "\"added_tokens\":[{\"id\":16,\"content\":\"<x>\",\"special\":true},"
+        "{\"id\":17,\"content\":\"<y>\",\"special\":false}]}");
+    expect(t, "a<y>b", 5, 0, "1 17 2");
+    assert_true(hone_tokenizer_score(t, 15) == -15 && hone_tokenizer_score(t, 17) == 0);
+    hone_tokenizer_close(t);
+}
+
 static void a_character_map_of_noise_is_harmless(void **state)
 {
     (void)state;
@@ -620,6 +637,7 @@ int main(void)
         cmocka_unit_test(hostile_tokenizer_json_is_refused),
         cmocka_unit_test(hostile_models_and_steps_are_refused_by_name),
         cmocka_unit_test(a_merge_given_twice_keeps_its_last_rank),
+        cmocka_unit_test(added_tokens_behind_a_unigram_vocabulary_are_tokens),
         cmocka_unit_test(a_character_map_of_noise_is_harmless),
         cmocka_unit_test(generation_config_names_further_ends),
         cmocka_unit_test(json_bombs_are_refused_before_they_cost_memory),
