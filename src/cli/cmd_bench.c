@@ -1,188 +1,16 @@
-/* bench - the engine's speed, each figure beside the limit of this machine. */
-#include "base/clock.h"
+/* bench - the engine's speed, each figure beside the limit of this machine; two configurations or
+ * models in turns. */
 #include "base/interrupt.h"
 #include "base/mem.h"
-#include "base/rng.h"
-#include "cli/cli.h"
-#include "cli/engine_args.h"
+#include "cli/bench_record.h"
+#include "cli/bench_run.h"
+#include "cli/bench_versus.h"
 #include "cli/table.h"
-#include "hw/limits.h"
-#include "stat/stat.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { RESAMPLES = 2000, TESTS_MAX = 256, REPS_MAX = 1000 };
-
-typedef struct bench_test {
-    bool prefill;
-    uint32_t tokens; /* prompt, or steps of each sequence */
-    uint32_t depth;  /* tokens in the context before */
-    uint32_t batch;
-    double tok_s[REPS_MAX];
-    hone_interval speed;
-    double limit; /* tok/s at the roofline; 0 = unknown */
-} bench_test;
-
-typedef struct bench {
-    const cli_context *c;
-    hone_engine *engine;
-    bench_test *tests;
-    size_t n_tests, reps;
-    hone_session **sessions; /* [batch_max], of the depth in hand */
-    hone_row *rows;          /* [batch_max] */
-    uint32_t batch_max, tokens_max;
-    int32_t *tokens; /* [batch_max][tokens_max] */
-    float *logits;   /* [batch_max][vocab] */
-    hone_limits limits;
-    double peak_ops_s; /* of the arithmetic that the products run on; 0 = not measured */
-    hone_isa peak_isa;
-} bench;
-
-static uint32_t largest(const int64_t *list, size_t n)
-{
-    int64_t m = 0;
-    for (size_t i = 0; i < n; i++)
-        m = list[i] > m ? list[i] : m;
-    return (uint32_t)m;
-}
-
-static hone_status list_tests(bench *b)
-{
-    size_t prefills, depths, batches;
-    const int64_t *prefill = cli_ints(b->c, "prefill", &prefills);
-    const int64_t *depth = cli_ints(b->c, "depth", &depths);
-    const int64_t *batch = cli_ints(b->c, "batch", &batches);
-    uint32_t decode = (uint32_t)cli_int(b->c, "decode");
-    size_t most = depths * (prefills + 1) * batches;
-    if (most == 0 || most > TESTS_MAX)
-        return hone_fail(HONE_USAGE, "%zu tests: give 1 to %d", most, (int)TESTS_MAX);
-    b->tests = hone_calloc(most, sizeof *b->tests);
-    if (!b->tests)
-        return hone_fail_memory(most * sizeof *b->tests, "tests");
-    for (size_t d = 0; d < depths; d++) {
-        for (size_t i = 0; i < prefills * batches; i++)
-            if (prefill[i / batches] > 0)
-                b->tests[b->n_tests++] = (bench_test){.prefill = true,
-                                                      .tokens = (uint32_t)prefill[i / batches],
-                                                      .depth = (uint32_t)depth[d],
-                                                      .batch = (uint32_t)batch[i % batches]};
-        for (size_t i = 0; i < batches && decode > 0; i++)
-            b->tests[b->n_tests++] = (bench_test){
-                .tokens = decode, .depth = (uint32_t)depth[d], .batch = (uint32_t)batch[i]};
-    }
-    if (b->n_tests == 0)
-        return hone_fail(HONE_USAGE, "nothing to measure: --prefill and --decode are both 0");
-    b->batch_max = largest(batch, batches);
-    uint32_t work = largest(prefill, prefills);
-    b->tokens_max = largest(depth, depths) + (work > decode ? work : decode);
-    return HONE_OK;
-}
-
-/* Room for every session of every test. */
-static hone_status bench_config(const bench *b, hone_config *config)
-{
-    HONE_TRY(cli_model_config(b->c, cli_operand(b->c, 0), config));
-    config->prefix_reuse = false; /* no test may profit from what another one did */
-    config->context_tokens = b->tokens_max;
-    return HONE_OK;
-}
-
-static hone_status open_buffers(bench *b)
-{
-    const hone_model_facts *f = hone_engine_facts(b->engine);
-    size_t batch = b->batch_max, count = batch * b->tokens_max;
-    b->sessions = hone_calloc(batch, sizeof(hone_session *));
-    b->rows = hone_calloc(batch, sizeof *b->rows);
-    b->tokens = hone_malloc(count * sizeof *b->tokens);
-    b->logits = hone_malloc(batch * f->vocab * sizeof *b->logits);
-    if (!b->sessions || !b->rows || !b->tokens || !b->logits)
-        return hone_fail_memory(count * sizeof *b->tokens, "benchmark buffers");
-    for (size_t i = 0; i < count; i++)
-        b->tokens[i] = (int32_t)hone_rng_below(1, 0, i, f->vocab);
-    for (size_t i = 0; i < batch; i++)
-        HONE_TRY(hone_session_open(b->engine, &b->sessions[i]));
-    uint64_t used, most;
-    hone_engine_kv_usage(b->engine, &used, &most);
-    if ((double)f->kv_bytes_per_token * (double)count > (double)most)
-        return hone_fail(HONE_MEMORY,
-                         "%u sequences of %u tokens need %.1f GiB of KV pages, the bound is %.1f "
-                         "GiB: smaller --batch or --depth, or kv_bytes_max in --config",
-                         b->batch_max, b->tokens_max,
-                         (double)f->kv_bytes_per_token * (double)count / (1 << 30),
-                         (double)most / (1 << 30));
-    return HONE_OK;
-}
-
-static void close_bench(bench *b)
-{
-    for (size_t i = 0; b->sessions && i < b->batch_max; i++)
-        if (b->sessions[i])
-            hone_session_close(b->sessions[i]);
-    hone_free(b->sessions);
-    hone_free(b->rows);
-    hone_free(b->tokens);
-    hone_free(b->logits);
-    hone_free(b->tests);
-    hone_engine_close(b->engine);
-}
-
-/* Sequence i's own tokens, from position `at` on. */
-static const int32_t *tokens_at(const bench *b, size_t i, uint32_t at)
-{
-    return b->tokens + i * b->tokens_max + at;
-}
-
-/* Every sequence that the test needs holds exactly `depth` tokens. */
-static hone_status prepare(bench *b, const bench_test *t)
-{
-    for (size_t i = 0; i < t->batch; i++) {
-        hone_session *s = b->sessions[i];
-        hone_session_truncate(s, t->depth);
-        while (hone_session_length(s) < t->depth) {
-            HONE_TRY(hone_interrupt_check());
-            uint32_t at = hone_session_length(s), left = t->depth - at;
-            HONE_TRY(hone_session_feed(s, tokens_at(b, i, at), left < 512 ? left : 512,
-                                       HONE_WANT_NONE, NULL));
-        }
-    }
-    return HONE_OK;
-}
-
-/* All prompts together: each step takes as much of every sequence as fits. */
-static hone_status run_prefill(bench *b, const bench_test *t)
-{
-    uint32_t chunk = hone_engine_config(b->engine)->step_tokens / t->batch, n;
-    for (uint32_t k = 0; k < t->tokens; k += n) {
-        n = chunk < 1 ? 1 : chunk < t->tokens - k ? chunk : t->tokens - k;
-        hone_want want = k + n == t->tokens ? HONE_WANT_LAST : HONE_WANT_NONE;
-        for (size_t i = 0; i < t->batch; i++)
-            b->rows[i] = (hone_row){b->sessions[i], tokens_at(b, i, t->depth + k), n, want};
-        HONE_TRY(hone_engine_step(b->engine, b->rows, t->batch, b->logits));
-    }
-    return HONE_OK;
-}
-
-static hone_status run_decode(bench *b, const bench_test *t)
-{
-    for (uint32_t k = 0; k < t->tokens; k++) {
-        for (size_t i = 0; i < t->batch; i++)
-            b->rows[i] =
-                (hone_row){b->sessions[i], tokens_at(b, i, t->depth + k), 1, HONE_WANT_LAST};
-        HONE_TRY(hone_engine_step(b->engine, b->rows, t->batch, b->logits));
-    }
-    return HONE_OK;
-}
-
-/* One repetition: tokens per second, all sequences together. */
-static hone_status measure(bench *b, const bench_test *t, double *tok_s)
-{
-    HONE_TRY(prepare(b, t));
-    double begin = hone_clock_s();
-    HONE_TRY(t->prefill ? run_prefill(b, t) : run_decode(b, t));
-    *tok_s = (double)t->tokens * t->batch / (hone_clock_s() - begin);
-    return HONE_OK;
-}
+enum { RESAMPLES = 2000 };
 
 /* Tests in order of their depth, so that contexts are built once per repetition. */
 static hone_status measure_all(bench *b)
@@ -194,7 +22,7 @@ static hone_status measure_all(bench *b)
             bench_test *t = &b->tests[i];
             cli_progress((double)(r * b->n_tests + i) / (double)((b->reps + 1) * b->n_tests), "%s",
                          r == 0 ? "warming up" : "measuring");
-            HONE_TRY(measure(b, t, r == 0 ? &ignored : &t->tok_s[r - 1]));
+            HONE_TRY(bench_measure(b, t, r == 0 ? &ignored : &t->tok_s[r - 1]));
         }
     }
     return HONE_OK;
@@ -244,10 +72,11 @@ static double limit_of(const bench *b, const bench_test *t)
     double weights = (double)f->weight_bytes_per_token, kv = (double)f->kv_bytes_per_token;
     double head = 2.0 * f->vocab * f->hidden;
     double attention = 4.0 * f->layers * f->heads * f->head_dim; /* per key that a query sees */
-    double mean_depth = t->depth + (t->tokens + 1) / 2.0;
+    double mean_depth = hone_model_seen(f, t->depth + (t->tokens + 1) / 2.0); /* windows forget */
     if (t->prefill) {
         double flops = (f->flops_per_token - head + attention * mean_depth) * t->tokens + head;
-        double s = roof_s(b, flops * t->batch, weights + kv * (t->depth + t->tokens) * t->batch);
+        double s = roof_s(b, flops * t->batch,
+                          weights + kv * hone_model_seen(f, t->depth + t->tokens) * t->batch);
         return s > 0 ? (double)t->tokens * t->batch / s : 0;
     }
     double flops = (f->flops_per_token + attention * mean_depth) * t->batch;
@@ -317,26 +146,31 @@ static hone_status print_text(const bench *b)
     return cli_table_print(table, stdout);
 }
 
-static hone_status run_bench(bench *b)
+static hone_status run_alone(bench *b)
 {
-    hone_config config;
-    HONE_TRY(list_tests(b));
-    HONE_TRY(bench_config(b, &config));
-    HONE_TRY(cli_open_engine(cli_operand(b->c, 0), &config, &b->engine));
-    HONE_TRY(open_buffers(b));
     HONE_TRY(measure_limits(b));
     HONE_TRY(measure_all(b));
     HONE_TRY(measure_limits(b));
     cli_progress_end();
     HONE_TRY(summarise(b));
-    return cli_json(b->c) ? print_json(b) : print_text(b);
+    HONE_TRY(cli_json(b->c) ? print_json(b) : print_text(b));
+    return bench_record(b);
+}
+
+static hone_status run_bench(bench *b)
+{
+    hone_config config;
+    HONE_TRY(bench_list(b));
+    HONE_TRY(cli_model_config(b->c, cli_operand(b->c, 0), &config));
+    HONE_TRY(bench_open(b, cli_operand(b->c, 0), config));
+    return cli_text(b->c, "versus") ? bench_versus(b, &config) : run_alone(b);
 }
 
 static hone_status run(cli_context *c)
 {
     bench b = {.c = c, .reps = (size_t)cli_int(c, "reps")};
     hone_status s = run_bench(&b);
-    close_bench(&b);
+    bench_close(&b);
     return s;
 }
 
@@ -374,8 +208,34 @@ static const cli_option options[] = {
      .argument = "R",
      .fallback = "5",
      .min = 1,
-     .max = REPS_MAX,
+     .max = BENCH_REPS_MAX,
      .help = "repetitions of every test, interleaved, after one to warm up"},
+    {.name = "suite",
+     .type = CLI_TEXT,
+     .argument = "FILE",
+     .help = "tests from a file (JSON: {\"tests\": [{\"decode\": 64, \"depth\": 0}]})"},
+    {.name = "versus",
+     .type = CLI_TEXT,
+     .argument = "WHAT",
+     .help = "measure in turns with it: a configuration (JSON, or a .json file) or another model"},
+    {.name = "margin",
+     .type = CLI_PERCENT,
+     .argument = "PERCENT",
+     .fallback = "1%",
+     .min = 0.0001,
+     .max = 1,
+     .help = "with --versus: differences below it do not matter"},
+    {.name = "rounds",
+     .type = CLI_INT,
+     .argument = "N",
+     .fallback = "53",
+     .min = 10,
+     .max = 80,
+     .help = "with --versus: rounds at most; fewer when the answer is clear before"},
+    {.name = "baseline",
+     .type = CLI_TEXT,
+     .argument = "NAME",
+     .help = "compare with the benchmark stored under this name; the first one is stored"},
     CLI_PROMOTED_OPTIONS,
     {0},
 };
@@ -384,6 +244,8 @@ static const cli_example examples[] = {
     {"hone bench model.gguf", "prefill of 512 tokens, decode of 64"},
     {"hone bench model.gguf --prefill 512,2048 --decode 64 --depth 0,4096 --batch 1,32 --json",
      "a whole grid, for a script"},
+    {"hone bench model.gguf --versus '{\"threads\": 1}'", "is one thread slower, and by how much"},
+    {"hone bench model.gguf --baseline main", "stores it the first time, then compares"},
     {0},
 };
 
@@ -399,7 +261,10 @@ const cli_command cli_cmd_bench = {
         "The limit is the roofline of what a step must do at least: its bytes (weights and KV) "
         "at the read bandwidth and its operations at the peak of the instruction set, whichever "
         "takes longer. Both are measured before and after the tests with the same number of "
-        "threads all at once. A model that fits the caches of the processor can exceed it.",
+        "threads all at once. A model that fits the caches of the processor can exceed it.\n\n"
+        "With --versus both sides are measured in turns, and as often as the noise asks for; what "
+        "the noise hides is not claimed (docs/measurement.md). Results are kept in the registry "
+        "(hone regress looks for changes in them).",
     .operands = "MODEL",
     .operands_min = 1,
     .operands_max = 1,

@@ -4,8 +4,9 @@
 #include "cli/table.h"
 
 #include "base/threads.h"
+#include "cli/registry_args.h"
 #include "hw/doctor.h"
-#include "hw/limits.h"
+#include "store/bench_records.h"
 
 #include <string.h>
 
@@ -14,6 +15,7 @@ enum { THREAD_COUNTS_MAX = 16 };
 typedef struct measured {
     int count;
     hone_limits limits[THREAD_COUNTS_MAX];
+    hone_limits_news news; /* of the last: all threads */
 } measured;
 
 static const char *health_name(hone_health h)
@@ -22,18 +24,25 @@ static const char *health_name(hone_health h)
     return names[h];
 }
 
-/* Limits at 1, 2, 4... threads and at all of them. */
-static hone_status measure(int threads, measured *m)
+/* Limits at 1, 2, 4... threads and at all of them; kept in the registry, for profile, bench and
+ * optimize to use. */
+static hone_status measure(const cli_context *c, int threads, measured *m)
 {
     int most = threads > 0 ? threads : hone_cpus_allowed();
+    hone_registry *r;
+    hone_status s = HONE_OK;
+    if (cli_open_registry(c, true, &r) != HONE_OK)
+        r = NULL; /* measured all the same */
     for (int n = 1; m->count < THREAD_COUNTS_MAX; n = 2 * n < most ? 2 * n : most) {
         cli_progress(-1, "measuring with %d threads", n);
-        HONE_TRY(hone_limits_measure(n, &m->limits[m->count++]));
-        if (n >= most)
+        s = hone_registry_limits(r, n, HONE_LIMITS_FRESH, &m->limits[m->count], &m->news);
+        m->count += s == HONE_OK;
+        if (s != HONE_OK || n >= most)
             break;
     }
     cli_progress_end();
-    return HONE_OK;
+    hone_registry_close(r);
+    return s;
 }
 
 static json_t *limits_json(const measured *m)
@@ -46,8 +55,20 @@ static json_t *limits_json(const measured *m)
             if (l->ops_s[isa] > 0)
                 json_object_set_new(ops, hone_isa_name((hone_isa)isa), json_real(l->ops_s[isa]));
         }
-        json_array_append_new(rows, json_pack("{s:i, s:f, s:o}", "threads", l->threads,
-                                              "read_bytes_s", l->read_bytes_s, "ops_s", ops));
+        json_t *peaks = json_object(), *caches = json_array();
+        for (int p = 0; p < HONE_PEAK_COUNT; p++)
+            if (l->peak_ops_s[p] > 0)
+                json_object_set_new(peaks, hone_peak_name((hone_peak)p),
+                                    json_real(l->peak_ops_s[p]));
+        for (int k = 0; k < HONE_CACHE_LEVELS; k++)
+            json_array_append_new(caches,
+                                  json_pack("{s:I, s:f}", "bytes", (json_int_t)l->cache[k].bytes,
+                                            "read_bytes_s", l->cache[k].read_bytes_s));
+        json_array_append_new(rows, json_pack("{s:i, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "threads",
+                                              l->threads, "read_bytes_s", l->read_bytes_s,
+                                              "write_bytes_s", l->write_bytes_s, "copy_bytes_s",
+                                              l->copy_bytes_s, "noise", l->noise, "ops_s", ops,
+                                              "peak_ops_s", peaks, "caches", caches));
     }
     return rows;
 }
@@ -64,27 +85,46 @@ static hone_status print_json(const hone_doctor_report *r, const measured *m)
     root = json_pack("{s:o}", "facts", facts);
     if (m->count)
         json_object_set_new(root, "limits", limits_json(m));
+    if (m->news.drifted)
+        json_object_set_new(root, "drift", json_string(m->news.text));
     return cli_print_json(root);
+}
+
+static void rate_row(cli_table *t, const char *name, int threads, double rate, const char *unit)
+{
+    if (rate <= 0)
+        return;
+    cli_table_cell(t, "%s", name);
+    cli_table_cell(t, "%d", threads);
+    cli_table_cell(t, "%.1f", rate / 1e9);
+    cli_table_cell(t, "%s", unit);
 }
 
 static hone_status print_limits(const measured *m)
 {
     cli_table *t;
     HONE_TRY(cli_table_open("limit,>threads,>rate,unit", &t));
-    for (int i = 0; i < m->count; i++) {
-        cli_table_cell(t, "memory read");
-        cli_table_cell(t, "%d", m->limits[i].threads);
-        cli_table_cell(t, "%.1f", m->limits[i].read_bytes_s / 1e9);
-        cli_table_cell(t, "GB/s");
-    }
-    for (int isa = 0; isa < HONE_ISA_COUNT; isa++) {
+    for (int i = 0; i < m->count; i++)
+        rate_row(t, "memory read", m->limits[i].threads, m->limits[i].read_bytes_s, "GB/s");
+    for (int i = 0; i < m->count; i++)
+        rate_row(t, "memory write", m->limits[i].threads, m->limits[i].write_bytes_s, "GB/s");
+    for (int i = 0; i < m->count; i++)
+        rate_row(t, "memory copy", m->limits[i].threads, m->limits[i].copy_bytes_s, "GB/s copied");
+    for (int k = 0; k < HONE_CACHE_LEVELS; k++) {
         for (int i = 0; i < m->count; i++) {
-            if (m->limits[i].ops_s[isa] <= 0)
-                continue;
-            cli_table_cell(t, "%s", hone_isa_name((hone_isa)isa));
-            cli_table_cell(t, "%d", m->limits[i].threads);
-            cli_table_cell(t, "%.0f", m->limits[i].ops_s[isa] / 1e9);
-            cli_table_cell(t, "Gop/s, %s", hone_limits_ops_text((hone_isa)isa));
+            char name[64], size[32];
+            snprintf(name, sizeof name, "cache level %d (%s)", k + 1,
+                     cli_format_bytes((double)m->limits[i].cache[k].bytes, size, sizeof size));
+            rate_row(t, name, m->limits[i].threads, m->limits[i].cache[k].read_bytes_s,
+                     "GB/s, half of it");
+        }
+    }
+    for (int p = 0; p < HONE_PEAK_COUNT; p++) {
+        for (int i = 0; i < m->count; i++) {
+            char unit[64];
+            snprintf(unit, sizeof unit, "Gop/s, %s", hone_peak_text((hone_peak)p));
+            rate_row(t, hone_peak_name((hone_peak)p), m->limits[i].threads,
+                     m->limits[i].peak_ops_s[p], unit);
         }
     }
     return cli_table_print(t, stdout);
@@ -107,6 +147,8 @@ static hone_status print_text(const hone_doctor_report *r, const measured *m)
         putchar('\n');
         HONE_TRY(print_limits(m));
     }
+    if (m->news.drifted)
+        printf("\ndrift: %s\n", m->news.text);
     for (int i = 0; i < r->count; i++) {
         const hone_doctor_fact *f = &r->facts[i];
         if (f->health == HONE_HEALTH_FINE)
@@ -126,7 +168,7 @@ static hone_status run(cli_context *c)
     memset(&m, 0, sizeof m);
     hone_doctor_examine("", &report);
     if (cli_flag(c, "measure"))
-        HONE_TRY(measure((int)cli_int(c, "threads"), &m));
+        HONE_TRY(measure(c, (int)cli_int(c, "threads"), &m));
     return cli_json(c) ? print_json(&report, &m) : print_text(&report, &m);
 }
 
@@ -140,6 +182,7 @@ static const cli_option options[] = {
      .min = 1,
      .max = 1024,
      .help = "measure up to N threads instead of all CPUs allowed"},
+    CLI_REGISTRY_OPTION,
     {0},
 };
 

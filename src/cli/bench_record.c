@@ -1,0 +1,171 @@
+#include "cli/bench_record.h"
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "file/file.h"
+#include "stat/versus.h"
+#include "store/bench_records.h"
+#include "store/fingerprint.h"
+
+#include <string.h>
+
+typedef struct record {
+    const bench *b;
+    hone_registry *r;
+    int64_t model, environment;
+    char machine[HONE_DIGEST_BYTES];
+    json_t *baseline; /* the result of the bench of that name; NULL = there is none yet */
+} record;
+
+static hone_status add_model(record *j, const hone_file *f, const char *fingerprint)
+{
+    char hash[65];
+    const char *slash = strrchr(j->b->model, '/');
+    cli_progress(-1, "hashing %s", j->b->model);
+    hone_status s = hone_file_hash(f, hash);
+    cli_progress_end();
+    HONE_TRY(s);
+    const hone_model_record m = {.sha256 = hash,
+                                 .path = j->b->model,
+                                 .name = slash && slash[1] ? slash + 1 : j->b->model,
+                                 .arch = hone_engine_facts(j->b->engine)->arch,
+                                 .bytes = hone_file_bytes(f)};
+    HONE_TRY(hone_registry_put_model(j->r, &m, &j->model));
+    return hone_registry_put_file(j->r, fingerprint, j->model);
+}
+
+static hone_status identify(record *j)
+{
+    hone_file *f;
+    char fingerprint[33], key[HONE_DIGEST_BYTES], *environment;
+    int64_t candidates;
+    HONE_TRY(hone_file_open(j->b->model, &f));
+    hone_status s = hone_file_fingerprint(f, fingerprint);
+    if (s == HONE_OK)
+        s = hone_registry_find_file(j->r, fingerprint, hone_file_bytes(f), &j->model, &candidates);
+    if (s == HONE_OK && !j->model)
+        s = add_model(j, f, fingerprint);
+    hone_file_close(f);
+    HONE_TRY(s);
+    HONE_TRY(hone_fingerprint_machine(j->machine));
+    HONE_TRY(hone_fingerprint_take(&environment, key));
+    s = hone_registry_put_environment(j->r, key, environment, &j->environment);
+    hone_free(environment);
+    return s;
+}
+
+static json_t *result_json(const bench *b)
+{
+    json_t *rows = json_array();
+    for (size_t i = 0; i < b->n_tests; i++) {
+        char name[96];
+        const bench_test *t = &b->tests[i];
+        json_array_append_new(rows, json_pack("{s:s, s:f, s:f, s:f, s:f}", "test",
+                                              bench_test_name(t, name, sizeof name), "tok_s",
+                                              t->speed.point, "tok_s_lo", t->speed.lo, "tok_s_hi",
+                                              t->speed.hi, "limit", t->limit));
+    }
+    return json_pack("{s:I, s:o}", "reps", (json_int_t)b->reps, "rows", rows);
+}
+
+static hone_status find_baseline(void *arg, const hone_bench_record *b)
+{
+    record *j = arg;
+    if (strcmp(b->machine, j->machine) != 0)
+        return HONE_OK;
+    json_decref(j->baseline);
+    j->baseline = NULL;
+    return hone_json_parse(b->result, strlen(b->result), 8, 10000, "the baseline", &j->baseline);
+}
+
+/* Two benches, one after the other: their intervals are all that is known, so both must move. */
+static void compare(const record *j, const char *name)
+{
+    for (size_t i = 0; i < j->b->n_tests; i++) {
+        const bench_test *t = &j->b->tests[i];
+        char test[96], words[256];
+        json_t *row;
+        size_t k;
+        bench_test_name(t, test, sizeof test);
+        json_array_foreach(json_object_get(j->baseline, "rows"), k, row)
+        {
+            const char *of = json_string_value(json_object_get(row, "test"));
+            double lo = json_number_value(json_object_get(row, "tok_s_lo"));
+            double hi = json_number_value(json_object_get(row, "tok_s_hi"));
+            double mid = json_number_value(json_object_get(row, "tok_s"));
+            if (!of || strcmp(of, test) != 0 || !(lo > 0 && mid > 0 && hi > 0))
+                continue;
+            hone_interval ratio = {t->speed.point / mid, t->speed.lo / hi, t->speed.hi / lo};
+            fprintf(stderr, "%s: %s\n", test,
+                    hone_versus_say(&ratio, cli_number(j->b->c, "margin"), name, "this", words,
+                                    sizeof words));
+        }
+    }
+    fprintf(stderr, "(not measured in turns: the machine may have changed in between)\n");
+}
+
+static hone_status put(record *j, const char *name)
+{
+    hone_config config = *hone_engine_config(j->b->engine);
+    config.context_tokens = 0; /* made to fit the tests */
+    hone_bench_point points[BENCH_TESTS_MAX];
+    char(*names)[96] = hone_calloc(j->b->n_tests, sizeof *names), *text = NULL, *json = NULL;
+    int64_t id;
+    hone_status s = names ? hone_config_to_json(&config, &json) : hone_fail_memory(96, "names");
+    json_t *result = result_json(j->b);
+    if (s == HONE_OK) {
+        text = result ? json_dumps(result, JSON_COMPACT) : NULL;
+        s = text ? HONE_OK : hone_fail_memory(1024, "a benchmark's result");
+    }
+    size_t n = 0;
+    for (size_t i = 0; s == HONE_OK && i < j->b->n_tests; i++) {
+        bench_test_name(&j->b->tests[i], names[i], sizeof *names);
+        bool twice = false;
+        for (size_t k = 0; k < n; k++)
+            twice |= strcmp(points[k].test, names[i]) == 0;
+        if (!twice)
+            points[n++] = (hone_bench_point){names[i], 1 / j->b->tests[i].speed.point};
+    }
+    const hone_bench_record b = {.model = j->model,
+                                 .environment = j->environment,
+                                 .config = json,
+                                 .machine = j->machine,
+                                 .name = name,
+                                 .result = text};
+    if (s == HONE_OK)
+        s = hone_registry_put_bench(j->r, &b, points, n, &id);
+    json_decref(result);
+    hone_free(text);
+    hone_free(json);
+    hone_free(names);
+    return s;
+}
+
+static hone_status keep(record *j)
+{
+    const char *name = cli_text(j->b->c, "baseline");
+    HONE_TRY(identify(j));
+    if (name)
+        HONE_TRY(hone_registry_each_bench(j->r, j->model, name, 0, find_baseline, j));
+    HONE_TRY(put(j, j->baseline ? NULL : name));
+    if (j->baseline)
+        compare(j, name);
+    else if (name)
+        fprintf(stderr, "kept as the baseline %s\n", name);
+    return HONE_OK;
+}
+
+hone_status bench_record(const bench *b)
+{
+    record j = {.b = b};
+    bool asked = cli_given(b->c, "baseline");
+    hone_status s = cli_open_registry(b->c, true, &j.r);
+    if (s == HONE_OK)
+        s = keep(&j);
+    hone_registry_close(j.r);
+    json_decref(j.baseline);
+    if (s == HONE_OK || asked || s == HONE_INTERRUPTED)
+        return s;
+    fprintf(stderr, "not kept in the registry: %s\n", hone_error());
+    return HONE_OK;
+}
