@@ -11,6 +11,7 @@
 #include "pipeline/advise.h"
 #include "report/report_profile.h"
 #include "stat/stat.h"
+#include "store/bench_records.h"
 #include "store/digest.h"
 #include "store/fingerprint.h"
 
@@ -173,18 +174,18 @@ static double cache_bytes(void)
     return level3 > 0 ? (double)level3 : level2 > 0 ? (double)level2 : 0;
 }
 
-/* Before the requests and after them, the better of both. */
-static hone_status measure_limits(profile_job *j)
+/* Those that the registry keeps for this machine, which a quick look confirms. */
+static hone_status take_limits(profile_job *j)
 {
-    hone_limits now, *best = &j->facts.machine;
+    hone_limits_news news;
+    if (!cli_flag(j->c, "no-keep"))
+        HONE_TRY(cli_open_registry(j->c, true, &j->registry));
     cli_progress(-1, "measuring the machine's limits");
-    HONE_TRY(hone_limits_measure(hone_engine_config(j->engine)->threads, &now));
-    best->threads = now.threads;
-    if (now.read_bytes_s > best->read_bytes_s)
-        best->read_bytes_s = now.read_bytes_s;
-    for (int i = 0; i < HONE_ISA_COUNT; i++)
-        if (now.ops_s[i] > best->ops_s[i])
-            best->ops_s[i] = now.ops_s[i];
+    HONE_TRY(hone_registry_limits(j->registry, hone_engine_config(j->engine)->threads,
+                                  HONE_LIMITS_CHECK, &j->facts.machine, &news));
+    cli_progress_end();
+    if (news.drifted)
+        fprintf(stderr, "hone: %s\n", news.text);
     return HONE_OK;
 }
 
@@ -202,10 +203,9 @@ static hone_status take_cost(profile_job *j)
 
 static hone_status measure(profile_job *j)
 {
-    HONE_TRY(measure_limits(j));
+    HONE_TRY(take_limits(j));
     HONE_TRY(take_cost(j));
     HONE_TRY(hone_profile_requests(j->profile, &j->work));
-    HONE_TRY(measure_limits(j));
     cli_progress_end();
     const hone_config *c = hone_engine_config(j->engine);
     const hone_limits *m = &j->facts.machine;
@@ -354,9 +354,8 @@ static hone_status put_run(profile_job *j, int64_t model, const char *metrics)
 static hone_status keep(profile_job *j)
 {
     int64_t model;
-    if (cli_flag(j->c, "no-keep"))
+    if (!j->registry)
         return HONE_OK;
-    HONE_TRY(cli_open_registry(j->c, true, &j->registry));
     HONE_TRY(put_model(j, &model));
     HONE_TRY(find_before(j, model));
     char *metrics = json_dumps(j->json, JSON_COMPACT | JSON_SORT_KEYS);
@@ -537,7 +536,8 @@ const cli_command cli_cmd_profile = {
         "the "
         "text to the first token and for each token after it: each part's time with its share of "
         "the "
-        "machine's limit (measured before and after), what the threads waited, and the parts that "
+        "machine's limit (kept in the registry, see hone doctor), what the threads waited, and the "
+        "parts that "
         "make 80 % of it. It says what bounds the run and which techniques address that; hone "
         "optimize measures them.\n\n"
         "Each profile is kept in the registry; the next one of the same model, with the same "
