@@ -18,21 +18,12 @@
 
 #include <cmocka.h>
 
+#include "../shared.h"
+
 static const char *own(const char *name)
 {
     static char path[1024];
     snprintf(path, sizeof path, "%s/tests/golden/data/chat/%s", HONE_SOURCE_DIR, name);
-    return path;
-}
-
-static const char *shared(const char *name)
-{
-    static char path[1024];
-    const char *root = getenv("HONE_SHARED");
-    if (root)
-        snprintf(path, sizeof path, "%s/data/tokenizers/%s", root, name);
-    else
-        snprintf(path, sizeof path, "%s/../shared/data/tokenizers/%s", HONE_SOURCE_DIR, name);
     return path;
 }
 
@@ -153,10 +144,7 @@ static void templates_of_the_goldens_render_alike(void **state)
 static void templates_of_models_render_alike(void **state)
 {
     (void)state;
-    if (access(shared("qwen3"), R_OK) != 0) {
-        print_message("SKIP templates_of_models_render_alike: needs ../shared/data/tokenizers\n");
-        skip();
-    }
+    need_shared(__func__, "tokenizers/qwen3");
     json_t *root = golden();
     const char *name;
     json_t *o;
@@ -165,8 +153,10 @@ static void templates_of_models_render_alike(void **state)
     {
         if (strncmp(name, "own:", 4) == 0)
             continue;
+        char folder[256];
+        snprintf(folder, sizeof folder, "tokenizers/%s", name);
         hone_chat_template *t;
-        if (hone_chat_template_open(shared(name), &t) != HONE_OK)
+        if (hone_chat_template_open(shared(folder), &t) != HONE_OK)
             fail_msg("%s", hone_error());
         assert_int_equal(hone_chat_template_count(t), 1);
         const char *eos = hone_chat_template_token(t, "eos_token");

@@ -23,27 +23,15 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
+#include "../shared.h"
+
 static const char *const models[] = {"bert",       "bert-classify", "roberta", "xlm_roberta-rerank",
                                      "modernbert", "deberta_v2"};
 enum { MODELS = sizeof models / sizeof *models, PROMPTS = 3, LAYERS_MAX = 8 };
 
 typedef enum form { CONFIG_4, CONFIG_5, GGUF, FORMS } form;
 static const char *const form_names[] = {"config.json", "config.v5.json", "GGUF"};
-
-static char dir[] = "/tmp/hone-encoders-XXXXXX";
-
-/* Where a golden lies; false (with a line) if nowhere. */
-static bool find_golden(const char *name, char path[512])
-{
-    const char *shared = getenv("HONE_SHARED");
-    struct stat st;
-    snprintf(path, 512, "%s/data/golden/models/%s",
-             shared && *shared ? shared : HONE_SOURCE_DIR "/../shared", name);
-    if (stat(path, &st) == 0)
-        return true;
-    print_message("SKIP %s: needs ../shared/data/golden/models/%s\n", name, name);
-    return false;
-}
 
 static void link_file(const char *folder, const char *file, const char *to, const char *as)
 {
@@ -80,7 +68,7 @@ static bool make_gguf(const char *golden, const char *out)
 /* The model in this form, made once: a folder with the weights and a config, or a GGUF file. */
 static bool make_form(const char *golden, const char *name, form form, char out[512])
 {
-    snprintf(out, 512, "%s/%s-%d", dir, name, form);
+    snprintf(out, 512, "%s/%s-%d", folder, name, form);
     if (form == GGUF)
         return make_gguf(golden, out);
     if (mkdir(out, 0700) != 0)
@@ -403,16 +391,11 @@ static void bfloat16_gives_nearly_the_same_vectors(void **state)
 
 int main(void)
 {
-    if (!mkdtemp(dir))
-        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_result_equals_transformers_within_its_tolerance),
         cmocka_unit_test(the_stream_between_the_layers_equals_transformers),
         cmocka_unit_test(bits_depend_neither_on_company_nor_on_threads_nor_on_the_instruction_set),
         cmocka_unit_test(bfloat16_gives_nearly_the_same_vectors),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    return system(command) != 0 || failed;
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -19,6 +19,8 @@
 #include <cmocka.h>
 #include <xxhash.h>
 
+#include "../shared.h"
+
 #define DATA   HONE_SOURCE_DIR "/tests/golden/data"
 #define HASHES DATA "/logits_hashes.json"
 
@@ -105,14 +107,11 @@ static const hashed cases[] = {
 /* Where a case's model lies; false if nowhere. */
 static bool find_model(const hashed *h, char path[512])
 {
-    const char *shared = getenv("HONE_SHARED");
-    struct stat st;
-    if (strncmp(h->path, "shared:", 7) != 0)
-        snprintf(path, 512, "%s", h->path);
-    else
-        snprintf(path, 512, "%s/data/golden/models/%s",
-                 shared && *shared ? shared : HONE_SOURCE_DIR "/../shared", h->path + 7);
-    return stat(path, &st) == 0;
+    char inside[256];
+    snprintf(inside, sizeof inside, "golden/models/%s", h->path + strlen("shared:"));
+    bool away = strncmp(h->path, "shared:", 7) == 0;
+    snprintf(path, 512, "%.511s", away ? shared(inside) : h->path);
+    return access(path, R_OK) == 0;
 }
 
 enum { HASH_TOKENS = 200 };

@@ -24,6 +24,9 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
+#include "../shared.h"
+
 static const char *const models[] = {"llama",    "llama-tied", "mistral",      "qwen2",  "qwen3",
                                      "phi3",     "gemma",      "gemma2",       "gemma3", "gpt2",
                                      "gpt_neox", "starcoder2", "phi3-longrope"};
@@ -32,29 +35,11 @@ enum { MODELS = sizeof models / sizeof *models, PROMPTS = 3, GREEDY = 32 };
 typedef enum form { CONFIG_4, CONFIG_5, GGUF, FORMS } form;
 static const char *const form_names[] = {"config.json", "config.v5.json", "GGUF"};
 
-static char dir[] = "/tmp/hone-models-XXXXXX";
-
-/* Where a golden lies; false (with a line) if nowhere. */
-static bool find_golden(const char *name, char path[512])
-{
-    const char *shared = getenv("HONE_SHARED");
-    struct stat st;
-    snprintf(path, 512, HONE_SOURCE_DIR "/tests/golden/data/models/%s", name);
-    if (stat(path, &st) == 0)
-        return true;
-    snprintf(path, 512, "%s/data/golden/models/%s",
-             shared && *shared ? shared : HONE_SOURCE_DIR "/../shared", name);
-    if (stat(path, &st) == 0)
-        return true;
-    print_message("SKIP %s: needs ../shared/data/golden/models/%s\n", name, name);
-    return false;
-}
-
 /* A folder with the model's weights and transformers 5's config, made once. */
 static void make_v5(const char *golden, const char *name, char out[512])
 {
     char from[600], to[600];
-    snprintf(out, 512, "%s/%s-v5", dir, name);
+    snprintf(out, 512, "%s/%s-v5", folder, name);
     if (mkdir(out, 0700) != 0)
         return;
     snprintf(from, sizeof from, "%s/model.safetensors", golden);
@@ -74,7 +59,7 @@ static void make_v5(const char *golden, const char *name, char out[512])
 static void make_gguf(const char *golden, const char *name, char out[512])
 {
     struct stat st;
-    snprintf(out, 512, "%s/%s.gguf", dir, name);
+    snprintf(out, 512, "%s/%s.gguf", folder, name);
     if (stat(out, &st) == 0)
         return;
     hone_file *f;
@@ -458,20 +443,6 @@ static void every_form_and_instruction_set_gives_the_same_bits(void **state)
     }
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -481,5 +452,5 @@ int main(void)
         cmocka_unit_test(bfloat16_keeps_the_first_token_where_the_margin_allows),
         cmocka_unit_test(every_form_and_instruction_set_gives_the_same_bits),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -13,17 +13,16 @@
 
 #include <cmocka.h>
 
+#include "../shared.h"
+
 static bool open_tokenizer(const char *name, hone_tokenizer **t)
 {
-    const char *shared = getenv("HONE_SHARED");
-    char path[600];
-    struct stat st;
-    snprintf(path, sizeof path, "%s/data/tokenizers/%s",
-             shared && *shared ? shared : HONE_SOURCE_DIR "/../shared", name);
-    if (stat(path, &st) != 0)
+    char inside[256];
+    snprintf(inside, sizeof inside, "tokenizers/%s", name);
+    if (!have_shared(inside))
         return false;
-    if (hone_tokenizer_open(path, t) != HONE_OK)
-        fail_msg("%s: %s", path, hone_error());
+    if (hone_tokenizer_open(shared(inside), t) != HONE_OK)
+        fail_msg("%s: %s", name, hone_error());
     return true;
 }
 

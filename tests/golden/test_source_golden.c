@@ -21,6 +21,8 @@
 
 #include <cmocka.h>
 
+#include "../shared.h"
+
 #define SAMPLES HONE_SOURCE_DIR "/tests/golden/data/sources.safetensors"
 
 static hone_file *samples;
@@ -322,9 +324,9 @@ enum { CHECKPOINTS = sizeof checkpoints / sizeof *checkpoints };
 
 static const char *shared_path(const char *name, const char *inner, char path[1024])
 {
-    const char *root = getenv("HONE_SHARED");
-    snprintf(path, 1024, "%s%s/data/golden/quant/checkpoints/%s%s", root ? root : HONE_SOURCE_DIR,
-             root ? "" : "/../shared", name, inner);
+    char inside[256];
+    snprintf(inside, sizeof inside, "golden/quant/checkpoints/%s%s", name, inner);
+    snprintf(path, 1024, "%.1023s", shared(inside));
     return path;
 }
 

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "../shared.h"
 #include "../stories.h"
 
 /* CONTROL_FOR_SPECIAL: special tokens in the text are ids only in the list with_special. */
@@ -30,27 +31,6 @@ static const char *own(const char *name)
     turn = 1 - turn;
     snprintf(path[turn], sizeof path[turn], "%s/tests/golden/data/text/%s", HONE_SOURCE_DIR, name);
     return path[turn];
-}
-
-static const char *shared(const char *name)
-{
-    static char path[2][1024];
-    static int turn;
-    const char *root = getenv("HONE_SHARED");
-    turn = 1 - turn;
-    if (root)
-        snprintf(path[turn], sizeof path[turn], "%s/data/%s", root, name);
-    else
-        snprintf(path[turn], sizeof path[turn], "%s/../shared/data/%s", HONE_SOURCE_DIR, name);
-    return path[turn];
-}
-
-static void need_shared(const char *test, const char *name)
-{
-    if (access(shared(name), R_OK) == 0)
-        return;
-    print_message("SKIP %s: needs ../shared/data/%s\n", test, name);
-    skip();
 }
 
 static json_t *read_json(const char *path)

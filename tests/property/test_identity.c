@@ -21,6 +21,8 @@
 
 #include <cmocka.h>
 
+#include "../shared.h"
+
 #define DATA HONE_SOURCE_DIR "/tests/golden/data"
 
 /* Sanitizers are slow: there a part of the traffic is enough, the bits were compared without them.
@@ -69,20 +71,17 @@ static const setting settings[] = {
 static bool find_model(const setting *s, char path[512])
 {
     static bool told[sizeof settings / sizeof *settings];
-    const char *shared = getenv("HONE_SHARED"), *name = strchr(s->path, ':');
-    struct stat st;
+    char inside[256];
+    const char *name = strchr(s->path, ':');
     if (strncmp(s->path, "shared:", 7) != 0) {
         snprintf(path, 512, "%s", s->path);
         return true;
     }
-    snprintf(path, 512, "%s/data/golden/models/%s",
-             shared && *shared ? shared : HONE_SOURCE_DIR "/../shared", name + 1);
-    if (stat(path, &st) == 0)
-        return true;
-    if (!told[s - settings])
-        print_message("SKIP %s: needs ../shared/data/golden/models/%s\n", name + 1, name + 1);
+    snprintf(inside, sizeof inside, "golden/models/%s", name + 1);
+    snprintf(path, 512, "%.511s", shared(inside));
+    bool found = told[s - settings] ? have_shared(inside) : find_shared(name + 1, inside);
     told[s - settings] = true;
-    return false;
+    return found;
 }
 
 /* Texts 1 and 2 begin as text 0 does, for SHARED tokens; what each should give. */

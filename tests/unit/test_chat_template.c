@@ -20,6 +20,8 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
+
 static const jinja_limits small = {
     .steps = 1000000, .memory_bytes = 16 << 20, .output_bytes = 1 << 20};
 
@@ -289,30 +291,6 @@ static void every_failed_allocation_is_survived(void **state)
 }
 
 /* ---- where templates come from ---- */
-
-static char folder[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    strcpy(folder, "/tmp/hone-chat-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
-
-static const char *in_folder(const char *name)
-{
-    static char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
 
 static void put(const char *name, const char *text)
 {

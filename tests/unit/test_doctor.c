@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
+
 #include "hw/doctor.h"
 
 #include <stdio.h>
@@ -14,13 +16,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static char root[64];
-
 static void put(const char *path, const char *text)
 {
     char full[256];
-    snprintf(full, sizeof full, "%s%s", root, path);
-    for (char *p = full + strlen(root) + 1; *p; p++) {
+    snprintf(full, sizeof full, "%s%s", folder, path);
+    for (char *p = full + strlen(folder) + 1; *p; p++) {
         if (*p == '/') {
             *p = 0;
             mkdir(full, 0777);
@@ -31,21 +31,6 @@ static void put(const char *path, const char *text)
     assert_non_null(f);
     fputs(text, f);
     fclose(f);
-}
-
-static int make_root(void **state)
-{
-    (void)state;
-    snprintf(root, sizeof root, "/tmp/hone-doctor-XXXXXX");
-    return mkdtemp(root) ? 0 : 1;
-}
-
-static int remove_root(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf '%s'", root);
-    return system(command);
 }
 
 static const hone_doctor_fact *find(const hone_doctor_report *r, const char *name)
@@ -59,7 +44,7 @@ static const hone_doctor_fact *find(const hone_doctor_report *r, const char *nam
 
 static const hone_doctor_fact *examine(hone_doctor_report *r, const char *name)
 {
-    hone_doctor_examine(root, r);
+    hone_doctor_examine(folder, r);
     const hone_doctor_fact *f = find(r, name);
     assert_non_null(f);
     return f;
@@ -69,7 +54,7 @@ static void says_nothing_about_what_it_cannot_read(void **state)
 {
     hone_doctor_report r;
     (void)state;
-    hone_doctor_examine(root, &r);
+    hone_doctor_examine(folder, &r);
     assert_null(find(&r, "memory"));
     assert_null(find(&r, "transparent huge pages"));
     assert_null(find(&r, "time stolen by the host"));
@@ -156,7 +141,7 @@ static void stolen_time_is_bad(void **state)
 
 int main(void)
 {
-#define DOCTOR_TEST(f) cmocka_unit_test_setup_teardown(f, make_root, remove_root)
+#define DOCTOR_TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
         DOCTOR_TEST(says_nothing_about_what_it_cannot_read),
         DOCTOR_TEST(powersave_governor_is_noted_with_the_command_that_mends_it),

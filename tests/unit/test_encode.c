@@ -15,15 +15,15 @@
 
 #include <cmocka.h>
 
-static char dir[] = "/tmp/hone-encode-XXXXXX";
+#include "../folder.h"
 
 enum { HIDDEN = 32, VOCAB = 40, FFN = 64, POSITIONS = 70, LABELS = 3 };
 
 static void put_file(const char *name, const void *data, size_t n)
 {
     char path[256];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    for (char *p = path + strlen(dir) + 1; (p = strchr(p, '/')); p++) {
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    for (char *p = path + strlen(folder) + 1; (p = strchr(p, '/')); p++) {
         *p = 0;
         mkdir(path, 0700);
         *p = '/';
@@ -42,7 +42,7 @@ static void put_text(const char *name, const char *text)
 static void drop(const char *name)
 {
     char path[256];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     unlink(path);
 }
 
@@ -130,7 +130,7 @@ static hone_status open_engine(hone_engine **e)
 {
     hone_config c = hone_config_default();
     c.threads = 1;
-    return hone_engine_open(dir, &c, NULL, NULL, e);
+    return hone_engine_open(folder, &c, NULL, NULL, e);
 }
 
 static void refuses(hone_status want, const char *says)
@@ -180,7 +180,7 @@ static void gamma_and_beta_are_weight_and_bias(void **state)
         snprintf(path, sizeof path,
                  "sed -i 's/LayerNorm.weight\"/LayerNorm.gamma\" /g;s/LayerNorm.bias\"/"
                  "LayerNorm.beta\"/g' %s/model.safetensors",
-                 dir);
+                 folder);
         if (old)
             assert_int_equal(system(path), 0);
         if (open_engine(&e) != HONE_OK)
@@ -262,7 +262,7 @@ static void poolings_are_what_their_names_say(void **state)
 static hone_status read_task(hone_task *t)
 {
     hone_file *f;
-    if (hone_file_open(dir, &f) != HONE_OK)
+    if (hone_file_open(folder, &f) != HONE_OK)
         fail_msg("%s", hone_error());
     hone_status s = hone_task_read(f, true, t);
     hone_file_close(f);
@@ -306,7 +306,7 @@ static void pooling_prompts_and_labels_come_from_the_folder(void **state)
     for (int i = 0; i < 2000; i++) { /* every allocation fails once */
         hone_mem_fail_after(i);
         hone_file *f = NULL;
-        hone_status s = hone_file_open(dir, &f);
+        hone_status s = hone_file_open(folder, &f);
         if (s == HONE_OK)
             s = hone_task_read(f, true, &t);
         hone_mem_fail_after(-1);
@@ -391,8 +391,6 @@ static void every_allocation_may_fail(void **state)
 
 int main(void)
 {
-    if (!mkdtemp(dir))
-        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_classifier_that_contradicts_its_config_is_named),
         cmocka_unit_test(gamma_and_beta_are_weight_and_bias),
@@ -402,8 +400,5 @@ int main(void)
         cmocka_unit_test(pooling_prompts_and_labels_come_from_the_folder),
         cmocka_unit_test(modules_that_hone_does_not_run_are_named),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    return system(command) != 0 || failed;
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

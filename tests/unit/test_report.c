@@ -13,30 +13,14 @@
 
 #include <cmocka.h>
 
-static char folder[40], path[64];
+#include "../folder.h"
 
-static int make_folder(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/hone-report-XXXXXX");
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof path, "%s/registry.db", folder);
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[96];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
+#define REGISTRY in_folder("registry.db")
 
 static hone_registry *open_registry(void)
 {
     hone_registry *r;
-    if (hone_registry_open(path, true, &r) != HONE_OK)
+    if (hone_registry_open(REGISTRY, true, &r) != HONE_OK)
         fail_msg("%s", hone_error());
     return r;
 }

@@ -20,30 +20,14 @@
 
 #include <cmocka.h>
 
-static char folder[32], path[64];
+#include "../folder.h"
 
-static int make_folder(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/hone-store-XXXXXX");
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof path, "%s/registry.db", folder);
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[96];
-    snprintf(command, sizeof command, "chmod -R u+w %s; rm -rf %s", folder, folder);
-    return system(command);
-}
+#define REGISTRY in_folder("registry.db")
 
 static hone_registry *open_registry(void)
 {
     hone_registry *r;
-    if (hone_registry_open(path, true, &r) != HONE_OK)
+    if (hone_registry_open(REGISTRY, true, &r) != HONE_OK)
         fail_msg("%s", hone_error());
     return r;
 }
@@ -210,7 +194,7 @@ static void a_file_of_version_1_is_migrated_with_what_it_holds(void **state)
 {
     (void)state;
     sqlite3 *db;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_open(REGISTRY, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, hone_schema_steps[0], NULL, NULL, NULL), SQLITE_OK);
     assert_int_equal(
         sqlite3_exec(db,
@@ -240,43 +224,43 @@ static void a_newer_or_foreign_or_damaged_file_is_refused_by_name(void **state)
     hone_registry *r = open_registry();
     assert_int_equal(hone_store_exec(r, "PRAGMA user_version = 99"), HONE_OK);
     hone_registry_close(r);
-    assert_int_equal(hone_registry_open(path, true, &r), HONE_UNSUPPORTED);
-    assert_non_null(strstr(hone_error(), path));
+    assert_int_equal(hone_registry_open(REGISTRY, true, &r), HONE_UNSUPPORTED);
+    assert_non_null(strstr(hone_error(), REGISTRY));
 
-    unlink(path);
+    unlink(REGISTRY);
     sqlite3 *db;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_open(REGISTRY, &db), SQLITE_OK);
     sqlite3_exec(db, "CREATE TABLE t(x)", NULL, NULL, NULL);
     sqlite3_close(db);
-    assert_int_equal(hone_registry_open(path, true, &r), HONE_FORMAT);
+    assert_int_equal(hone_registry_open(REGISTRY, true, &r), HONE_FORMAT);
 
-    assert_int_equal(hone_write_file(path,
+    assert_int_equal(hone_write_file(REGISTRY,
                                      "this is no database, just a text of some length.........."
                                      "..........................................................",
                                      100),
                      HONE_OK);
-    assert_int_equal(hone_registry_open(path, true, &r), HONE_FORMAT);
-    assert_non_null(strstr(hone_error(), path));
+    assert_int_equal(hone_registry_open(REGISTRY, true, &r), HONE_FORMAT);
+    assert_non_null(strstr(hone_error(), REGISTRY));
 
-    unlink(path);
+    unlink(REGISTRY);
     r = open_registry();
     add_model(r, "aa");
     assert_int_equal(hone_store_exec(r, "PRAGMA wal_checkpoint(TRUNCATE)"), HONE_OK);
     hone_registry_close(r);
-    int fd = open(path, O_WRONLY);
+    int fd = open(REGISTRY, O_WRONLY);
     char junk[4096];
     memset(junk, 0x5a, sizeof junk);
     assert_int_equal(pwrite(fd, junk, sizeof junk, 4096), sizeof junk);
     close(fd);
-    assert_int_equal(hone_registry_open(path, true, &r), HONE_FORMAT);
+    assert_int_equal(hone_registry_open(REGISTRY, true, &r), HONE_FORMAT);
 }
 
 static void a_missing_registry_is_not_made_unless_asked(void **state)
 {
     (void)state;
     hone_registry *r;
-    assert_int_equal(hone_registry_open(path, false, &r), HONE_NOT_FOUND);
-    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(hone_registry_open(REGISTRY, false, &r), HONE_NOT_FOUND);
+    assert_int_equal(access(REGISTRY, F_OK), -1);
 }
 
 static void a_read_only_folder_or_file_is_a_permission_error(void **state)
@@ -284,14 +268,14 @@ static void a_read_only_folder_or_file_is_a_permission_error(void **state)
     (void)state;
     hone_registry *r = open_registry();
     hone_registry_close(r);
-    assert_int_equal(chmod(path, 0444), 0);
+    assert_int_equal(chmod(REGISTRY, 0444), 0);
     assert_int_equal(chmod(folder, 0555), 0);
     pid_t child = fork();
     if (child == 0) {
         if (geteuid() == 0 && setuid(65534) != 0) /* root may write anywhere: become nobody */
             _exit(100);
-        hone_status file = hone_registry_open(path, true, &r);
-        unsigned wrong = file != HONE_PERMISSION || !strstr(hone_error(), path);
+        hone_status file = hone_registry_open(REGISTRY, true, &r);
+        unsigned wrong = file != HONE_PERMISSION || !strstr(hone_error(), REGISTRY);
         char other[80];
         snprintf(other, sizeof other, "%s/other.db", folder);
         wrong += 2u * (hone_registry_open(other, true, &r) != HONE_PERMISSION);
@@ -326,7 +310,7 @@ static void a_full_disk_is_told_and_loses_nothing(void **state)
         signal(SIGXFSZ, SIG_IGN);
         struct rlimit limit = {65536, 65536};
         setrlimit(RLIMIT_FSIZE, &limit);
-        hone_status s = hone_registry_open(path, true, &r);
+        hone_status s = hone_registry_open(REGISTRY, true, &r);
         char text[3000];
         for (int i = 0; s == HONE_OK && i < 1000; i++) {
             memset(text, 'a' + i % 26, sizeof text);
@@ -363,7 +347,7 @@ static void a_locked_registry_is_busy(void **state)
 static void write_until_killed(int round, int pipe_end)
 {
     hone_registry *r;
-    if (hone_registry_open(path, true, &r) != HONE_OK)
+    if (hone_registry_open(REGISTRY, true, &r) != HONE_OK)
         _exit(1);
     bool done, failed;
     int64_t run = add_run(r, "k", &done), id;
