@@ -141,6 +141,47 @@ static void zero_threads_means_the_cpus_allowed(void **state)
     hone_pool_close(p);
 }
 
+static void the_log_holds_every_item_once_and_in_the_order_of_time(void **state)
+{
+    (void)state;
+    enum { RUNS = 300, ITEMS = 40, THREADS = 3 };
+    work *w = hone_calloc(1, sizeof *w);
+    hone_pool *p;
+    hone_pool_log log, small;
+    assert_non_null(w);
+    assert_int_equal(hone_pool_open(THREADS, NULL, &p), HONE_OK);
+    assert_int_equal(hone_pool_log_open(THREADS, 2 * RUNS, &log), HONE_OK);
+    assert_int_equal(hone_pool_log_open(1, RUNS, &small), HONE_OK);
+    w->threads = THREADS;
+    hone_pool_record(p, &log);
+    for (int i = 0; i < RUNS; i++)
+        hone_pool_run(p, count, w, ITEMS);
+    hone_pool_record(p, &small); /* of too few threads: not taken */
+    hone_pool_run(p, count, w, ITEMS);
+    assert_int_equal(small.tracks[0].count, 0);
+    size_t items = 0, waits = 0;
+    for (int t = 0; t < THREADS; t++) {
+        uint64_t last = 0;
+        assert_int_equal(log.tracks[t].dropped, 0);
+        for (size_t i = 0; i < log.tracks[t].count; i++) {
+            const hone_pool_mark *m = &log.tracks[t].list[i];
+            assert_true(m->begin_ns >= last && m->end_ns >= m->begin_ns);
+            last = m->end_ns;
+            items += m->items;
+            waits += m->items == 0;
+            assert_true(t == 0 || m->items > 0);
+        }
+    }
+    assert_int_equal(items, RUNS * ITEMS);
+    assert_int_equal(waits, RUNS);
+    hone_pool_log_clear(&log);
+    assert_int_equal(log.tracks[0].count, 0);
+    hone_pool_log_close(&log);
+    hone_pool_log_close(&small);
+    hone_pool_close(p);
+    hone_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +191,7 @@ int main(void)
         cmocka_unit_test(a_run_allocates_nothing),
         cmocka_unit_test(wrong_numbers_of_threads_and_no_memory_are_refused),
         cmocka_unit_test(zero_threads_means_the_cpus_allowed),
+        cmocka_unit_test(the_log_holds_every_item_once_and_in_the_order_of_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
