@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "compress/convert.h"
 #include "text/pair.h"
+#include "text/tokenizer_write.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -17,19 +18,16 @@
 #define KEY(name)           "tokenizer.ggml." name
 #define TOKENIZER_BYTES_MAX ((size_t)1 << 28)
 
-enum { MERGES_MAX = 1 << 23, PAD_PIECE_MAX = 20, JSON_DEPTH = 64, JSON_VALUES_MAX = 1 << 25 };
-
-/* Pre-tokenizer expressions that have a name in GGUF. */
-static const struct {
-    const char *expression, *name;
-} pre_tokenizers[] = {
-    {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
-     "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-     "llama-bpe"},
-    {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| "
-     "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-     "qwen2"},
+enum {
+    MERGES_MAX = 1 << 23,
+    PATTERNS_MAX = 8,
+    PAD_PIECE_MAX = 20,
+    JSON_DEPTH = 64,
+    JSON_VALUES_MAX = 1 << 25
 };
+
+static const char gpt2_words[] =
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 typedef struct vocab_writer {
     const hone_file *f;
@@ -56,25 +54,47 @@ static const json_t *step_of_type(const json_t *step, const char *type)
     return NULL;
 }
 
-static hone_status pre_tokenizer_name(const vocab_writer *v, const char **name)
+/* The expression that a step of the pre-tokenizer cuts by, "" if it cuts nothing, NULL if it is
+ * none that GGUF knows. */
+static const char *expression_of(const json_t *step)
 {
-    const json_t *pre = json_object_get(v->json, "pre_tokenizer");
-    const json_t *split = step_of_type(pre, "Split"), *bytes = step_of_type(pre, "ByteLevel");
-    const char *expression =
-        json_string_value(json_object_get(json_object_get(split, "pattern"), "Regex"));
-    if (!split && bytes && !json_is_false(json_object_get(bytes, "use_regex"))) {
-        *name = "gpt-2";
-        return HONE_OK;
+    const char *type = json_string_value(json_object_get(step, "type"));
+    const char *regex =
+        json_string_value(json_object_get(json_object_get(step, "pattern"), "Regex"));
+    const char *behaviour = json_string_value(json_object_get(step, "behavior"));
+    if (!type)
+        return NULL;
+    if (strcmp(type, "ByteLevel") == 0) {
+        bool blank = json_is_true(json_object_get(step, "add_prefix_space"));
+        return blank ? NULL : json_is_false(json_object_get(step, "use_regex")) ? "" : gpt2_words;
     }
-    for (size_t i = 0; expression && i < sizeof pre_tokenizers / sizeof *pre_tokenizers; i++)
-        if (strcmp(pre_tokenizers[i].expression, expression) == 0) {
-            *name = pre_tokenizers[i].name;
-            return HONE_OK;
-        }
+    if (strcmp(type, "Digits") == 0)
+        return json_is_true(json_object_get(step, "individual_digits")) ? "\\p{N}" : "\\p{N}+";
+    if (strcmp(type, "Split") != 0 || !regex || !behaviour)
+        return NULL;
+    bool invert = json_is_true(json_object_get(step, "invert"));
+    bool cuts = strcmp(behaviour, invert ? "Removed" : "Isolated") == 0; /* the rest is nothing */
+    return cuts ? regex : NULL;
+}
+
+static hone_status pre_tokenizer_name(const vocab_writer *v, char name[HONE_PRE_NAME_MAX])
+{
+    const json_t *pre = json_object_get(v->json, "pre_tokenizer"),
+                 *list = json_object_get(pre, "pretokenizers");
+    const char *patterns[PATTERNS_MAX], *expression = "";
+    size_t steps = list ? json_array_size(list) : 1, n = 0;
+    for (size_t i = 0; i < steps && expression && n < PATTERNS_MAX; i++) {
+        expression = expression_of(list ? json_array_get(list, i) : pre);
+        if (expression && *expression)
+            patterns[n++] = expression;
+    }
+    bool whole = json_is_true(json_object_get(json_object_get(v->json, "model"), "ignore_merges"));
+    if (expression && (hone_gguf_pre_name(patterns, n, whole, name) ||
+                       hone_gguf_pre_name(patterns, n, !whole, name)))
+        return HONE_OK;
     return hone_fail(HONE_UNSUPPORTED,
-                     "%s: tokenizer.json splits text in a way that hone has no GGUF name for: "
-                     "%.200s",
-                     hone_file_path(v->f), expression ? expression : "(no expression)");
+                     "%s: tokenizer.json splits text in a way that GGUF has no name for: %.200s",
+                     hone_file_path(v->f), n ? patterns[0] : "(no expression)");
 }
 
 /* GGUF's numbers of token types (llama.h, llama_token_type). */
@@ -345,8 +365,8 @@ static hone_status write_vocabulary(vocab_writer *v)
         return hone_fail(HONE_FORMAT, "%s: the tokenizer has %d tokens, the embedding %u rows",
                          hone_file_path(v->f), hone_tokenizer_vocab_size(v->t), v->vocab);
     if (byte_level) {
-        const char *name;
-        HONE_TRY(pre_tokenizer_name(v, &name));
+        char name[HONE_PRE_NAME_MAX];
+        HONE_TRY(pre_tokenizer_name(v, name));
         HONE_TRY(hone_gguf_writer_str(v->w, KEY("model"), "gpt2"));
         HONE_TRY(hone_gguf_writer_str(v->w, KEY("pre"), name));
         HONE_TRY(write_pieces(v));

@@ -5,6 +5,9 @@
  * and their like), the model's own stands here.
  */
 #include "text/tokenizer_gguf.h"
+#include "text/tokenizer_write.h"
+
+#include <stdio.h>
 
 #define GPT2           "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 #define CONTRACTIONS   "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -157,6 +160,29 @@ const hone_gguf_pre *hone_gguf_find_pre(const char *name)
         if (has_name(rows[i].names, name))
             return &rows[i];
     return NULL;
+}
+
+static bool applies(const hone_gguf_pre *row, const char *const *patterns, size_t n)
+{
+    size_t i = 0;
+    for (; i < n && i < HONE_GGUF_PATTERNS_MAX && row->patterns[i]; i++)
+        if (strcmp(row->patterns[i], patterns[i]) != 0)
+            return false;
+    return i == n && (i == HONE_GGUF_PATTERNS_MAX || !row->patterns[i]) &&
+           !(row->flags & (HONE_PRE_META | HONE_PRE_WHOLE_NUMBERS));
+}
+
+bool hone_gguf_pre_name(const char *const *patterns, size_t n, bool whole_words,
+                        char out[HONE_PRE_NAME_MAX])
+{
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (applies(&rows[i], patterns, n) &&
+            whole_words == ((rows[i].flags & HONE_PRE_WHOLE_WORDS) != 0)) {
+            snprintf(out, HONE_PRE_NAME_MAX, "%.*s", (int)strcspn(rows[i].names, " "),
+                     rows[i].names);
+            return true;
+        }
+    return false;
 }
 
 const hone_gguf_pre *hone_gguf_pre_row(size_t i)
