@@ -143,6 +143,37 @@ static void examine_frequency(exam *e)
     }
 }
 
+/* no_turbo: intel_pstate; boost: acpi-cpufreq, amd-pstate. */
+static void examine_turbo(exam *e)
+{
+    bool intel = read_text(e, "/sys/devices/system/cpu/intel_pstate/no_turbo");
+    if (!intel && !read_text(e, "/sys/devices/system/cpu/cpufreq/boost"))
+        return;
+    bool on = strcmp(e->text, intel ? "0" : "1") == 0;
+    hone_doctor_fact *f = add(e, "turbo", "%s", on ? "on" : "off");
+    if (!on)
+        complain(f, HONE_HEALTH_NOTE, "the clock stays at its nominal value: steadier, but slower",
+                 intel ? "echo 0 >/sys/devices/system/cpu/intel_pstate/no_turbo"
+                       : "echo 1 >/sys/devices/system/cpu/cpufreq/boost");
+}
+
+/* hone computes on the CPU alone: a GPU is worth knowing, its driver too. */
+static void examine_gpu(exam *e)
+{
+    char version[64];
+    if (read_text(e, "/proc/driver/nvidia/version")) {
+        const char *v = strstr(e->text, "Module");
+        v = v ? v + strlen("Module") : e->text;
+        v += strspn(v, " ");
+        snprintf(version, sizeof version, "%.*s", (int)strcspn(v, " \n"), v);
+        add(e, "CUDA driver", "%s (not used)", version);
+    }
+    if (read_text(e, "/sys/module/amdgpu/version"))
+        add(e, "ROCm driver", "amdgpu %.40s (not used)", e->text);
+    else if (read_text(e, "/sys/module/amdgpu/initstate"))
+        add(e, "ROCm driver", "amdgpu, of the kernel (not used)");
+}
+
 static void examine_huge_pages(exam *e)
 {
     if (!read_text(e, "/sys/kernel/mm/transparent_hugepage/enabled"))
@@ -323,10 +354,12 @@ void hone_doctor_examine(const char *root, hone_doctor_report *out)
     examine_system(&e);
     examine_isa(&e);
     examine_frequency(&e);
+    examine_turbo(&e);
     examine_huge_pages(&e);
     examine_numa(&e);
     examine_memory(&e);
     examine_groups(&e);
     examine_rlimits(&e);
     examine_steal(&e);
+    examine_gpu(&e);
 }

@@ -61,6 +61,24 @@ static void says_nothing_about_what_it_cannot_read(void **state)
     assert_non_null(find(&r, "instruction sets"));
 }
 
+static void turbo_and_gpu_drivers_are_found(void **state)
+{
+    hone_doctor_report r;
+    (void)state;
+    put("/sys/devices/system/cpu/intel_pstate/no_turbo", "1\n");
+    put("/proc/driver/nvidia/version",
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n"
+        "GCC version:  gcc version 12.2.0\n");
+    put("/sys/module/amdgpu/version", "6.3.6\n");
+    const hone_doctor_fact *f = examine(&r, "turbo");
+    assert_string_equal(f->value, "off");
+    assert_int_equal(f->health, HONE_HEALTH_NOTE);
+    assert_string_equal(find(&r, "CUDA driver")->value, "550.54.15 (not used)");
+    assert_string_equal(find(&r, "ROCm driver")->value, "amdgpu 6.3.6 (not used)");
+    put("/sys/devices/system/cpu/intel_pstate/no_turbo", "0\n");
+    assert_string_equal(examine(&r, "turbo")->value, "on");
+}
+
 static void powersave_governor_is_noted_with_the_command_that_mends_it(void **state)
 {
     hone_doctor_report r;
@@ -144,6 +162,7 @@ int main(void)
 #define DOCTOR_TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
         DOCTOR_TEST(says_nothing_about_what_it_cannot_read),
+        DOCTOR_TEST(turbo_and_gpu_drivers_are_found),
         DOCTOR_TEST(powersave_governor_is_noted_with_the_command_that_mends_it),
         DOCTOR_TEST(huge_pages_that_are_off_are_noted),
         DOCTOR_TEST(memory_that_is_nearly_gone_is_bad),
