@@ -317,8 +317,10 @@ static hone_status write_rope(const hone_arch *a, const hone_rope_config *c,
     HONE_TRY(hone_gguf_writer_f32(w, full(a, "rope.freq_base", key), (float)c->theta));
     if (local)
         HONE_TRY(hone_gguf_writer_f32(w, full(a, "rope.freq_base_swa", key), (float)local->theta));
-    if (c->scaling == HONE_ROPE_DEFAULT || c->scaling == HONE_ROPE_LLAMA3)
-        return HONE_OK; /* Llama 3's are the tensor rope_freqs.weight */
+    if (c->scaling == HONE_ROPE_DEFAULT || c->scaling == HONE_ROPE_LLAMA3 ||
+        c->scaling == HONE_ROPE_DYNAMIC)
+        return HONE_OK; /* Llama 3's are the tensor rope_freqs.weight; dynamic scaling acts only on
+                           sequences longer than the context, which hone does not take */
     bool yarn = c->scaling == HONE_ROPE_YARN, longrope = c->scaling == HONE_ROPE_LONG;
     if (yarn || longrope)
         HONE_TRY(hone_gguf_writer_u32(w, full(a, "rope.scaling.original_context_length", key),
@@ -328,12 +330,15 @@ static hone_status write_rope(const hone_arch *a, const hone_rope_config *c,
         hone_rope_init(c, &r);
         return hone_gguf_writer_f32(w, full(a, "rope.scaling.attn_factor", key), r.magnitude);
     }
-    if (c->scaling == HONE_ROPE_DYNAMIC)
-        return hone_fail(HONE_UNSUPPORTED, "GGUF has no name for dynamic rope scaling");
-    if (yarn &&
-        (c->attention_factor != 0 || c->mscale != 0 || c->mscale_all_dim != 0 || !c->truncate))
-        return hone_fail(HONE_UNSUPPORTED, "YaRN with its own attention factor or without rounding "
-                                           "cannot be expressed in GGUF");
+    if (yarn && !c->truncate)
+        return hone_fail(HONE_UNSUPPORTED,
+                         "YaRN without rounding (truncate false) cannot be expressed in GGUF");
+    if (yarn && (c->attention_factor != 0 || c->mscale != 0)) {
+        hone_rope r; /* llama.cpp multiplies what it derives itself with the file's number */
+        hone_rope_init(c, &r);
+        HONE_TRY(hone_gguf_writer_f32(w, full(a, "rope.scaling.attn_factor", key),
+                                      (float)((double)r.magnitude / hone_rope_yarn_magnitude(c))));
+    }
     HONE_TRY(hone_gguf_writer_str(w, full(a, "rope.scaling.type", key), yarn ? "yarn" : "linear"));
     HONE_TRY(hone_gguf_writer_f32(w, full(a, "rope.scaling.factor", key), (float)c->factor));
     if (!yarn)

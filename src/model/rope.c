@@ -18,6 +18,11 @@ static double yarn_magnitude(double scale, double mscale)
     return scale <= 1 ? 1.0 : 0.1 * mscale * log(scale) + 1.0;
 }
 
+double hone_rope_yarn_magnitude(const hone_rope_config *c)
+{
+    return yarn_magnitude(c->factor, 1);
+}
+
 static void init_yarn(const hone_rope_config *c, hone_rope *out)
 {
     double low = correction_dim(c, c->beta_fast), high = correction_dim(c, c->beta_slow);
@@ -39,7 +44,7 @@ static void init_yarn(const hone_rope_config *c, hone_rope *out)
         m = c->mscale != 0 && c->mscale_all_dim != 0
                 ? yarn_magnitude(c->factor, c->mscale) /
                       yarn_magnitude(c->factor, c->mscale_all_dim)
-                : yarn_magnitude(c->factor, 1);
+                : hone_rope_yarn_magnitude(c);
     out->magnitude = (float)m;
 }
 
@@ -320,6 +325,8 @@ static hone_status config_from_gguf(const hone_file *f, bool local, uint32_t hea
     HONE_TRY(hone_file_f64_or(f, KEY("scaling.yarn_beta_slow"), 1, &c->beta_slow));
     HONE_TRY(hone_file_f64_or(f, KEY("scaling.attn_factor"), 0, &c->attention_factor));
 #undef KEY
+    if (c->scaling == HONE_ROPE_YARN) /* there it multiplies what is derived, as in llama.cpp */
+        c->attention_factor *= hone_rope_yarn_magnitude(c);
     HONE_TRY(read_gguf_factors(f, c));
     return check_config(f, c);
 }

@@ -35,6 +35,9 @@ typedef struct hone_rope_config {
 /* Frequencies as the reference implementation (transformers) computes them. */
 void hone_rope_init(const hone_rope_config *c, hone_rope *out);
 
+/* What YaRN derives for the magnitude where a file does not say it: 0.1 ln(factor) + 1. */
+double hone_rope_yarn_magnitude(const hone_rope_config *c);
+
 /* Reads "rope_theta"/"rope_scaling" (transformers 4) or "rope_parameters" (transformers 5).
  * `local`: those of layers with a window, where a model has two sets (Gemma 3, ModernBERT). */
 HONE_CHECKED hone_status hone_rope_config_from_hf(const hone_file *f, bool local, uint32_t head_dim,
