@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "cli/chat_prompt.h"
 #include "cli/cli.h"
+#include "cli/damage.h"
 #include "cli/engine_args.h"
 #include "cli/sampling_args.h"
 #include "engine/sampler.h"
@@ -231,6 +232,10 @@ static hone_status answer_prompt(answer *a, const char *text, size_t bytes)
     HONE_TRY(encode_prompt(a, text, bytes));
     HONE_TRY(open_answer(a));
     hone_status s = generate(a);
+    if (s != HONE_OK && a->length > a->prompt && !cli_json(a->c))
+        putchar('\n'); /* the message stands on a line of its own */
+    if (s == HONE_FORMAT)
+        s = cli_name_damage(model, s);
     HONE_TRY(s);
     HONE_TRY(report(a));
     return hone_interrupt_check();
