@@ -433,6 +433,19 @@ static hone_status write_html(const profile_job *j, const char *path)
     return s;
 }
 
+static void print_cost(const profile_job *j)
+{
+    double records, each;
+    hone_profile_records(j->profile, &records, &each);
+    printf("\nRecording costs %+.2f %% [%+.2f, %+.2f] (95 %%, %d rounds in turns); off against "
+           "off: %+.2f %% [%+.2f, %+.2f]\n",
+           100 * (j->cost.point - 1), 100 * (j->cost.lo - 1), 100 * (j->cost.hi - 1), COST_ROUNDS,
+           100 * (j->noise.point - 1), 100 * (j->noise.lo - 1), 100 * (j->noise.hi - 1));
+    if (j->profile->steady_s > 0)
+        printf("From below: %.0f records a token, %.0f ns each: %.3f %% of a steady token\n",
+               records, 1e9 * each, 100 * records * each / j->profile->steady_s);
+}
+
 static hone_status print_text(const profile_job *j)
 {
     const hone_profile *p = j->profile;
@@ -442,11 +455,7 @@ static hone_status print_text(const profile_job *j)
     if (*j->changed)
         printf("\nSince the profile of %s: %s\n", j->before_when, j->changed);
     if (j->has_cost)
-        printf("\nRecording costs %+.2f %% [%+.2f, %+.2f] (95 %%, %d rounds in turns); off against "
-               "off: %+.2f %% [%+.2f, %+.2f]\n",
-               100 * (j->cost.point - 1), 100 * (j->cost.lo - 1), 100 * (j->cost.hi - 1),
-               COST_ROUNDS, 100 * (j->noise.point - 1), 100 * (j->noise.lo - 1),
-               100 * (j->noise.hi - 1));
+        print_cost(j);
     return HONE_OK;
 }
 

@@ -134,6 +134,10 @@ HONE_CHECKED hone_status hone_profile_requests(hone_profile *p, const hone_profi
 HONE_CHECKED hone_status hone_profile_cost(hone_profile *p, const hone_profile_work *w,
                                            size_t rounds, double *off, double *on, double *again);
 
+/* The same from below: records that the last recorded decoding made per token, and the seconds that
+ * one takes, measured now on this thread. */
+void hone_profile_records(hone_profile *p, double *per_token, double *each_s);
+
 /* Everything but the spans as JSON; NULL = no memory. layers: each one too. */
 json_t *hone_profile_json(const hone_profile *p, bool layers);
 /* The recorded stretch as a Chrome trace (Trace Event Format, ui.perfetto.dev reads it): complete
