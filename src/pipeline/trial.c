@@ -127,9 +127,9 @@ static hone_status measure_side(void *arg, int side, double *cost)
 {
     pair *m = arg;
     const hone_pipeline_backend *back = m->p->b;
+    int turn = m->taken++ / 2;
     if (m->p->q->progress)
-        m->p->q->progress(m->p->q->arg, m->t->label, (double)(m->taken / 2), (double)m->all);
-    m->taken++;
+        m->p->q->progress(m->p->q->arg, m->t->label, (double)turn, (double)m->all);
     return back->measure(back->self, m->side[side], m->p->q->goal, cost);
 }
 

@@ -51,9 +51,9 @@ HONE_CHECKED hone_status hone_registry_each_point(hone_registry *r, int64_t mode
 
 /* What became of hone_registry_limits. */
 typedef struct hone_limits_news {
-    bool cached;          /* found in the registry, else measured now */
-    bool drifted;         /* what is measured now differs from what was kept by more than the noise */
-    char text[200];       /* when drifted: in words, with the command that mends it */
+    bool cached;    /* found in the registry, else measured now */
+    bool drifted;   /* what is measured now differs from what was kept by more than the noise */
+    char text[200]; /* when drifted: in words, with the command that mends it */
     char measured_at[40]; /* of the cached ones */
 } hone_limits_news;
 

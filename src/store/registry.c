@@ -277,7 +277,7 @@ static hone_status open_read_only(hone_registry *r)
     char *uri = hone_malloc(room), *to = uri;
     if (!uri)
         return hone_fail_memory(room, "the registry's path");
-    to += snprintf(uri, room, "%s-wal", r->path);
+    snprintf(uri, room, "%s-wal", r->path);
     bool at_rest = stat(uri, &log) != 0 || log.st_size == 0;
     to = uri + snprintf(uri, room, "file:");
     for (const char *c = r->path; *c; c++) {
