@@ -127,7 +127,7 @@ static hone_status measure_side(void *arg, int side, double *cost)
 {
     pair *m = arg;
     const hone_pipeline_backend *back = m->p->b;
-    int turn = m->taken++ / 2;
+    size_t turn = m->taken++ / 2;
     if (m->p->q->progress)
         m->p->q->progress(m->p->q->arg, m->t->label, (double)turn, (double)m->all);
     return back->measure(back->self, m->side[side], m->p->q->goal, cost);
