@@ -24,6 +24,20 @@ y"; do
     rm "$WORK/ids"
 done
 
+HF=$HONE_SOURCE_DIR/tests/golden/data/models/llama
+for rope in '"rope_type":"dynamic","factor":2.0' '"rope_type":"linear","factor":2.0' \
+    '"rope_type":"yarn","factor":4.0,"original_max_position_embeddings":64,"attention_factor":1.3' \
+    '"rope_type":"yarn","factor":4.0,"original_max_position_embeddings":64,"mscale":0.7,"mscale_all_dim":1.1' \
+    '"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":64'; do
+    rm -rf "$WORK/rope" "$WORK/back"
+    cp -r "$HF" "$WORK/rope"
+    sed "s/\"rope_scaling\": {/\"rope_scaling\": {$rope}, \"unused\": {/" "$HF/config.json" >"$WORK/rope/config.json"
+    expect 0 "$HONE" export "$WORK/rope" --type f32 -o "$WORK/rope.gguf"
+    expect 0 "$HONE" export "$WORK/rope.gguf" --type f32 -o "$WORK/back"
+    same "$WORK/rope" "$WORK/rope.gguf" "$rope"
+    same "$WORK/rope" "$WORK/back" "$rope and back"
+done
+
 DATA=${HONE_SHARED:-$HONE_SOURCE_DIR/../shared}/data/golden/models
 if [ ! -d "$DATA" ]; then
     echo "SKIP architectures: needs ../shared/data/golden/models"
