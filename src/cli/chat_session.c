@@ -73,7 +73,7 @@ static hone_status open_all(cli_chat *k)
         config.context_tokens = (uint32_t)cli_int(c, "ctx");
     HONE_TRY(hone_tokenizer_open(model, &k->tokenizer));
     HONE_TRY(cli_chat_open(model, k->tokenizer, cli_text(c, "template"), &k->format));
-    HONE_TRY(cli_open_engine(model, &config, &k->engine));
+    HONE_TRY(cli_open_engine_cached(model, &config, &k->engine));
     HONE_TRY(hone_session_open(k->engine, &k->session));
     HONE_TRY(hone_detok_open(k->tokenizer, HONE_DECODE_SKIP_SPECIAL, true, &k->detok));
     size_t bytes = hone_engine_facts(k->engine)->vocab * sizeof(float);

@@ -131,7 +131,7 @@ static hone_status run(cli_context *c)
     hone_engine *e;
     HONE_TRY(cli_engine_config(c, &config));
     HONE_TRY(read_tokens(c, &ids, &n));
-    hone_status s = cli_open_engine(cli_operand(c, 0), &config, &e);
+    hone_status s = cli_open_engine_cached(cli_operand(c, 0), &config, &e);
     if (s == HONE_OK) {
         s = write_logits(e, ids, n, cli_text(c, "output"));
         if (s == HONE_OK)

@@ -104,7 +104,7 @@ hone_status cli_encoder_start(const cli_context *c, const char *model, cli_encod
         longest = x->texts[i].n > longest ? x->texts[i].n : longest;
     if (config.step_tokens < longest) /* a text is one step; 512 are enough for short ones */
         config.step_tokens = longest > 512 ? longest : 512;
-    return cli_open_engine(model, &config, &x->engine);
+    return cli_open_engine_cached(model, &config, &x->engine);
 }
 
 hone_status cli_encoder_pooling(const cli_encoder *x, const char *wish, hone_pooling *out)

@@ -131,6 +131,19 @@ hone_status cli_open_engine(const char *path, const hone_config *config, hone_en
     return s;
 }
 
+hone_status cli_open_engine_cached(const char *path, const hone_config *config, hone_engine **out)
+{
+    char *folder;
+    HONE_TRY(hone_packed_folder(&folder));
+    hone_packed_cache cache = {.folder = folder};
+    hone_status s = hone_engine_open_cached(path, config, &cache, cli_engine_progress, NULL, out);
+    cli_progress_end();
+    hone_free(folder);
+    if (s == HONE_OK && *hone_engine_note(*out))
+        fprintf(stderr, "hone: %s\n", hone_engine_note(*out));
+    return s;
+}
+
 json_t *cli_config_json(const hone_engine *e)
 {
     char *text;

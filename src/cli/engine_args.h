@@ -56,6 +56,11 @@ HONE_CHECKED hone_status cli_engine_config(const cli_context *c, hone_config *ou
 HONE_CHECKED hone_status cli_open_engine(const char *path, const hone_config *config,
                                          hone_engine **out);
 
+/* The same with the cache of packed weights ($HONE_CACHE, model/packed_cache.h); says on standard
+ * error what went wrong with it. For commands that measure nothing: the first start writes. */
+HONE_CHECKED hone_status cli_open_engine_cached(const char *path, const hone_config *config,
+                                                hone_engine **out);
+
 /* hone_progress_fn for commands: one line on standard error. arg is not used. */
 void cli_engine_progress(void *arg, const char *what, double done, double total);
 

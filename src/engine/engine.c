@@ -109,6 +109,7 @@ static void state_facts(hone_engine *e, uint64_t file_bytes)
     f->parameters = m->parameters;
     f->file_bytes = file_bytes;
     f->packed_bytes = m->packed_bytes;
+    f->mapped = m->image.data != NULL;
     memcpy(f->packed_kind_bytes, m->kind_bytes, sizeof f->packed_kind_bytes);
     f->tied = h->tied;
     f->has_head = hone_model_at(m, 0, HONE_SLOT_HEAD)->w.n != 0;
@@ -125,28 +126,30 @@ static void state_facts(hone_engine *e, uint64_t file_bytes)
         2 * (double)(m->parameters - (h->tied ? 0 : (uint64_t)h->vocab * h->hidden));
 }
 
-static hone_status load_model(hone_engine *e, const char *path, hone_progress_fn *progress,
-                              void *arg)
+static hone_status load_model(hone_engine *e, const char *path, const hone_packed_cache *cache,
+                              hone_progress_fn *progress, void *arg)
 {
     hone_file *f;
     HONE_TRY(hone_file_open(path, &f));
     hone_model_options o = {.f32 = e->config.compute == HONE_COMPUTE_F32};
     memcpy(o.weight_dtype, e->config.weight_dtype, sizeof o.weight_dtype);
+    if (cache)
+        o.cache = *cache;
     hone_status s = hone_model_load(f, &o, e->pool, progress, arg, &e->model);
     e->facts.file_bytes = hone_file_bytes(f);
     hone_file_close(f);
     return s;
 }
 
-static hone_status open_parts(hone_engine *e, const char *path, hone_progress_fn *progress,
-                              void *arg)
+static hone_status open_parts(hone_engine *e, const char *path, const hone_packed_cache *cache,
+                              hone_progress_fn *progress, void *arg)
 {
     hone_isa isa;
     hone_config *c = &e->config;
     HONE_TRY(hone_isa_pick(c->isa == HONE_ISA_BEST ? NULL : hone_isa_name((hone_isa)c->isa), &isa));
     e->kt = hone_kernels_get(isa);
     HONE_TRY(hone_pool_open(c->threads, worker_start, &e->pool));
-    HONE_TRY(load_model(e, path, progress, arg));
+    HONE_TRY(load_model(e, path, cache, progress, arg));
     HONE_TRY(resolve(c, e->model, isa, hone_pool_threads(e->pool)));
     HONE_TRY(hone_forward_open(e->model, e->kt, e->pool, (hone_kv_format)c->kv_format,
                                c->step_tokens, c->context_tokens, &e->forward));
@@ -165,12 +168,19 @@ static hone_status open_parts(hone_engine *e, const char *path, hone_progress_fn
 hone_status hone_engine_open(const char *path, const hone_config *config,
                              hone_progress_fn *progress, void *arg, hone_engine **out)
 {
+    return hone_engine_open_cached(path, config, NULL, progress, arg, out);
+}
+
+hone_status hone_engine_open_cached(const char *path, const hone_config *config,
+                                    const hone_packed_cache *cache, hone_progress_fn *progress,
+                                    void *arg, hone_engine **out)
+{
     *out = NULL;
     hone_engine *e = hone_calloc(1, sizeof *e);
     if (!e)
         return hone_fail_memory(sizeof *e, "an engine");
     e->config = *config;
-    hone_status s = open_parts(e, path, progress, arg);
+    hone_status s = open_parts(e, path, cache, progress, arg);
     if (s == HONE_OK)
         *out = e;
     else
@@ -196,6 +206,11 @@ void hone_engine_close(hone_engine *e)
 const hone_model_facts *hone_engine_facts(const hone_engine *e)
 {
     return &e->facts;
+}
+
+const char *hone_engine_note(const hone_engine *e)
+{
+    return e->model->note;
 }
 
 const hone_config *hone_engine_config(const hone_engine *e)

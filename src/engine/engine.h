@@ -41,14 +41,22 @@ typedef struct hone_model_facts {
     bool bidirectional;          /* an encoder: a text is one step */
     bool has_pooler, classify_mean;
     uint32_t labels; /* of its classifier, 0 = has none */
-    bool tied;
+    bool tied, mapped; /* mapped: the packed weights come from the cache on disk */
 } hone_model_facts;
 
 /* path: .gguf or Hugging Face folder. The file is closed again when this returns. progress may be
  * NULL. */
 HONE_CHECKED hone_status hone_engine_open(const char *path, const hone_config *config,
                                           hone_progress_fn *progress, void *arg, hone_engine **out);
+/* With packed weights kept on disk (model/packed_cache.h): mapped if they are there, else written
+ * while the engine already runs; closing waits for that. cache NULL = as above. */
+HONE_CHECKED hone_status hone_engine_open_cached(const char *path, const hone_config *config,
+                                                 const hone_packed_cache *cache,
+                                                 hone_progress_fn *progress, void *arg,
+                                                 hone_engine **out);
 void hone_engine_close(hone_engine *e);
+/* What went wrong with the cache, in a sentence; "" = nothing. */
+const char *hone_engine_note(const hone_engine *e);
 const hone_model_facts *hone_engine_facts(const hone_engine *e);
 /* Positions that a token after `depth` others sees, its layers' mean: windows forget. */
 double hone_model_seen(const hone_model_facts *f, double depth);

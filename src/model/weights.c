@@ -3,6 +3,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "dtype/half.h"
+#include "model/packed_key.h"
 #include "model/source.h"
 
 #include <stdatomic.h>
@@ -28,8 +29,10 @@ typedef struct loader {
     hone_model *model;
     const char *prefix; /* of the file's tensors */
     bool gguf;
+    hone_packed_key key; /* so far */
     pack_job *jobs;
     size_t n_jobs, max_jobs, walked, bytes;
+    const uint8_t *buffer; /* the model's, NULL while it is planned */
     hone_pool *pool;
     uint8_t **scratch; /* per thread */
     size_t scratch_bytes;
@@ -244,10 +247,15 @@ static hone_status add_vector(loader *l, const char *name, size_t n, size_t stor
         return hone_fail(HONE_UNSUPPORTED, "%s: tensor %s: a vector of %s", hone_file_path(l->file),
                          name, hone_dtype_name((hone_dtype)t->dtype));
     size_t at = reserve(l, n * sizeof(float));
-    if (!l->model->memory) {
+    if (!l->buffer) {
         l->model->parameters += n;
+        hone_packed_key_add(&l->key, &(uint64_t[]){at, n, (uint64_t)(add * 16)}, 3 * 8);
+        hone_packed_key_add(&l->key, name, strlen(name) + 1);
         return HONE_OK;
     }
+    *out = (const float *)(const void *)(l->buffer + at);
+    if (!l->model->memory)
+        return HONE_OK;
     float *v = (float *)(void *)((uint8_t *)l->model->memory + at);
     for (size_t i = 0; i < n; i++) {
         if (!hone_dtype_decode((hone_dtype)t->dtype, t->data + hone_row_source(map, i) * size, 1,
@@ -256,7 +264,6 @@ static hone_status add_vector(loader *l, const char *name, size_t n, size_t stor
                              hone_file_path(l->file), name);
         v[i] += add;
     }
-    *out = v;
     return HONE_OK;
 }
 
@@ -296,7 +303,7 @@ static hone_status add_slot(loader *l, hone_slot slot, uint32_t layer)
                             p.flags & HONE_NAME_PLUS_ONE ? 1.0f : 0.0f, false, &target->v));
         return add_vector(l, p.bias, p.k, p.k, &plain, 0, !needs_bias, &target->bias);
     }
-    if (m->memory)
+    if (l->buffer)
         l->bytes = l->jobs[l->walked++].end;
     else
         HONE_TRY(add_matrix(l, &p, slot, target));
@@ -363,17 +370,25 @@ hone_status hone_model_check_unused(const hone_file *f, const hone_arch *a, cons
                      hone_file_path(f), unused, a->name, names, unused > 3 ? ", ..." : "");
 }
 
+/* Points every matrix to its place in the buffer. */
+static void place_all(loader *l)
+{
+    for (size_t i = 0; i < l->n_jobs; i++) {
+        const pack_job *j = &l->jobs[i];
+        j->target->w.data = l->buffer + j->offset;
+        if (j->order != SIZE_MAX)
+            j->target->order = (const uint32_t *)(const void *)(l->buffer + j->order);
+    }
+}
+
 static hone_status pack_all(loader *l, hone_progress_fn *progress, void *arg)
 {
     size_t items = 0, longest = 0;
     for (size_t i = 0; i < l->n_jobs; i++) {
         pack_job *j = &l->jobs[i];
-        j->target->w.data = (uint8_t *)l->model->memory + j->offset;
-        if (j->order != SIZE_MAX) {
-            uint32_t *order = (uint32_t *)(void *)((uint8_t *)l->model->memory + j->order);
-            memcpy(order, j->source.order, j->place.k * sizeof *order);
-            j->target->order = order;
-        }
+        if (j->order != SIZE_MAX)
+            memcpy((uint8_t *)l->model->memory + j->order, j->source.order,
+                   j->place.k * sizeof *j->source.order);
         j->first_item = items;
         j->items = (j->target->w.n_panels + PANELS_PER_ITEM - 1) / PANELS_PER_ITEM;
         items += j->items;
@@ -431,6 +446,39 @@ static void round_embedding_scale(const loader *l)
     }
 }
 
+/* Maps what an earlier start has packed, if it is there; *key is "" if there is no cache. */
+static hone_status find_packed(loader *l, char key[HONE_PACKED_KEY])
+{
+    *key = 0;
+    if (!l->options->cache.folder)
+        return HONE_OK;
+    for (size_t i = 0; i < l->n_jobs; i++) {
+        const pack_job *j = &l->jobs[i];
+        const uint64_t place[] = {
+            (uint64_t)(int64_t)j->as, j->offset,         j->order,           j->end,
+            j->place.stored_n,        j->transposed,     j->place.map.first, j->place.map.run,
+            j->place.map.stride,      j->place.map.pairs};
+        hone_packed_key_add(&l->key, place, sizeof place);
+        hone_packed_key_add(&l->key, j->place.weight, strlen(j->place.weight) + 1);
+        hone_packed_key_add_plan(&l->key, &j->target->w);
+    }
+    HONE_TRY(hone_packed_key_end(&l->key, l->file, key));
+    hone_packed_map(&l->options->cache, key, l->bytes, l->pool, &l->model->image, l->model->note);
+    return HONE_OK;
+}
+
+static hone_status allocate(loader *l)
+{
+    l->model->memory = hone_alloc_big(l->bytes);
+    if (!l->model->memory)
+        return hone_fail(HONE_MEMORY,
+                         "out of memory: the packed weights of %s take %zu bytes; a smaller weight "
+                         "format (hone quantize) needs less",
+                         hone_file_path(l->file), l->bytes);
+    l->model->memory_bytes = l->bytes;
+    return HONE_OK;
+}
+
 static hone_status load(loader *l, hone_progress_fn *progress, void *arg)
 {
     hone_model *m = l->model;
@@ -445,17 +493,22 @@ static hone_status load(loader *l, hone_progress_fn *progress, void *arg)
         return hone_fail_memory(l->max_jobs * sizeof *l->jobs, "layers");
     HONE_TRY(walk(l));
     HONE_TRY(hone_model_check_unused(l->file, m->arch, &m->hp));
-    m->memory_bytes = l->bytes;
-    m->memory = hone_alloc_big(l->bytes);
-    if (!m->memory)
-        return hone_fail(HONE_MEMORY,
-                         "out of memory: the packed weights of %s take %zu bytes; a smaller weight "
-                         "format (hone quantize) needs less",
-                         hone_file_path(l->file), l->bytes);
     m->packed_bytes = l->bytes;
-    HONE_TRY(pack_all(l, progress, arg));
+    char key[HONE_PACKED_KEY];
+    HONE_TRY(find_packed(l, key));
+    if (!m->image.data)
+        HONE_TRY(allocate(l));
+    l->buffer = m->image.data ? m->image.data : m->memory;
+    place_all(l);
+    if (m->memory)
+        HONE_TRY(pack_all(l, progress, arg));
     l->bytes = 0;
     HONE_TRY(walk(l));
+    if (m->memory && *key) {
+        const char *path = hone_file_path(l->file), *name = strrchr(path, '/');
+        m->writer = hone_packed_write(&l->options->cache, key, name && name[1] ? name + 1 : path,
+                                      m->memory, m->memory_bytes, m->note);
+    }
     if (m->hp.tied)
         hone_model_at(m, 0, HONE_SLOT_HEAD)->w = hone_model_at(m, 0, HONE_SLOT_EMBEDDING)->w;
     return HONE_OK;
@@ -484,6 +537,8 @@ void hone_model_free(hone_model *m)
 {
     if (!m)
         return;
+    hone_packed_write_end(m->writer);
+    hone_packed_unmap(&m->image);
     hone_free_big(m->memory, m->memory_bytes);
     hone_free(m->slots);
     hone_free(m);

@@ -1,8 +1,9 @@
 /*
  * weights - a model in memory: its hyper-parameters and its matrices, packed once for the kernels.
  *
- * All of a model lies in one buffer, filled in parallel while the file is mapped; the file may be
- * closed afterwards. A tied embedding exists once. Ownership: the model owns its buffer. Threading:
+ * All of a model lies in one buffer, filled in parallel while the file is mapped, or mapped as it
+ * was kept by an earlier start (model/packed_cache.h): the same bytes. The file may be closed
+ * afterwards. A tied embedding exists once. Ownership: the model owns its buffer. Threading:
  * immutable after loading.
  */
 #ifndef HONE_MODEL_WEIGHTS_H
@@ -10,6 +11,7 @@
 
 #include "base/threads.h"
 #include "kernel/kernel.h"
+#include "model/packed_cache.h"
 #include "model/slots.h"
 
 enum { HONE_WEIGHT_AS_FILED = -1 };
@@ -32,8 +34,11 @@ typedef struct hone_model {
     bool ordered;       /* some matrix has an order of its own */
     uint64_t parameters, packed_bytes;
     uint64_t kind_bytes[HONE_WEIGHT_KINDS];
-    void *memory;
+    void *memory; /* its own, or NULL */
     size_t memory_bytes;
+    hone_packed_image image; /* or mapped */
+    hone_packed_writer *writer;
+    char note[HONE_PACKED_NOTE]; /* what went wrong with the cache, "" = nothing */
 } hone_model;
 
 /* What stands in a slot of a layer, or of the whole model (any layer). A tied head is the
@@ -48,6 +53,7 @@ static inline hone_linear *hone_model_at(const hone_model *m, int layer, hone_sl
 typedef struct hone_model_options {
     bool f32; /* the reference arithmetic: decode everything to float32 */
     int weight_dtype[HONE_WEIGHT_KINDS]; /* hone_dtype to round to first, or HONE_WEIGHT_AS_FILED */
+    hone_packed_cache cache;             /* zeros: none */
 } hone_model_options;
 
 typedef void hone_progress_fn(void *arg, const char *what, double done, double total);
