@@ -127,14 +127,35 @@ static hone_status write_html(const char *path, const hone_report *report)
     return s;
 }
 
-static hone_status print_text(const hone_report *report, const hone_pipeline_result *r)
+/* What run, chat, eval and bench start from now. */
+static hone_status print_in_force(const optimize_job *j)
+{
+    char *json, text[256];
+    int64_t run;
+    if (j->result.promoted) {
+        puts("It is now in force for this model: run, chat, eval and bench start from it.");
+        return HONE_OK;
+    }
+    HONE_TRY(hone_registry_current_of(j->registry, j->result.model, &json, &run));
+    hone_config c;
+    hone_status s = json ? hone_config_from_json(json, &c) : HONE_OK;
+    if (s == HONE_OK && json) {
+        hone_config_describe(&c, text, sizeof text);
+        printf("In force for this model stays what run %lld promoted: %s.\n", (long long)run, text);
+    } else if (s == HONE_OK) {
+        puts("Nothing is promoted for this model: run, chat, eval and bench take the file as it "
+             "is.");
+    }
+    hone_free(json);
+    return s;
+}
+
+static hone_status print_text(const optimize_job *j, const hone_report *report)
 {
     HONE_TRY(cli_print_report(report, stdout));
-    if (r->was_done)
+    if (j->result.was_done)
         puts("This was measured before (--fresh measures again).");
-    if (r->promoted)
-        puts("It is now in force for this model: run, chat, eval and bench start from it.");
-    return HONE_OK;
+    return print_in_force(j);
 }
 
 static hone_status show(optimize_job *j)
@@ -149,7 +170,7 @@ static hone_status show(optimize_job *j)
         json_object_set_new(o, "promoted", json_boolean(j->result.promoted));
         s = cli_print_json(o);
     } else if (s == HONE_OK)
-        s = print_text(report, &j->result);
+        s = print_text(j, report);
     hone_report_free(report);
     return s;
 }

@@ -127,12 +127,16 @@ hone_status cli_print_report(const hone_report *r, FILE *f)
             *r->model_path ? r->model_path : r->model_name, r->goal, (unsigned long long)r->seed,
             r->started, hone_report_headline(r, text, sizeof text));
     if (r->done)
-        fprintf(f, "Chosen: %s\n", r->won ? r->label : "the baseline");
+        fprintf(f, "Chosen: %s\n",
+                r->won                                  ? r->label
+                : strcmp(r->label, "baseline f32") == 0 ? "float32: in bf16 the file loses more "
+                                                          "than is allowed, and nothing beats it"
+                                                        : "the baseline");
     if (*hone_report_price(r, text, sizeof text))
         fprintf(f, "%s\n", text);
     if (r->choice >= 0 && *r->experiments[r->choice].why)
         fprintf(f, "Why: %s\n", r->experiments[r->choice].why);
-    if (r->won)
+    if (r->won || r->promoted)
         fprintf(f, "%s\n",
                 r->in_force   ? "Promoted: in force for this model."
                 : r->promoted ? "Was promoted; another configuration is in force by now."

@@ -61,7 +61,8 @@ static hone_status profile(pipeline *p)
     hone_status s = hone_json_parse(metrics, strlen(metrics), 8, 10000, "the profile", &m);
     hone_free(metrics);
     HONE_TRY(s);
-    p->bottleneck = hone_bottleneck_find(p->q->goal, &r, json_number_value(json_object_get(m, "cost")));
+    p->bottleneck =
+        hone_bottleneck_find(p->q->goal, &r, json_number_value(json_object_get(m, "cost")));
     json_decref(m);
     pipeline_note(p, "bottleneck: %s (%s)", hone_bottleneck_name(p->bottleneck),
                   hone_bottleneck_text(p->bottleneck));
@@ -100,6 +101,7 @@ static hone_status choose_base(pipeline *p, pipeline_trial *t)
     hone_config f32 = p->base;
     f32.compute = HONE_COMPUTE_F32;
     f32.kv_format = HONE_KV_F32;
+    p->base_is_f32 = true;
     p->base_quality = (pipeline_quality){.perplexity_ref = t->quality.perplexity_ref,
                                          .perplexity = t->quality.perplexity_ref,
                                          .top1_agreement = 1,
@@ -316,6 +318,13 @@ static hone_status write_result(pipeline *p, const hone_pipeline_result *out, co
     return s;
 }
 
+/* Whether the choice must be put in force: it beats the baseline, or the baseline is float32
+ * because the file in its default arithmetic does not keep the bound. */
+static bool must_promote(const pipeline *p, const hone_pipeline_result *out)
+{
+    return p->q->promote && (out->won || out->chosen.compute != hone_config_default().compute);
+}
+
 /* Decisions, the run's end and the promotion: one transaction. */
 static hone_status conclude(pipeline *p, const pipeline_trial *base, const candidates *c,
                             hone_pipeline_result *out)
@@ -329,7 +338,7 @@ static hone_status conclude(pipeline *p, const pipeline_trial *base, const candi
             s = decide(p, &c->list[i], out->won && i + 1 == c->count);
         if (s == HONE_OK)
             s = write_result(p, out, config);
-        if (s == HONE_OK && out->won && p->q->promote)
+        if (s == HONE_OK && must_promote(p, out))
             s = hone_registry_promote(p->r, p->model, config, p->run);
         if (s == HONE_OK)
             s = hone_registry_commit(p->r);
@@ -337,7 +346,7 @@ static hone_status conclude(pipeline *p, const pipeline_trial *base, const candi
             hone_registry_abort(p->r);
     }
     hone_free(config);
-    out->promoted = s == HONE_OK && out->won && p->q->promote;
+    out->promoted = s == HONE_OK && must_promote(p, out);
     return s;
 }
 
@@ -352,7 +361,7 @@ static hone_status work(pipeline *p, candidates *c, hone_pipeline_result *out)
     size_t chosen;
     HONE_TRY(combine_winners(p, c, &chosen));
     out->chosen = p->base;
-    snprintf(out->label, sizeof out->label, "baseline");
+    snprintf(out->label, sizeof out->label, "%s", p->base_is_f32 ? "baseline f32" : "baseline");
     if (chosen < c->count) {
         HONE_TRY(confirm(p, c, chosen, &out->won));
         if (out->won) {
@@ -415,7 +424,7 @@ static hone_status read_result(pipeline *p, hone_pipeline_result *out)
         s = hone_config_from_json(config, &out->chosen);
         hone_free(config);
     }
-    if (s == HONE_OK && out->won && p->q->promote) {
+    if (s == HONE_OK && must_promote(p, out)) {
         s = hone_config_to_json(&out->chosen, &config);
         if (s == HONE_OK) {
             s = hone_registry_promote(p->r, p->model, config, p->run);

@@ -17,7 +17,9 @@
  *     choice must keep it on a second held-out text that no choice was made by: the best of many
  *     looks better than it is in quality too.
  *  4. Combinations are measured and judged themselves.
- *  5. If nothing passes, the baseline stays and that is the result.
+ *  5. If nothing passes, the baseline stays and that is the result. The baseline is the file in its
+ *     default arithmetic, bf16; if that itself loses more than max_loss it is float32, which is
+ *     then put in force like a winner.
  *
  * Threading: one thread. ctrl-C (base/interrupt.h) ends it with INTERRUPTED between two samples.
  */
@@ -88,7 +90,7 @@ typedef struct hone_pipeline_result {
     bool won;      /* the choice beats the baseline */
     bool promoted; /* by this call */
     hone_config chosen;
-    char label[128]; /* of the choice: "q8_0 + threads:1"; "baseline" */
+    char label[128]; /* of the choice: "q8_0 + threads:1"; "baseline", "baseline f32" */
 } hone_pipeline_result;
 
 /* Errors: what registry and backend return; INTERRUPTED: call again to go on; USAGE: the request.

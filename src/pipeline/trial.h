@@ -45,6 +45,7 @@ typedef struct pipeline {
     char *base_json;
     void *base_variant;            /* loaded when first needed */
     pipeline_quality base_quality; /* that of everything lossless */
+    bool base_is_f32;              /* bf16 did not keep the bound */
     hone_technique_facts facts;
     hone_bottleneck bottleneck;
 } pipeline;

@@ -49,18 +49,12 @@ double hone_technique_weight_bytes(const hone_technique_facts *f, const hone_con
     return weights * share * d->block_bytes / d->block_elements + filed * (1 - share);
 }
 
-/* Bytes of keys and values per token and all layers. */
+/* Bytes of keys and values per token and all layers, as the pages lay them out: small heads are
+ * filled up to whole panels. */
 static double kv_bytes_per_token(const hone_model_facts *m, const hone_config *c)
 {
-    double numbers = 2.0 * m->layers * m->kv_heads * m->head_dim;
-    switch ((hone_kv_format)c->kv_format) {
-    case HONE_KV_F32:
-        return numbers * 4;
-    case HONE_KV_I8:
-        return numbers + 2.0 * m->layers * m->kv_heads * sizeof(float); /* a scale per row */
-    default:
-        return numbers * (c->compute == HONE_COMPUTE_F32 ? 4 : 2);
-    }
+    hone_kv kv = {(hone_kv_format)c->kv_format, m->head_dim, m->head_dim};
+    return (double)m->layers * m->kv_heads * (double)hone_kv_page_bytes(&kv) / HONE_KV_PAGE;
 }
 
 static double share_of_threads(const hone_technique_facts *f, const hone_config *c)

@@ -105,12 +105,13 @@ static void the_roofline_of_a_decode_step_is_bytes_over_bandwidth(void **state)
     hone_roofline r = hone_technique_roofline(&f, &c, HONE_GOAL_DECODE_LATENCY);
     double weights = 2 * 24576 + 2 * 49152 + 2 * 64000.0;
     assert_true(r.weight_bytes == weights);
-    assert_true(r.kv_bytes == 10 * 2.0 * 2 * 2 * 16 * 2); /* depth, K and V, layers, heads, dim */
-    assert_true(fabs(r.cost - (weights + 2560) / 1e9) < 1e-15);
+    /* depth, layers, heads; a key of 16 is laid out as 32, as bf16 */
+    assert_true(r.kv_bytes == 10 * 2.0 * 2 * (32 + 16) * 2);
+    assert_true(fabs(r.cost - (weights + 3840) / 1e9) < 1e-15);
     assert_int_equal(r.bound, HONE_BOTTLENECK_WEIGHT_READ);
     /* 8.5 bits instead of 16, all weights; the cache unchanged */
     hone_config q8 = with(c, "q8_0");
-    double want = (weights + 2560) / (weights * 34 / 64 + 2560);
+    double want = (weights + 3840) / (weights * 34 / 64 + 3840);
     assert_true(fabs(hone_technique_predict(&f, &c, &q8, HONE_GOAL_DECODE_LATENCY) - want) < 1e-12);
     /* Rows of the down projection that no group divides stay as filed: a third of the MLP. */
     hone_technique_facts odd = f;
@@ -142,8 +143,8 @@ static void the_memory_goal_counts_weights_and_a_full_context(void **state)
     hone_config c = hone_config_default(), kv = with(c, "kv:int8");
     hone_roofline a = hone_technique_roofline(&f, &c, HONE_GOAL_MEMORY);
     hone_roofline b = hone_technique_roofline(&f, &kv, HONE_GOAL_MEMORY);
-    assert_true(a.kv_bytes == 100 * 256.0);
-    assert_true(b.kv_bytes == 100 * (128.0 + 2 * 2 * 2 * 4));
+    assert_true(a.kv_bytes == 100 * 2.0 * 2 * (32 + 16) * 2);
+    assert_true(b.kv_bytes == 100 * 2.0 * 2 * (32 + 16 + 2 * 4)); /* a scale for each row */
     assert_true(a.weight_bytes == b.weight_bytes);
 }
 
