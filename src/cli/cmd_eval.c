@@ -2,6 +2,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "cli/damage.h"
 #include "cli/engine_args.h"
 #include "cli/table.h"
 #include "eval/eval.h"
@@ -160,10 +161,15 @@ static hone_status run(cli_context *c)
         s = take_reference(&j, cli_text(c, "kl"), config.threads);
     if (s == HONE_OK)
         s = cli_open_engine(model, &config, &e);
-    if (s == HONE_OK) {
+    bool opened = s == HONE_OK;
+    if (opened) {
         s = evaluate(&j, e);
         hone_engine_close(e);
     }
+    if (s == HONE_FORMAT && opened)
+        s = cli_name_damage(model, s);
+    else if (s == HONE_DATA)
+        s = hone_fail_in(s, "%s", cli_text(c, "data"));
     hone_eval_reference_close(&j.reference);
     hone_free(j.ids);
     return s;

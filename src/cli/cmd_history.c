@@ -81,9 +81,28 @@ static hone_status print_json(hone_registry *r, int64_t model)
     return s;
 }
 
+static hone_status is_empty(hone_registry *r, int64_t model, bool *empty)
+{
+    history h = {.runs = json_array(), .promotions = json_array()};
+    hone_status s = hone_registry_each_run(r, model, add_run, &h);
+    if (s == HONE_OK)
+        s = hone_registry_each_promotion(r, model, add_promotion, &h);
+    *empty = json_array_size(h.runs) + json_array_size(h.promotions) == 0;
+    json_decref(h.runs);
+    json_decref(h.promotions);
+    return s;
+}
+
 static hone_status print_text(hone_registry *r, int64_t model)
 {
     history h = {0};
+    bool empty;
+    HONE_TRY(is_empty(r, model, &empty));
+    if (empty) {
+        printf("%s holds no run and no promotion yet: hone optimize makes them.\n",
+               hone_registry_path(r));
+        return HONE_OK;
+    }
     HONE_TRY(cli_table_open(">run,>model,started,goal,>loss allowed,state,chosen", &h.table));
     hone_status s = hone_registry_each_run(r, model, add_run, &h);
     if (s != HONE_OK) {

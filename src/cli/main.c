@@ -7,6 +7,7 @@
 #include "store/hone_commit.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 static const cli_command *find_command(const char *name)
@@ -97,6 +98,7 @@ static hone_status dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    signal(SIGXFSZ, SIG_IGN); /* ulimit -f: the write fails instead, and what it wrote is removed */
     hone_status s = dispatch(argc, argv);
     if (fflush(stdout) != 0 && s == HONE_OK)
         s = hone_fail_errno(errno, "cannot write to standard output");

@@ -127,7 +127,7 @@ static hone_status load(hone_sampler *s, const float *logits)
 {
     for (uint32_t i = 0; i < s->vocab; i++) {
         if (isnan(logits[i]) || logits[i] == INFINITY)
-            return hone_fail(HONE_DATA,
+            return hone_fail(HONE_FORMAT,
                              "the logit of token %u is %s: the model's weights are damaged or "
                              "overflow in this arithmetic",
                              i, isnan(logits[i]) ? "not a number" : "infinite");

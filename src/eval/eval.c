@@ -119,7 +119,7 @@ static hone_status score_block(walk *w, const int32_t *target, uint32_t rows, si
         const float *l = w->logits + (size_t)r * w->vocab;
         double nll = hone_eval_nll(l, w->vocab, target[r]);
         if (!isfinite(nll))
-            return hone_fail(HONE_DATA,
+            return hone_fail(HONE_FORMAT,
                              "the model's logits before token %zu of the text are not finite: "
                              "its weights are damaged or overflow in this arithmetic",
                              text_position + r);

@@ -153,8 +153,10 @@ static hone_status find(const hone_file *f, const char *key, const hone_meta **o
 static hone_status wrong_type(const hone_file *f, const hone_meta *m, const char *wanted)
 {
     char text[64];
-    return hone_fail(HONE_FORMAT, "%s: '%s' should be %s, but is %s", f->path, m->key, wanted,
-                     hone_file_meta_text(f, (size_t)(m - f->metas), text, sizeof text));
+    const char *quote = m->type == HONE_META_STR ? "\"" : "";
+    return hone_fail(HONE_FORMAT, "%s: '%s' should be %s, but is %s%s%s", f->path, m->key, wanted,
+                     quote, hone_file_meta_text(f, (size_t)(m - f->metas), text, sizeof text),
+                     quote);
 }
 
 bool hone_file_has(const hone_file *f, const char *key)

@@ -175,10 +175,10 @@ static void damaged_logits_are_refused_by_name(void **state)
     hone_sampler *s;
     int32_t t;
     assert_int_equal(hone_sampler_open(&o, 4, &s), HONE_OK);
-    assert_int_equal(hone_sampler_pick(s, logits, NULL, 0, 0, &t), HONE_DATA);
+    assert_int_equal(hone_sampler_pick(s, logits, NULL, 0, 0, &t), HONE_FORMAT);
     assert_non_null(strstr(hone_error(), "token 2"));
     logits[2] = INFINITY;
-    assert_int_equal(hone_sampler_pick(s, logits, NULL, 0, 0, &t), HONE_DATA);
+    assert_int_equal(hone_sampler_pick(s, logits, NULL, 0, 0, &t), HONE_FORMAT);
     for (int i = 0; i < 4; i++)
         logits[i] = -INFINITY;
     assert_int_equal(hone_sampler_pick(s, logits, NULL, 0, 0, &t), HONE_DATA);
