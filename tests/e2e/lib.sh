@@ -4,6 +4,7 @@ set -u
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 export HONE_HOME="$WORK/home" # no test may see, or touch, the user's registry
+export HONE_CACHE="$WORK/cache"
 
 # A trained model where there is one; else one with random weights, of which the text means nothing.
 STORIES=${HONE_SHARED:-$HONE_SOURCE_DIR/../shared}/data/stories260k
