@@ -409,6 +409,10 @@ static hone_status write_keys(const hone_arch *a, const hone_hparams *h,
     if (h->attention_scale != 0 && h->attention_scale != 1.0f / sqrtf((float)h->head_dim))
         HONE_TRY(hone_gguf_writer_f32(w, full(a, "attention.scale", key), h->attention_scale));
     HONE_TRY(write_windows(a, h, w));
+    if (h->bidirectional)
+        HONE_TRY(hone_gguf_writer_bool(w, full(a, "attention.causal", key), false));
+    if (h->token_types)
+        HONE_TRY(hone_gguf_writer_u32(w, "tokenizer.ggml.token_type_count", h->token_types));
     return h->n_ropes ? write_rope(a, rope, h->n_ropes > 1 ? local : NULL, w) : HONE_OK;
 }
 
@@ -438,7 +442,7 @@ hone_status hone_convert_hparams(const hone_file *f, hone_gguf_writer *w)
     return s == HONE_OK ? s : hone_fail_in(s, "%s", hone_file_path(f));
 }
 
-/* What llama.cpp wants to know of an encoder: no mask, token types, pooling and labels. */
+/* What llama.cpp wants to know of an encoder: pooling and labels. */
 static hone_status write_task(const hone_file *f, const hone_arch *a, const hone_hparams *h,
                               hone_gguf_writer *w)
 {
@@ -448,11 +452,6 @@ static hone_status write_task(const hone_file *f, const hone_arch *a, const hone
     hone_task t;
     HONE_TRY(hone_task_read(f, true, &t));
     hone_status s = HONE_OK;
-    if (h->bidirectional)
-        HONE_GOTO(s, done, hone_gguf_writer_bool(w, full(a, "attention.causal", key), false));
-    if (h->token_types)
-        HONE_GOTO(s, done,
-                  hone_gguf_writer_u32(w, "tokenizer.ggml.token_type_count", h->token_types));
     uint32_t pooling = t.pooling_known ? poolings[t.pooling] : h->labels == 1 ? 4 : 0;
     if (t.pooling_known && !pooling)
         s = hone_fail(HONE_UNSUPPORTED, "%s: GGUF has no name for pooling %s", hone_file_path(f),
@@ -462,7 +461,6 @@ static hone_status write_task(const hone_file *f, const hone_arch *a, const hone
     if (s == HONE_OK && h->labels > 1 && t.n_labels == h->labels)
         s = hone_gguf_writer_str_array(w, full(a, "classifier.output_labels", key),
                                        (const char *const *)t.labels, NULL, t.n_labels);
-done:
     hone_task_free(&t);
     return s;
 }

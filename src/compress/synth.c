@@ -215,6 +215,9 @@ static hone_status write_metadata(hone_gguf_writer *w, const synth_job *j)
     char name[128];
     snprintf(name, sizeof name, "%s, random weights (hone synth)", j->shape->name);
     HONE_TRY(hone_convert_hparams(j->config, w));
+    for (char *c = name; *c;
+         c++) /* llama.cpp asks the vocabulary of a "phi-3" for its own tokens */
+        *c = *c == '-' ? ' ' : *c;
     HONE_TRY(hone_gguf_writer_str(w, "general.name", name));
     HONE_TRY(hone_gguf_writer_u32(w, "general.file_type", hone_gguf_file_type(j->o->type)));
     HONE_TRY(hone_gguf_writer_u32(w, "general.quantization_version", 2));
