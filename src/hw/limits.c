@@ -145,7 +145,7 @@ static void copy_chunk(void *arg, size_t item, int thread)
  * below it. */
 static double best_pass(hone_pool *pool, hone_pool_fn *fn, reader *r, size_t chunks, double *noise)
 {
-    double rates[READ_PASSES];
+    double rates[READ_PASSES] = {0};
     for (int pass = 0; pass < READ_PASSES; pass++) {
         double begin = hone_clock_s();
         hone_pool_run(pool, fn, r, chunks);

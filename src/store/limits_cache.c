@@ -119,7 +119,7 @@ static void compare(const hone_limits *kept, double read_bytes_s, hone_limits_ne
 hone_status hone_registry_limits(hone_registry *r, int threads, hone_limits_use use,
                                  hone_limits *out, hone_limits_news *news)
 {
-    hone_limits_news ignored;
+    hone_limits_news ignored = {0};
     char machine[HONE_DIGEST_BYTES];
     news = news ? news : &ignored;
     memset(news, 0, sizeof *news);
