@@ -9,7 +9,8 @@
 
 #include <string.h>
 
-enum { PAIRS = 2, RESAMPLES = 4000, CONFIG_BYTES_MAX = 1 << 20 };
+static const double SAMPLE_S = 0.02;
+enum { RUNS_MAX = 256, PAIRS = 2, RESAMPLES = 4000, CONFIG_BYTES_MAX = 1 << 20 };
 
 typedef struct outcome {
     double a[HONE_VERSUS_ROUNDS_MAX * PAIRS], b[HONE_VERSUS_ROUNDS_MAX * PAIRS]; /* s per token */
@@ -22,12 +23,19 @@ typedef struct versus {
     const bench_test *test;
 } versus;
 
+/* The median of as many runs as fit SAMPLE_S: of a short test, a process that takes the core for a
+ * moment spoils a run, not the sample. */
 static hone_status measure_side(void *arg, int side, double *cost)
 {
     versus *v = arg;
-    HONE_TRY(bench_measure(v->side[side], v->test, cost));
-    *cost = 1 / *cost;
-    return HONE_OK;
+    double costs[RUNS_MAX], spent = 0, tokens = (double)v->test->tokens * v->test->batch;
+    size_t n = 0;
+    do {
+        HONE_TRY(bench_measure(v->side[side], v->test, &costs[n]));
+        costs[n] = 1 / costs[n];
+        spent += costs[n] * tokens;
+    } while (++n < RUNS_MAX && spent < SAMPLE_S);
+    return hone_stat_median(costs, n, cost);
 }
 
 /* The keys that the change names replace those of the configuration that A has. */
