@@ -18,13 +18,19 @@
 
 enum { SPIN_ROUNDS = 2000, MAX_THREADS = 512 };
 
+/* Items [begin, end) that a thread has before it, begin in the upper half of `range`. */
 typedef struct worker {
+    _Alignas(64) _Atomic uint64_t range;
     struct hone_pool *pool;
     pthread_t thread;
     int index;
 } worker;
 
-/* A run is published by setting `gate` and bumping `epoch`. A worker enters a run through the gate,
+/* Each thread begins with a range of its own, one after the other, so that it reads memory in one
+ * stream (what a kernel asks for ahead is what the same thread will need); who is through takes
+ * half of what the slowest has left.
+ *
+ * A run is published by setting `gate` and bumping `epoch`. A worker enters a run through the gate,
  * if it still is open; the caller closes it when no item is left and waits only for those inside.
  * So a worker that a foreign thread keeps off its CPU delays nobody, and none meets a later run's
  * items with an earlier run's function. gate: bits 63..32 the epoch, bit 31 closed, bits 30..0 the
@@ -34,11 +40,9 @@ struct hone_pool {
     void (*on_start)(void);
     hone_pool_fn *fn;
     void *arg;
-    uint32_t items;
     hone_pool_log *log; /* or NULL; changed between runs only */
     _Alignas(64) _Atomic uint32_t epoch;
     _Atomic int sleeping;
-    _Alignas(64) _Atomic uint64_t claim;
     _Alignas(64) _Atomic uint64_t gate;
     _Atomic uint32_t emptied; /* bumped by the last worker to leave a closed gate */
     _Atomic bool stop;
@@ -71,19 +75,64 @@ static void note(hone_pool_log *log, int thread, uint64_t begin_ns, uint32_t ite
         t->list[t->count++] = (hone_pool_mark){begin_ns, hone_clock_ns(), items};
 }
 
+static uint64_t range(uint64_t begin, uint64_t end)
+{
+    return begin << 32 | end;
+}
+
+static uint32_t left(uint64_t r)
+{
+    return (uint32_t)r - (uint32_t)(r >> 32);
+}
+
+/* The next item of a thread's own range */
+static bool take(worker *w, uint32_t *item)
+{
+    uint64_t r = atomic_load_explicit(&w->range, memory_order_relaxed);
+    while (left(r)) {
+        *item = (uint32_t)(r >> 32);
+        if (atomic_compare_exchange_weak_explicit(&w->range, &r, range(*item + 1, (uint32_t)r),
+                                                  memory_order_relaxed, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+/* Out of items: the second half of what the thread with the most still has. No range comes back
+ * once it was cut, so that a comparison with what was read is enough. */
+static bool steal(hone_pool *p, worker *w)
+{
+    for (;;) {
+        worker *from = NULL;
+        uint64_t most = 0;
+        for (int i = 0; i < p->threads; i++) {
+            uint64_t r = atomic_load_explicit(&p->workers[i].range, memory_order_relaxed);
+            if (left(r) > left(most))
+                most = r, from = &p->workers[i];
+        }
+        if (!from)
+            return false;
+        uint32_t end = (uint32_t)most, middle = end - (left(most) + 1) / 2;
+        if (atomic_compare_exchange_strong_explicit(&from->range, &most, range(most >> 32, middle),
+                                                    memory_order_relaxed, memory_order_relaxed)) {
+            atomic_store_explicit(&w->range, range(middle, end), memory_order_relaxed);
+            return true;
+        }
+    }
+}
+
 static void work(hone_pool *p, int thread)
 {
     hone_pool_log *log = p->log;
+    worker *w = &p->workers[thread];
     uint64_t begin = log ? hone_clock_ns() : 0;
-    for (uint32_t taken = 0;; taken++) {
-        uint64_t at = atomic_fetch_add_explicit(&p->claim, 1, memory_order_relaxed);
-        if ((uint32_t)at >= p->items) {
-            if (log && taken)
-                note(log, thread, begin, taken);
-            return;
-        }
-        p->fn(p->arg, (uint32_t)at, thread);
-    }
+    uint32_t taken = 0, item;
+    do
+        for (; take(w, &item); taken++)
+            p->fn(p->arg, item, thread);
+    while (steal(p, w));
+    if (log && taken)
+        note(log, thread, begin, taken);
 }
 
 static bool enter(hone_pool *p, uint32_t epoch)
@@ -227,8 +276,9 @@ void hone_pool_run(hone_pool *p, hone_pool_fn *fn, void *arg, size_t items)
     }
     p->fn = fn;
     p->arg = arg;
-    p->items = (uint32_t)items;
-    atomic_store_explicit(&p->claim, 0, memory_order_relaxed);
+    for (size_t i = 0, n = (size_t)p->threads; i < n; i++)
+        atomic_store_explicit(&p->workers[i].range, range(items * i / n, items * (i + 1) / n),
+                              memory_order_relaxed);
     publish(p);
     work(p, 0);
     uint64_t begin = p->log ? hone_clock_ns() : 0;

@@ -1,10 +1,11 @@
 /*
  * threads - the pool that a step's work is spread over.
  *
- * hone_pool_run() cuts work into items which the caller and the workers take one by one, so that a
- * foreign busy thread delays at most the items it displaces. Between runs a worker spins for a few
- * microseconds and then sleeps on a futex. Worker threads have the floating-point mode that
- * `on_start` sets (flush-to-zero, AMX tile permission); the caller sets its own.
+ * hone_pool_run() gives the caller and each worker a range of the items; who is through takes half
+ * of what the slowest has left, so that a foreign busy thread costs at most its share. Between runs
+ * a worker spins for a few microseconds and then sleeps on a futex. Worker threads have the
+ * floating-point mode that `on_start` sets (flush-to-zero, AMX tile permission); the caller sets
+ * its own.
  *
  * Invariants: results must not depend on which thread takes an item. One run at a time per pool;
  * run is called by one thread. Nothing is allocated after hone_pool_open.

@@ -82,6 +82,7 @@ const char models_text_add[] =
     "    .what = \"Qwen 3, all sizes without experts\",\n"
     "    .gguf = \"qwen3\",\n"
     "    .hf_types = {\"qwen3\"},\n"
+    "    .hf_classes = {\"Qwen3ForCausalLM\"},\n"
     "    .keys = keys,\n"
     "    .gguf_names = {GGUF_WHOLE, GGUF_ATTENTION(0), GGUF_HEAD_NORMS, GGUF_MLP(0)},\n"
     "    .hf_names = {HF_WHOLE, HF_NORMS(0), HF_ATTENTION(0), HF_HEAD_NORMS(0),"

@@ -7,8 +7,16 @@
 enum { CHAINS = 12 }; /* independent accumulators: two ports of latency four, and some to spare */
 
 /* The sums must look used, or the compiler removes the work. */
-static volatile float float_sink;
-static volatile int int_sink;
+/* The result is wanted, as far as the compiler can tell. */
+static inline void keep_float(float x)
+{
+    __asm__ volatile("" : : "x"(x));
+}
+
+static inline void keep_int(int x)
+{
+    __asm__ volatile("" : : "r"(x));
+}
 
 __attribute__((target("avx2,fma"))) static double peak_avx2(const void *data, size_t rounds)
 {
@@ -25,7 +33,7 @@ __attribute__((target("avx2,fma"))) static double peak_avx2(const void *data, si
     }
     for (int c = 1; c < CHAINS; c++)
         acc[0] = _mm256_add_ps(acc[0], acc[c]);
-    float_sink = _mm256_cvtss_f32(acc[0]);
+    keep_float(_mm256_cvtss_f32(acc[0]));
     return (double)rounds * CHAINS * 8 * 2;
 }
 
@@ -44,7 +52,7 @@ __attribute__((target("avx512f"))) static double peak_avx512(const void *data, s
     }
     for (int c = 1; c < CHAINS; c++)
         acc[0] = _mm512_add_ps(acc[0], acc[c]);
-    float_sink = _mm512_cvtss_f32(acc[0]);
+    keep_float(_mm512_cvtss_f32(acc[0]));
     return (double)rounds * CHAINS * 16 * 2;
 }
 
@@ -66,7 +74,7 @@ __attribute__((target("avx2"))) static double peak_avx2_int8(const void *data, s
     }
     for (int c = 1; c < CHAINS; c++)
         acc[0] = _mm256_add_epi32(acc[0], acc[c]);
-    int_sink = _mm256_extract_epi32(acc[0], 0);
+    keep_int(_mm256_extract_epi32(acc[0], 0));
     return (double)rounds * CHAINS * 32 * 2;
 }
 
@@ -86,7 +94,7 @@ __attribute__((target("avx512f,avx512bf16"))) static double peak_avx512_bf16(con
     }
     for (int c = 1; c < CHAINS; c++)
         acc[0] = _mm512_add_ps(acc[0], acc[c]);
-    float_sink = _mm512_cvtss_f32(acc[0]);
+    keep_float(_mm512_cvtss_f32(acc[0]));
     return (double)rounds * CHAINS * 32 * 2;
 }
 
@@ -106,7 +114,7 @@ __attribute__((target("avx512f,avx512vnni"))) static double peak_vnni(const void
     }
     for (int c = 1; c < CHAINS; c++)
         acc[0] = _mm512_add_epi32(acc[0], acc[c]);
-    int_sink = _mm_cvtsi128_si32(_mm512_castsi512_si128(acc[0]));
+    keep_int(_mm_cvtsi128_si32(_mm512_castsi512_si128(acc[0])));
     return (double)rounds * CHAINS * 64 * 2;
 }
 

@@ -287,8 +287,7 @@ static hone_status decide(pipeline *p, const pipeline_trial *t, bool chosen)
         snprintf(why, sizeof why, "%.3fx [%.3f, %.3f]: no gain that can be claimed", t->gain.point,
                  t->gain.lo, t->gain.hi);
     else if (!pipeline_passes(p, t))
-        snprintf(why, sizeof why, "loss of perplexity up to %.5f %%, allowed are %.5f %%", loss,
-                 bound);
+        snprintf(why, sizeof why, "loss up to %.5f %%, allowed are %.5f %%", loss, bound);
     else if (t->judge_only)
         snprintf(why, sizeof why, "the baseline: loss up to %.5f %% of %.5f %%", loss, bound);
     else

@@ -13,9 +13,10 @@
  *     The choice is measured once more against the baseline, with fresh samples, at 95 %.
  *  3. A candidate that changes logits must keep the one-sided 95 % upper bound of the relative
  *     loss in perplexity within max_loss: against the file's own weights in float32, paired token
- *     by token on held-out text, runs of neighbouring tokens counting as one observation. The
- *     choice must keep it on a second held-out text that no choice was made by: the best of many
- *     looks better than it is in quality too.
+ *     by token on held-out text, runs of neighbouring tokens counting as one observation; and its
+ *     mean KL divergence from the original, as a loss (e^KL - 1): that of the text which the
+ *     original would have written. The choice must keep it on a second held-out text that no choice
+ *     was made by: the best of many looks better than it is in quality too.
  *  4. Combinations are measured and judged themselves.
  *  5. If nothing passes, the baseline stays and that is the result. The baseline is the file in its
  *     default arithmetic, bf16; if that itself loses more than max_loss it is float32, which is

@@ -47,7 +47,9 @@ hone_status pipeline_judge(const hone_pipeline_comparison *c, pipeline_quality *
         .perplexity_ref = exp(hone_stat_mean(c->nll_ref, c->scored)),
         .perplexity = exp(hone_stat_mean(c->nll, c->scored)),
         .loss = expm1(mean),
-        .loss_upper = expm1(upper),
+        /* A text may suit a damaged model by chance: on what the original itself would have said
+         * the loss is the divergence, and neither may pass the bound. */
+        .loss_upper = fmax(expm1(upper), expm1(c->kl_mean)),
         .kl_mean = c->kl_mean,
         .kl_p99 = c->kl_p99,
         .top1_agreement = c->top1_agreement,

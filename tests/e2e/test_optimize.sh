@@ -45,16 +45,18 @@ if grep -q "in force" "$WORK/err"; then fail "--config none still took the promo
 expect 0 "$HONE" run "$MODEL" -p "Once" -n 4 --registry "$WORK/there-is-none.db"
 if grep -q "in force" "$WORK/err"; then fail "another registry's promotion was taken"; fi
 
-# A bound that bf16 itself does not meet: nothing lossy passes.
+# A bound that bf16 itself does not meet: nothing lossy passes, float32 comes into force.
 expect 0 optimize --max-loss 0.0001%
-prints "Chosen: the baseline"
+prints "Chosen: float32"
 prints "allowed are 0.00010 %"
 expect 0 "$HONE" report --json
 if grep -q '"verdict": "chosen"' "$WORK/out"; then
     fail "something was chosen under a bound of 0.0001 %"
 fi
 
-# Back to the file as it is, and no further.
+# Back to the former one, to the file as it is, and no further.
+expect 0 "$HONE" rollback "$MODEL"
+prints "=q4_0"
 expect 0 "$HONE" rollback "$MODEL"
 prints "the file as it is"
 expect 0 "$HONE" run "$MODEL" -p "Once" -n 4
