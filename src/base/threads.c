@@ -269,7 +269,8 @@ static void close_gate(hone_pool *p)
 
 void hone_pool_run(hone_pool *p, hone_pool_fn *fn, void *arg, size_t items)
 {
-    if (p->threads == 1 || items <= 1) {
+    if (p->threads == 1 || items <= 1 ||
+        items > UINT32_MAX) { /* a range has 32 bits for each end */
         for (size_t i = 0; i < items; i++)
             fn(arg, i, 0);
         return;

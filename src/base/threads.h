@@ -27,6 +27,7 @@ typedef void hone_pool_fn(void *arg, size_t item, int thread);
 HONE_CHECKED hone_status hone_pool_open(int threads, void (*on_start)(void), hone_pool **out);
 void hone_pool_close(hone_pool *p); /* NULL is fine */
 int hone_pool_threads(const hone_pool *p);
+/* More than 2^32 - 1 items are done by the caller alone. */
 void hone_pool_run(hone_pool *p, hone_pool_fn *fn, void *arg, size_t items);
 
 /* What the threads did, for a profile: a mark for each run that a thread took items of, and one of

@@ -1,14 +1,17 @@
 // links: base
 #include "base/mem.h"
+#include "base/rng.h"
 #include "base/threads.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -88,6 +91,56 @@ static void every_item_is_done_once_under_foreign_load(void **state)
     atomic_store(&stop_load, true);
     for (int i = 0; i < LOADS; i++)
         pthread_join(load[i], NULL);
+}
+
+/* What an item takes: mostly nothing, else a turn on the CPU given up, a few microseconds, or a
+ * sleep: so that ranges run dry in every order, and are cut by several threads at once. */
+typedef struct delays {
+    work w;
+    uint64_t run;
+} delays;
+
+static void delayed(void *arg, size_t item, int thread)
+{
+    delays *d = arg;
+    uint64_t draw = hone_rng_below(3, d->run, item, 64);
+    volatile uint64_t x = 1;
+    if (draw == 0)
+        usleep(20);
+    else if (draw < 4)
+        sched_yield();
+    else if (draw < 12)
+        for (uint64_t i = 0; i < 300 * draw; i++)
+            x = x * 3 + 1;
+    count(&d->w, item, thread);
+}
+
+static void every_item_is_done_once_whatever_the_delays(void **state)
+{
+    (void)state;
+    static const int threads[] = {2, 3, 16};
+    enum { RUNS = 1500 };
+    delays *d = hone_calloc(1, sizeof *d);
+    assert_non_null(d);
+    for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
+        hone_pool *p;
+        assert_int_equal(hone_pool_open(threads[t], NULL, &p), HONE_OK);
+        d->w.threads = threads[t];
+        for (size_t r = 0; r < RUNS; r++) {
+            size_t items = (size_t)hone_rng_below(4, t, r, r % 16 ? 40 : 400);
+            d->run = r;
+            memset(d->w.taken, 0, items * sizeof *d->w.taken);
+            memset(d->w.plain, 0, items * sizeof *d->w.plain);
+            hone_pool_run(p, delayed, d, items);
+            for (size_t i = 0; i < items; i++)
+                if (atomic_load(&d->w.taken[i]) != 1 || d->w.plain[i] != (int)i + 1)
+                    fail_msg("%d threads, run %zu: item %zu of %zu was done %d times", threads[t],
+                             r, i, items, atomic_load(&d->w.taken[i]));
+        }
+        hone_pool_close(p);
+    }
+    assert_int_equal(atomic_load(&d->w.outside), 0);
+    hone_free(d);
 }
 
 static _Atomic int started;
@@ -187,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_item_is_done_once),
         cmocka_unit_test(every_item_is_done_once_under_foreign_load),
+        cmocka_unit_test(every_item_is_done_once_whatever_the_delays),
         cmocka_unit_test(every_worker_but_not_the_caller_runs_on_start),
         cmocka_unit_test(a_run_allocates_nothing),
         cmocka_unit_test(wrong_numbers_of_threads_and_no_memory_are_refused),
