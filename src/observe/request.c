@@ -113,7 +113,8 @@ static hone_status decode_one(driver *d)
     return next_token(d);
 }
 
-/* One request; seconds of the first and second token; the steady ones go to the list. */
+/* One request; seconds of the first and second token (0 without one); the steady ones go to the
+ * list. */
 static hone_status request(driver *d, bool keep, double *first_s, double *second_s)
 {
     hone_profile *p = d->p;
@@ -124,6 +125,7 @@ static hone_status request(driver *d, bool keep, double *first_s, double *second
     uint64_t got = hone_clock_ns(), last = got;
     cpu_prompt = hone_clock_cpu_s();
     *first_s = 1e-9 * (double)(got - begin);
+    *second_s = 0;
     for (uint32_t i = 0; i < d->w->decode_tokens; i++) {
         HONE_TRY(hone_interrupt_check());
         HONE_TRY(decode_one(d));

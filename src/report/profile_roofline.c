@@ -144,7 +144,8 @@ static void put_label(report_page *page, plot *p, const point *q)
     const char *name = hone_span_name((hone_span_kind)q->kind);
     double w = 6.6 * (double)report_code_points(name) + 40;
     for (int i = 0; i < 40; i++) {
-        double dy = (i / 2 % 10 + 1) / 2 * (i / 2 % 2 ? 14 : -14), far = 11 + 22.0 * (i / 20);
+        int turn = i / 2 % 10, line = (turn + 1) / 2, column = i / 20;
+        double dy = line * (turn % 2 ? 14 : -14), far = 11 + 22.0 * column;
         double x0 = i % 2 ? q->x - far - w : q->x + far;
         box b = {x0, q->y - 7 + dy, x0 + w, q->y + 7 + dy};
         if (!is_free(p, b))

@@ -274,12 +274,12 @@ static hone_status open_read_only(hone_registry *r)
 {
     struct stat log;
     size_t room = 3 * strlen(r->path) + sizeof "file:?immutable=1";
-    char *uri = hone_malloc(room), *to = uri;
+    char *uri = hone_malloc(room);
     if (!uri)
         return hone_fail_memory(room, "the registry's path");
     snprintf(uri, room, "%s-wal", r->path);
     bool at_rest = stat(uri, &log) != 0 || log.st_size == 0;
-    to = uri + snprintf(uri, room, "file:");
+    char *to = uri + snprintf(uri, room, "file:");
     for (const char *c = r->path; *c; c++) {
         bool plain = strchr("%?#", *c) == NULL;
         to += snprintf(to, 4, plain ? "%c" : "%%%02X", (unsigned char)*c);
