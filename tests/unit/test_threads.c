@@ -93,8 +93,9 @@ static void every_item_is_done_once_under_foreign_load(void **state)
         pthread_join(load[i], NULL);
 }
 
-/* What an item takes: mostly nothing, else a turn on the CPU given up, a few microseconds, or a
- * sleep: so that ranges run dry in every order, and are cut by several threads at once. */
+/* What an item takes: nothing in three of four runs (so that threads meet at the same range), in
+ * the fourth some give up a turn on the CPU, work for microseconds, or sleep: ranges run dry in
+ * every order. */
 typedef struct delays {
     work w;
     uint64_t run;
@@ -103,7 +104,7 @@ typedef struct delays {
 static void delayed(void *arg, size_t item, int thread)
 {
     delays *d = arg;
-    uint64_t draw = hone_rng_below(3, d->run, item, 64);
+    uint64_t draw = d->run % 4 ? 12 : hone_rng_below(3, d->run, item, 64);
     volatile uint64_t x = 1;
     if (draw == 0)
         usleep(20);
@@ -119,14 +120,14 @@ static void every_item_is_done_once_whatever_the_delays(void **state)
 {
     (void)state;
     static const int threads[] = {2, 3, 16};
-    enum { RUNS = 1500 };
+    static const size_t runs[] = {12000, 12000, 1500};
     delays *d = hone_calloc(1, sizeof *d);
     assert_non_null(d);
     for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
         hone_pool *p;
         assert_int_equal(hone_pool_open(threads[t], NULL, &p), HONE_OK);
         d->w.threads = threads[t];
-        for (size_t r = 0; r < RUNS; r++) {
+        for (size_t r = 0; r < runs[t]; r++) {
             size_t items = (size_t)hone_rng_below(4, t, r, r % 16 ? 40 : 400);
             d->run = r;
             memset(d->w.taken, 0, items * sizeof *d->w.taken);
