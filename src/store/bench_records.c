@@ -4,11 +4,6 @@
 
 #define NOW "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 
-static const char *text_at(sqlite3_stmt *row, int column)
-{
-    return (const char *)sqlite3_column_text(row, column);
-}
-
 static hone_status insert(hone_registry *r, const hone_bench_record *b,
                           const hone_bench_point *points, size_t n, int64_t *id)
 {
@@ -49,7 +44,6 @@ hone_status hone_registry_each_bench(hone_registry *r, int64_t model, const char
                                      hone_bench_fn *fn, void *arg)
 {
     sqlite3_stmt *q;
-    bool row = true;
     HONE_TRY(hone_store_prepare(
         r, &q,
         "SELECT b.id, b.model, b.environment, c.json, b.machine, b.name, b.at, b.result"
@@ -58,23 +52,19 @@ hone_status hone_registry_each_bench(hone_registry *r, int64_t model, const char
         " AND (?3 = 0 OR b.id = ?3) ORDER BY b.id",
         "isi", model, name, id));
     hone_status s = HONE_OK;
-    while (s == HONE_OK && row) {
-        s = hone_store_step(r, q, &row);
-        if (s != HONE_OK || !row)
-            break;
+    while (hone_store_next(r, q, &s)) {
         const hone_bench_record b = {
             .id = sqlite3_column_int64(q, 0),
             .model = sqlite3_column_int64(q, 1),
             .environment = sqlite3_column_int64(q, 2),
-            .config = text_at(q, 3),
-            .machine = text_at(q, 4),
-            .name = text_at(q, 5),
-            .at = text_at(q, 6),
-            .result = text_at(q, 7),
+            .config = hone_store_text(q, 3),
+            .machine = hone_store_text(q, 4),
+            .name = hone_store_text(q, 5),
+            .at = hone_store_text(q, 6),
+            .result = hone_store_text(q, 7),
         };
         s = fn(arg, &b);
     }
-    sqlite3_finalize(q);
     return s;
 }
 
@@ -82,7 +72,6 @@ hone_status hone_registry_each_point(hone_registry *r, int64_t model, const char
                                      hone_history_fn *fn, void *arg)
 {
     sqlite3_stmt *q;
-    bool row = true;
     HONE_TRY(hone_store_prepare(
         r, &q,
         "SELECT b.id, b.model, b.machine, c.json, p.test, b.at, e.json, p.seconds"
@@ -93,22 +82,18 @@ hone_status hone_registry_each_point(hone_registry *r, int64_t model, const char
         " ORDER BY b.model, b.machine, b.configuration, p.test, b.id",
         "is", model, machine));
     hone_status s = HONE_OK;
-    while (s == HONE_OK && row) {
-        s = hone_store_step(r, q, &row);
-        if (s != HONE_OK || !row)
-            break;
+    while (hone_store_next(r, q, &s)) {
         const hone_history_point p = {
             .bench = sqlite3_column_int64(q, 0),
             .model = sqlite3_column_int64(q, 1),
-            .machine = text_at(q, 2),
-            .config = text_at(q, 3),
-            .test = text_at(q, 4),
-            .at = text_at(q, 5),
-            .environment = text_at(q, 6),
+            .machine = hone_store_text(q, 2),
+            .config = hone_store_text(q, 3),
+            .test = hone_store_text(q, 4),
+            .at = hone_store_text(q, 5),
+            .environment = hone_store_text(q, 6),
             .seconds = sqlite3_column_double(q, 7),
         };
         s = fn(arg, &p);
     }
-    sqlite3_finalize(q);
     return s;
 }

@@ -28,6 +28,11 @@ HONE_CHECKED hone_status hone_store_prepare(hone_registry *r, sqlite3_stmt **out
                                             const char *types, ...);
 /* Steps: *row says whether there is one. */
 HONE_CHECKED hone_status hone_store_step(hone_registry *r, sqlite3_stmt *stmt, bool *row);
+/* To the next row; false after the last, after a failure, and if *s is one (what was done with the
+ * row before): then the statement is gone. */
+bool hone_store_next(hone_registry *r, sqlite3_stmt *stmt, hone_status *s);
+/* Text of a column of the row, or NULL; valid until the next. */
+const char *hone_store_text(sqlite3_stmt *stmt, int column);
 /* Prepares, runs to the end, and gives the first column of the first row (if id is not NULL; 0 = no
  * row). */
 HONE_CHECKED hone_status hone_store_run(hone_registry *r, int64_t *id, const char *sql,

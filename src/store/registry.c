@@ -133,6 +133,22 @@ hone_status hone_store_step(hone_registry *r, sqlite3_stmt *stmt, bool *row)
                : hone_store_fail(r, sqlite3_extended_errcode(r->db), "read or write");
 }
 
+bool hone_store_next(hone_registry *r, sqlite3_stmt *stmt, hone_status *s)
+{
+    bool row = false;
+    if (*s == HONE_OK)
+        *s = hone_store_step(r, stmt, &row);
+    if (*s == HONE_OK && row)
+        return true;
+    sqlite3_finalize(stmt);
+    return false;
+}
+
+const char *hone_store_text(sqlite3_stmt *stmt, int column)
+{
+    return (const char *)sqlite3_column_text(stmt, column);
+}
+
 hone_status hone_store_run(hone_registry *r, int64_t *id, const char *sql, const char *types, ...)
 {
     sqlite3_stmt *stmt;

@@ -1,40 +1,29 @@
 /* walk - the registry's records, row by row. */
 #include "store/internal.h"
 
-static const char *text_at(sqlite3_stmt *row, int column)
-{
-    return (const char *)sqlite3_column_text(row, column);
-}
-
 hone_status hone_registry_each_model(hone_registry *r, hone_model_fn *fn, void *arg)
 {
     sqlite3_stmt *q;
-    bool row = true;
     HONE_TRY(hone_store_prepare(
         r, &q, "SELECT id, sha256, path, name, arch, bytes FROM models ORDER BY id", ""));
     hone_status s = HONE_OK;
-    while (s == HONE_OK && row) {
-        s = hone_store_step(r, q, &row);
-        if (s != HONE_OK || !row)
-            break;
+    while (hone_store_next(r, q, &s)) {
         const hone_model_record record = {
             .id = sqlite3_column_int64(q, 0),
-            .sha256 = text_at(q, 1),
-            .path = text_at(q, 2),
-            .name = text_at(q, 3),
-            .arch = text_at(q, 4),
+            .sha256 = hone_store_text(q, 1),
+            .path = hone_store_text(q, 2),
+            .name = hone_store_text(q, 3),
+            .arch = hone_store_text(q, 4),
             .bytes = (uint64_t)sqlite3_column_int64(q, 5),
         };
         s = fn(arg, &record);
     }
-    sqlite3_finalize(q);
     return s;
 }
 
 hone_status hone_registry_each_run(hone_registry *r, int64_t model, hone_run_fn *fn, void *arg)
 {
     sqlite3_stmt *q;
-    bool row = true;
     HONE_TRY(
         hone_store_prepare(r, &q,
                            "SELECT id, model, environment, key, goal, max_loss, data_hash, seed, "
@@ -42,28 +31,24 @@ hone_status hone_registry_each_run(hone_registry *r, int64_t model, hone_run_fn 
                            " started, finished FROM runs WHERE ?1 = 0 OR model = ?1 ORDER BY id",
                            "i", model));
     hone_status s = HONE_OK;
-    while (s == HONE_OK && row) {
-        s = hone_store_step(r, q, &row);
-        if (s != HONE_OK || !row)
-            break;
+    while (hone_store_next(r, q, &s)) {
         const hone_run_record record = {
             .id = sqlite3_column_int64(q, 0),
             .model = sqlite3_column_int64(q, 1),
             .environment = sqlite3_column_int64(q, 2),
-            .key = text_at(q, 3),
-            .goal = text_at(q, 4),
+            .key = hone_store_text(q, 3),
+            .goal = hone_store_text(q, 4),
             .max_loss = sqlite3_column_double(q, 5),
-            .data_hash = text_at(q, 6),
+            .data_hash = hone_store_text(q, 6),
             .seed = (uint64_t)sqlite3_column_int64(q, 7),
-            .settings = text_at(q, 8),
-            .state = text_at(q, 9),
-            .result = text_at(q, 10),
-            .started = text_at(q, 11),
-            .finished = text_at(q, 12),
+            .settings = hone_store_text(q, 8),
+            .state = hone_store_text(q, 9),
+            .result = hone_store_text(q, 10),
+            .started = hone_store_text(q, 11),
+            .finished = hone_store_text(q, 12),
         };
         s = fn(arg, &record);
     }
-    sqlite3_finalize(q);
     return s;
 }
 
@@ -71,7 +56,6 @@ hone_status hone_registry_each_experiment(hone_registry *r, int64_t run, hone_ex
                                           void *arg)
 {
     sqlite3_stmt *q;
-    bool row = true;
     HONE_TRY(hone_store_prepare(r, &q,
                                 "SELECT e.id, e.run, e.configuration, e.key, e.label, c.json, "
                                 "e.predicted, e.state, e.metrics"
@@ -79,24 +63,20 @@ hone_status hone_registry_each_experiment(hone_registry *r, int64_t run, hone_ex
                                 "e.configuration WHERE e.run = ? ORDER BY e.id",
                                 "i", run));
     hone_status s = HONE_OK;
-    while (s == HONE_OK && row) {
-        s = hone_store_step(r, q, &row);
-        if (s != HONE_OK || !row)
-            break;
+    while (hone_store_next(r, q, &s)) {
         const hone_experiment_record record = {
             .id = sqlite3_column_int64(q, 0),
             .run = sqlite3_column_int64(q, 1),
             .configuration = sqlite3_column_int64(q, 2),
-            .key = text_at(q, 3),
-            .label = text_at(q, 4),
-            .config = text_at(q, 5),
-            .predicted = text_at(q, 6),
-            .state = text_at(q, 7),
-            .metrics = text_at(q, 8),
+            .key = hone_store_text(q, 3),
+            .label = hone_store_text(q, 4),
+            .config = hone_store_text(q, 5),
+            .predicted = hone_store_text(q, 6),
+            .state = hone_store_text(q, 7),
+            .metrics = hone_store_text(q, 8),
         };
         s = fn(arg, &record);
     }
-    sqlite3_finalize(q);
     return s;
 }
 
@@ -104,28 +84,23 @@ hone_status hone_registry_each_decision(hone_registry *r, int64_t run, hone_deci
                                         void *arg)
 {
     sqlite3_stmt *q;
-    bool row = true;
     HONE_TRY(hone_store_prepare(
         r, &q,
         "SELECT d.id, d.run, d.experiment, e.label, d.verdict, d.why FROM decisions d"
         " JOIN experiments e ON e.id = d.experiment WHERE d.run = ? ORDER BY d.id",
         "i", run));
     hone_status s = HONE_OK;
-    while (s == HONE_OK && row) {
-        s = hone_store_step(r, q, &row);
-        if (s != HONE_OK || !row)
-            break;
+    while (hone_store_next(r, q, &s)) {
         const hone_decision_record record = {
             .id = sqlite3_column_int64(q, 0),
             .run = sqlite3_column_int64(q, 1),
             .experiment = sqlite3_column_int64(q, 2),
-            .label = text_at(q, 3),
-            .verdict = text_at(q, 4),
-            .why = text_at(q, 5),
+            .label = hone_store_text(q, 3),
+            .verdict = hone_store_text(q, 4),
+            .why = hone_store_text(q, 5),
         };
         s = fn(arg, &record);
     }
-    sqlite3_finalize(q);
     return s;
 }
 
@@ -133,7 +108,6 @@ hone_status hone_registry_each_promotion(hone_registry *r, int64_t model, hone_p
                                          void *arg)
 {
     sqlite3_stmt *q;
-    bool row = true;
     HONE_TRY(hone_store_prepare(
         r, &q,
         "SELECT p.id, p.model, p.run, m.sha256, m.path, p.action, c.json, p.at FROM promotions p"
@@ -141,23 +115,19 @@ hone_status hone_registry_each_promotion(hone_registry *r, int64_t model, hone_p
         " WHERE ?1 = 0 OR p.model = ?1 ORDER BY p.id",
         "i", model));
     hone_status s = HONE_OK;
-    while (s == HONE_OK && row) {
-        s = hone_store_step(r, q, &row);
-        if (s != HONE_OK || !row)
-            break;
+    while (hone_store_next(r, q, &s)) {
         const hone_promotion_record record = {
             .id = sqlite3_column_int64(q, 0),
             .model = sqlite3_column_int64(q, 1),
             .run = sqlite3_column_int64(q, 2),
-            .model_sha256 = text_at(q, 3),
-            .model_path = text_at(q, 4),
-            .action = text_at(q, 5),
-            .config = text_at(q, 6),
-            .when = text_at(q, 7),
+            .model_sha256 = hone_store_text(q, 3),
+            .model_path = hone_store_text(q, 4),
+            .action = hone_store_text(q, 5),
+            .config = hone_store_text(q, 6),
+            .when = hone_store_text(q, 7),
         };
         s = fn(arg, &record);
     }
-    sqlite3_finalize(q);
     return s;
 }
 
@@ -165,18 +135,13 @@ hone_status hone_registry_each_sample(hone_registry *r, int64_t experiment, hone
                                       void *arg)
 {
     sqlite3_stmt *q;
-    bool row = true;
     HONE_TRY(hone_store_prepare(r, &q,
                                 "SELECT pair, baseline, candidate FROM samples"
                                 " WHERE experiment = ? ORDER BY pair",
                                 "i", experiment));
     hone_status s = HONE_OK;
-    while (s == HONE_OK && row) {
-        s = hone_store_step(r, q, &row);
-        if (s == HONE_OK && row)
-            s = fn(arg, sqlite3_column_int64(q, 0), sqlite3_column_double(q, 1),
-                   sqlite3_column_double(q, 2));
-    }
-    sqlite3_finalize(q);
+    while (hone_store_next(r, q, &s))
+        s = fn(arg, sqlite3_column_int64(q, 0), sqlite3_column_double(q, 1),
+               sqlite3_column_double(q, 2));
     return s;
 }
