@@ -230,13 +230,21 @@ size_t hone_imatrix_entries(const hone_imatrix *m)
     return m->count;
 }
 
-const float *hone_imatrix_weights(const hone_imatrix *m, const char *name, uint64_t k,
-                                  uint64_t *matrices)
+hone_status hone_imatrix_weights(const hone_imatrix *m, const char *name, uint64_t k,
+                                 uint64_t stacked, const float **weights, uint64_t *matrices)
 {
     const entry key = {(char *)(uintptr_t)name, NULL, 0};
     const entry *e = m ? bsearch(&key, m->entries, m->count, sizeof key, by_name) : NULL;
-    if (!e || k == 0 || e->count == 0 || e->count % k != 0)
-        return NULL;
+    *weights = NULL;
+    *matrices = 1;
+    if (!e || e->count == 0)
+        return HONE_OK;
+    if (k == 0 || e->count % k != 0 || (e->count != k && e->count / k != stacked))
+        return hone_fail(HONE_FORMAT,
+                         "the importance matrix has %llu numbers for %s, whose rows have %llu: it "
+                         "is of another model",
+                         (unsigned long long)e->count, name, (unsigned long long)k);
     *matrices = e->count / k;
-    return e->values;
+    *weights = e->values;
+    return HONE_OK;
 }

@@ -23,9 +23,11 @@ void hone_imatrix_close(hone_imatrix *m); /* NULL is fine */
 
 size_t hone_imatrix_entries(const hone_imatrix *m);
 /* Importance of the k columns of tensor `name` (GGUF's name), [*matrices][k]: one for all its rows,
- * or one for each of the matrices that it stacks. NULL if there is none or k is another. m may be
- * NULL. */
-const float *hone_imatrix_weights(const hone_imatrix *m, const char *name, uint64_t k,
-                                  uint64_t *matrices);
+ * or one for each of the `stacked` matrices that it holds (1: it is a matrix itself). *weights is
+ * NULL if there is none. m may be NULL. Errors: FORMAT, the entry has another size: it is of
+ * another model. */
+HONE_CHECKED hone_status hone_imatrix_weights(const hone_imatrix *m, const char *name, uint64_t k,
+                                              uint64_t stacked, const float **weights,
+                                              uint64_t *matrices);
 
 #endif

@@ -72,6 +72,8 @@ static hone_dtype choose(quantize_job *j, const hone_convert_tensor *t)
     hone_dtype have = (hone_dtype)t->source->dtype;
     if (t->n_dims < 2)
         return hone_dtype_is_float(have) ? HONE_DTYPE_F32 : have;
+    if (hone_gguf_only_f32(t->name) && hone_dtype_is_float(have))
+        return HONE_DTYPE_F32;
     int kind = kind_of(t->name);
     if (kind < 0 || (!hone_dtype_is_float(have) && !hone_dtype_is_grouped(have)))
         return have == HONE_DTYPE_F64 ? HONE_DTYPE_F32 : have;
@@ -139,9 +141,10 @@ static hone_status write_tensor(quantize_job *j, hone_rowstream *stream)
     }
     j->result->encoded++;
     j->result->requantized += hone_dtype_is_grouped(have) || t->parts[0].coded;
-    uint64_t matrices = 1;
-    const float *weights = hone_imatrix_weights(j->o->importance, t->name, k, &matrices);
-    if (!weights || rows % matrices != 0)
+    uint64_t matrices, stacked = t->n_dims == 3 ? t->shape[0] : 1;
+    const float *weights;
+    HONE_TRY(hone_imatrix_weights(j->o->importance, t->name, k, stacked, &weights, &matrices));
+    if (!weights)
         return hone_rowstream_encode(stream, t->name, t->type, rows, k, decoded_row, j);
     j->result->weighted++;
     return hone_rowstream_encode_weighted(stream, t->name, t->type, rows, k, decoded_row, j,

@@ -118,7 +118,7 @@ static hone_status add_rows(synth_job *j, const char *name, uint64_t n, uint64_t
     synth_tensor *t = &j->tensors[j->count++];
     snprintf(t->name, sizeof t->name, "%s", name);
     t->content = content;
-    t->type = content == MATRIX ? j->o->type : HONE_DTYPE_F32;
+    t->type = content == MATRIX && !hone_gguf_only_f32(name) ? j->o->type : HONE_DTYPE_F32;
     t->n_dims = content == MATRIX ? 2 : 1;
     t->shape[0] = n;
     t->shape[1] = k;

@@ -30,7 +30,7 @@ const hone_synth_shape *hone_synth_shape_find(const char *name); /* NULL = there
 typedef struct hone_synth_options {
     const hone_synth_shape *shape;
     uint32_t layers; /* 0 = as the shape has */
-    hone_dtype type; /* of the matrices; vectors and rotary factors are F32 */
+    hone_dtype type; /* of the matrices; vectors, positions and token types are F32 */
     uint64_t seed;
 } hone_synth_options;
 

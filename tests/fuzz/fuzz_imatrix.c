@@ -15,8 +15,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         for (uint64_t k = 1; k < 5; k++) {
-            uint64_t matrices = 0;
-            const float *w = hone_imatrix_weights(m, names[i], k, &matrices);
+            uint64_t matrices;
+            const float *w;
+            if (hone_imatrix_weights(m, names[i], k, 1 + i, &w, &matrices) != HONE_OK)
+                continue;
             for (uint64_t v = 0; w && v < matrices * k; v++)
                 if (!(w[v] >= 0.0f))
                     abort();

@@ -75,16 +75,24 @@ static void the_old_form_reads(void **state)
     put_int(100); /* last chunk; then the name of a text */
     ok(hone_imatrix_read(bytes, used, &m));
     assert_int_equal(hone_imatrix_entries(m), 2);
-    const float *w = hone_imatrix_weights(m, "blk.0.ffn_up.weight", 3, &matrices);
+    const float *w;
+    ok(hone_imatrix_weights(m, "blk.0.ffn_up.weight", 3, 1, &w, &matrices));
     assert_non_null(w);
     assert_int_equal(matrices, 1);
     assert_true(w[0] == 1.0f && w[2] == 3.0f);
-    w = hone_imatrix_weights(m, "blk.1.ffn_up.weight", 3, &matrices); /* two experts */
+    ok(hone_imatrix_weights(m, "blk.1.ffn_up.weight", 3, 2, &w, &matrices)); /* two experts */
     assert_int_equal(matrices, 2);
     assert_true(w[3] == 13.0f);
-    assert_null(hone_imatrix_weights(m, "blk.0.ffn_up.weight", 4, &matrices));
-    assert_null(hone_imatrix_weights(m, "blk.2.ffn_up.weight", 3, &matrices));
-    assert_null(hone_imatrix_weights(NULL, "blk.0.ffn_up.weight", 3, &matrices));
+    ok(hone_imatrix_weights(m, "blk.2.ffn_up.weight", 3, 1, &w, &matrices));
+    assert_null(w);
+    ok(hone_imatrix_weights(NULL, "blk.0.ffn_up.weight", 3, 1, &w, &matrices));
+    assert_null(w);
+    /* of another model: other rows, or one matrix's numbers for the rows of two */
+    assert_int_equal(hone_imatrix_weights(m, "blk.0.ffn_up.weight", 4, 1, &w, &matrices),
+                     HONE_FORMAT);
+    assert_int_equal(hone_imatrix_weights(m, "blk.1.ffn_up.weight", 3, 1, &w, &matrices),
+                     HONE_FORMAT);
+    assert_non_null(strstr(hone_error(), "blk.1.ffn_up.weight, whose rows have 3"));
     hone_imatrix_close(m);
     used = 0;
 }
