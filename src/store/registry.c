@@ -229,6 +229,28 @@ static hone_status check_whole(hone_registry *r)
     return s;
 }
 
+/* An older file that may not be written is migrated in a copy, which only this process sees. */
+static hone_status copy_to_memory(hone_registry *r)
+{
+    sqlite3 *copy;
+    int code = sqlite3_open(":memory:", &copy);
+    sqlite3_backup *b = code == SQLITE_OK ? sqlite3_backup_init(copy, "main", r->db, "main") : NULL;
+    if (b) {
+        sqlite3_backup_step(b, -1);
+        code = sqlite3_backup_finish(b);
+    } else if (code == SQLITE_OK) {
+        code = sqlite3_errcode(copy);
+    }
+    hone_status s = code == SQLITE_OK ? HONE_OK : hone_store_fail(r, code, "copy to memory");
+    if (s == HONE_OK) {
+        sqlite3_close(r->db);
+        r->db = copy;
+    } else {
+        sqlite3_close(copy);
+    }
+    return s;
+}
+
 static hone_status migrate(hone_registry *r)
 {
     int64_t version;
@@ -236,9 +258,7 @@ static hone_status migrate(hone_registry *r)
     if (version == hone_schema_version)
         return HONE_OK;
     if (r->read_only)
-        return hone_fail(HONE_PERMISSION,
-                         "registry %s was made by an older hone and cannot be written here%s",
-                         r->path, advice_for(HONE_PERMISSION));
+        HONE_TRY(copy_to_memory(r));
     HONE_TRY(hone_registry_begin(r));
     /* Another process may have migrated it before the lock was ours. */
     hone_status s = hone_store_run(r, &version, "PRAGMA user_version", "");
@@ -249,8 +269,10 @@ static hone_status migrate(hone_registry *r)
                      APPLICATION_ID, hone_schema_version);
     if (s == HONE_OK)
         s = hone_store_exec(r, sql);
-    if (s == HONE_OK)
-        return hone_registry_commit(r);
+    if (s == HONE_OK) {
+        HONE_TRY(hone_registry_commit(r));
+        return r->read_only ? hone_store_exec(r, "PRAGMA query_only = ON") : HONE_OK;
+    }
     hone_registry_abort(r);
     return s;
 }

@@ -190,32 +190,89 @@ static void rollbacks_go_back_one_promotion_each_and_history_keeps_all(void **st
     hone_registry_close(r);
 }
 
-static void a_file_of_version_1_is_migrated_with_what_it_holds(void **state)
+/* A file as an earlier version made it, with a row in each table that it had. */
+static void make_version(int version)
+{
+    static const char *const rows[] = {
+        "INSERT INTO models VALUES(1,'aa','p','n','llama',7);"
+        "INSERT INTO environments VALUES(1,'e','{}');"
+        "INSERT INTO configurations VALUES(1,'{}');"
+        "INSERT INTO runs VALUES(1,'k',1,1,'memory',0.01,'dd',1,'{}','running',NULL,'2026',NULL);"
+        "INSERT INTO experiments(id,run,configuration,key,label,state,metrics)"
+        " VALUES(1,1,1,'x','x','done','{\"y\":2}');"
+        "INSERT INTO samples VALUES(1,0,1.5,2.5);"
+        "INSERT INTO decisions VALUES(1,1,1,'chosen','why');"
+        "INSERT INTO promotions VALUES(1,1,1,NULL,1,'promote','2026');",
+        "UPDATE experiments SET predicted = '{}';",
+        "INSERT INTO files VALUES('f',1);",
+    };
+    sqlite3 *db;
+    char sql[96];
+    unlink(REGISTRY);
+    assert_int_equal(sqlite3_open(REGISTRY, &db), SQLITE_OK);
+    for (int v = 0; v < version; v++) {
+        assert_int_equal(sqlite3_exec(db, hone_schema_steps[v], NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, rows[v], NULL, NULL, NULL), SQLITE_OK);
+    }
+    snprintf(sql, sizeof sql, "PRAGMA application_id = 1752133221; PRAGMA user_version = %d",
+             version);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void expect_rows_of_version(hone_registry *r, int version)
+{
+    static const char *const all[] = {"models",    "environments", "configurations",
+                                      "runs",      "experiments",  "samples",
+                                      "decisions", "promotions"};
+    char sql[96];
+    assert_int_equal(count(r, "PRAGMA user_version"), hone_schema_version);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", all[i]);
+        assert_int_equal(count(r, sql), 1);
+    }
+    assert_int_equal(count(r, "SELECT count(predicted) FROM experiments"), version >= 2);
+    assert_int_equal(count(r, "SELECT count(*) FROM files"), version >= 3);
+    assert_int_equal(count(r, "SELECT count(*) FROM limits"), 0);
+    expect_current(r, "{}");
+}
+
+static void a_file_of_each_earlier_version_is_migrated_with_what_it_holds(void **state)
 {
     (void)state;
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(REGISTRY, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, hone_schema_steps[0], NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(
-        sqlite3_exec(db,
-                     "PRAGMA application_id = 1752133221; PRAGMA user_version = 1;"
-                     "INSERT INTO models VALUES(1,'aa','p','n','llama',7);"
-                     "INSERT INTO environments VALUES(1,'e','{}');"
-                     "INSERT INTO configurations VALUES(1,'{}');"
-                     "INSERT INTO runs VALUES(1,'k',1,1,'memory',0.01,'dd',1,'{}','running',NULL,"
-                     "'2026',NULL);"
-                     "INSERT INTO experiments VALUES(1,1,1,'x','x','done','{\"y\":2}');",
-                     NULL, NULL, NULL),
-        SQLITE_OK);
-    sqlite3_close(db);
-    hone_registry *r = open_registry();
-    assert_int_equal(count(r, "PRAGMA user_version"), hone_schema_version);
-    char *metrics;
-    assert_int_equal(add_experiment(r, 1, "x", &metrics), 1);
-    assert_string_equal(metrics, "{\"y\":2}");
-    hone_free(metrics);
-    assert_int_equal(count(r, "SELECT predicted IS NULL FROM experiments"), 1);
-    hone_registry_close(r);
+    for (int version = 1; version < hone_schema_version; version++) {
+        make_version(version);
+        hone_registry *r = open_registry();
+        expect_rows_of_version(r, version);
+        char *metrics;
+        assert_int_equal(add_experiment(r, 1, "x", &metrics), 1);
+        assert_string_equal(metrics, "{\"y\":2}");
+        hone_free(metrics);
+        hone_registry_close(r);
+    }
+}
+
+/* The superuser may write everywhere: a child that is nobody looks. */
+static void an_earlier_version_that_may_not_be_written_is_read(void **state)
+{
+    (void)state;
+    make_version(1);
+    assert_int_equal(chmod(REGISTRY, 0444), 0);
+    assert_int_equal(chmod(in_folder("."), 0755), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        hone_registry *r = NULL;
+        char *config = NULL;
+        bool fine = geteuid() != 0 || setuid(65534) == 0;
+        fine = fine && hone_registry_open(REGISTRY, false, &r) == HONE_OK;
+        fine = fine && hone_registry_is_read_only(r);
+        fine = fine && hone_registry_current(r, "aa", &config) == HONE_OK && config;
+        fine = fine && hone_registry_promote(r, 1, "2", 0) == HONE_PERMISSION;
+        _exit(fine ? 0 : 1);
+    }
+    int end;
+    assert_true(pid > 0 && waitpid(pid, &end, 0) == pid);
+    assert_true(WIFEXITED(end) && WEXITSTATUS(end) == 0);
 }
 
 static void a_newer_or_foreign_or_damaged_file_is_refused_by_name(void **state)
@@ -461,7 +518,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_run_and_its_experiments_are_found_again_by_their_keys),
         TEST(rollbacks_go_back_one_promotion_each_and_history_keeps_all),
-        TEST(a_file_of_version_1_is_migrated_with_what_it_holds),
+        TEST(a_file_of_each_earlier_version_is_migrated_with_what_it_holds),
+        TEST(an_earlier_version_that_may_not_be_written_is_read),
         TEST(a_newer_or_foreign_or_damaged_file_is_refused_by_name),
         TEST(a_missing_registry_is_not_made_unless_asked),
         TEST(a_read_only_folder_or_file_is_a_permission_error),
