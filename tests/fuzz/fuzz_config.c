@@ -1,6 +1,5 @@
 // links: file
-// corpus: tests/golden/data/models/llama/config.json tests/golden/data/models/llama/config.v5.json
-// tests/golden/data/models/llama/config.json tests/fuzz/corpus/config
+// corpus: tests/golden/data/models/llama/config.json tests/fuzz/corpus/config
 #include "file_touch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
