@@ -36,7 +36,7 @@ typedef struct worker {
  * items with an earlier run's function. gate: bits 63..32 the epoch, bit 31 closed, bits 30..0 the
  * workers inside. */
 struct hone_pool {
-    int threads;
+    int threads, sharers; /* holders but one */
     void (*on_start)(void);
     hone_pool_fn *fn;
     void *arg;
@@ -237,7 +237,7 @@ hone_status hone_pool_open(int threads, void (*on_start)(void), hone_pool **out)
 
 void hone_pool_close(hone_pool *p)
 {
-    if (!p)
+    if (!p || p->sharers-- > 0)
         return;
     atomic_store(&p->stop, true);
     publish(p);
@@ -245,6 +245,12 @@ void hone_pool_close(hone_pool *p)
     for (int i = 1; i < threads; i++)
         pthread_join(p->workers[i].thread, NULL);
     hone_free_big(p, sizeof(hone_pool) + (size_t)threads * sizeof(worker));
+}
+
+hone_pool *hone_pool_share(hone_pool *p)
+{
+    p->sharers++;
+    return p;
 }
 
 int hone_pool_threads(const hone_pool *p)

@@ -25,7 +25,9 @@ typedef void hone_pool_fn(void *arg, size_t item, int thread);
 
 /* threads counts the caller: 1 makes no worker. 0 = the number of CPUs that the process may use. */
 HONE_CHECKED hone_status hone_pool_open(int threads, void (*on_start)(void), hone_pool **out);
-void hone_pool_close(hone_pool *p); /* NULL is fine */
+void hone_pool_close(hone_pool *p); /* NULL is fine; the last holder's ends the threads */
+/* One more holder, who closes it too; all of them belong to one thread. */
+hone_pool *hone_pool_share(hone_pool *p);
 int hone_pool_threads(const hone_pool *p);
 /* More than 2^32 - 1 items are done by the caller alone. */
 void hone_pool_run(hone_pool *p, hone_pool_fn *fn, void *arg, size_t items);

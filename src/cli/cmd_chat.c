@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/chat_session.h"
+#include "cli/damage.h"
 #include "cli/engine_args.h"
 #include "cli/line_reader.h"
 #include "cli/sampling_args.h"
@@ -325,6 +326,8 @@ static hone_status run(cli_context *c)
             fprintf(stderr, "/help lists the commands; ctrl-D ends the conversation\n");
         s = converse(&k, lines);
         cli_lines_close(lines);
+        if (s == HONE_FORMAT)
+            s = cli_name_damage(cli_operand(c, 0), s);
     }
     cli_chat_close(&k);
     return s;

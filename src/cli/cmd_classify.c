@@ -1,4 +1,5 @@
 /* classify - texts to labels. */
+#include "cli/damage.h"
 #include "cli/encoder_args.h"
 
 #include "base/mem.h"
@@ -76,10 +77,9 @@ static hone_status print_all(const cli_context *c, const cli_encoder *x, const f
     hone_status status = HONE_OK;
     for (size_t i = 0; i < x->n && status == HONE_OK; i++) {
         const float *row = logits + i * labels;
-        for (uint32_t k = 0; k < labels; k++)
-            if (!isfinite(row[k]))
-                status =
-                    hone_fail(HONE_DATA, "text %zu: the model gives %g", i + 1, (double)row[k]);
+        status = cli_check_numbers(cli_operand(c, 0), row, labels);
+        if (status != HONE_OK)
+            break;
         to_scores(&x->task, row, labels, s);
         qsort(s, labels, sizeof *s, better_first);
         if (list)

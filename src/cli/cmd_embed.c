@@ -1,11 +1,11 @@
 /* embed - texts to vectors. */
+#include "cli/damage.h"
 #include "cli/encoder_args.h"
 #include "cli/npy.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
 
-#include <math.h>
 #include <string.h>
 
 enum { CHUNK = 1024 };
@@ -62,14 +62,8 @@ static hone_status shape(const embedding *w, float *x, size_t rows)
         memmove(v, x + r * w->hidden, w->dimensions * sizeof *v);
         if (w->normalize)
             hone_encode_normalize(v, w->dimensions);
-        for (size_t k = 0; k < w->dimensions; k++)
-            if (!isfinite(v[k]))
-                return hone_fail(HONE_DATA,
-                                 "the model gives %g; its weights are damaged, or bf16 "
-                                 "is too narrow for it (--dtype f32)",
-                                 (double)v[k]);
     }
-    return HONE_OK;
+    return cli_check_numbers(cli_operand(w->c, 0), x, rows * w->dimensions);
 }
 
 static hone_status embed_chunk(embedding *w, size_t first, size_t n)

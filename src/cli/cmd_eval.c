@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/damage.h"
 #include "cli/engine_args.h"
+#include "cli/read_text.h"
 #include "cli/table.h"
 #include "eval/eval.h"
 #include "kernel/kernel.h"
@@ -29,7 +30,7 @@ static hone_status read_text(eval_job *j, const char *model, const char *data)
     hone_tokenizer *t;
     char *text;
     HONE_TRY(hone_tokenizer_open(model, &t));
-    hone_status s = hone_read_file(data, TEXT_BYTES_MAX, &text, &j->text_bytes);
+    hone_status s = cli_read_text(data, TEXT_BYTES_MAX, &text, &j->text_bytes);
     if (s == HONE_OK) {
         s = hone_tokenizer_encode(t, text, j->text_bytes, 0, &j->ids, &j->n);
         hone_free(text);

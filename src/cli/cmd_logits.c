@@ -2,6 +2,7 @@
 #include "base/interrupt.h"
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "cli/damage.h"
 #include "cli/engine_args.h"
 #include "cli/npy.h"
 
@@ -68,14 +69,15 @@ static hone_status read_tokens(const cli_context *c, int32_t **ids, size_t *n)
     return HONE_OK;
 }
 
-static hone_status write_blocks(hone_session *session, const int32_t *ids, size_t n, size_t vocab,
-                                float *logits, hone_writer *w)
+static hone_status write_blocks(const char *model, hone_session *session, const int32_t *ids,
+                                size_t n, size_t vocab, float *logits, hone_writer *w)
 {
     HONE_TRY(cli_npy_header(w, n, vocab));
     for (size_t at = 0; at < n;) {
         HONE_TRY(hone_interrupt_check());
         size_t now = n - at < BLOCK_TOKENS ? n - at : BLOCK_TOKENS;
         HONE_TRY(hone_session_feed(session, ids + at, (uint32_t)now, HONE_WANT_ALL, logits));
+        HONE_TRY(cli_check_numbers(model, logits, now * vocab));
         HONE_TRY(hone_writer_write(w, logits, now * vocab * sizeof *logits));
         at += now;
         cli_progress((double)at / (double)n, "logits");
@@ -83,7 +85,8 @@ static hone_status write_blocks(hone_session *session, const int32_t *ids, size_
     return HONE_OK;
 }
 
-static hone_status write_logits(hone_engine *e, const int32_t *ids, size_t n, const char *path)
+static hone_status write_logits(const char *model, hone_engine *e, const int32_t *ids, size_t n,
+                                const char *path)
 {
     uint32_t most = hone_engine_config(e)->context_tokens;
     if (n > most)
@@ -98,7 +101,7 @@ static hone_status write_logits(hone_engine *e, const int32_t *ids, size_t n, co
     if (s == HONE_OK)
         s = hone_writer_open(path, &w);
     if (s == HONE_OK) {
-        s = write_blocks(session, ids, n, vocab, logits, w);
+        s = write_blocks(model, session, ids, n, vocab, logits, w);
         if (s == HONE_OK)
             s = hone_writer_commit(w);
         else
@@ -133,7 +136,7 @@ static hone_status run(cli_context *c)
     HONE_TRY(read_tokens(c, &ids, &n));
     hone_status s = cli_open_engine_cached(cli_operand(c, 0), &config, &e);
     if (s == HONE_OK) {
-        s = write_logits(e, ids, n, cli_text(c, "output"));
+        s = write_logits(cli_operand(c, 0), e, ids, n, cli_text(c, "output"));
         if (s == HONE_OK)
             s = report(c, e, n, cli_text(c, "output"));
         hone_engine_close(e);

@@ -2,7 +2,9 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "cli/damage.h"
 #include "cli/engine_args.h"
+#include "cli/read_text.h"
 #include "cli/registry_args.h"
 #include "cli/report_text.h"
 #include "cli/table.h"
@@ -66,14 +68,16 @@ static hone_status gather(optimize_job *j, const char *model)
 {
     const cli_context *c = j->c;
     HONE_TRY(cli_open_registry(c, true, &j->registry));
-    HONE_TRY(hone_read_file(cli_text(c, "data"), TEXT_BYTES_MAX, &j->text, &j->text_bytes));
+    HONE_TRY(cli_read_text(cli_text(c, "data"), TEXT_BYTES_MAX, &j->text, &j->text_bytes));
     hone_digest_bytes(j->text, j->text_bytes, j->data_hash);
     HONE_TRY(identify(j, model));
     HONE_TRY(hone_fingerprint_take(&j->environment, j->environment_key));
     hone_backend_options o = {.prompt_tokens = (uint32_t)cli_int(c, "prompt"),
                               .sessions = (uint32_t)cli_int(c, "sessions"),
                               .eval_tokens = (size_t)cli_int(c, "eval-tokens"),
-                              .progress = cli_engine_progress};
+                              .registry = j->registry,
+                              .progress = cli_engine_progress,
+                              .note = note};
     hone_status s = hone_backend_engine_open(model, j->text, j->text_bytes, &o, &j->backend);
     cli_progress_end();
     if (s == HONE_DATA)
@@ -113,8 +117,10 @@ static hone_status optimize(optimize_job *j, const char *model)
     if (s == HONE_INTERRUPTED)
         return hone_fail(s,
                          "stopped; what was finished is kept, the same command goes on from here");
-    return s == HONE_OK ? hone_registry_put_file(j->registry, j->model_fingerprint, j->result.model)
-                        : s;
+    if (s == HONE_UNSUPPORTED) /* the baseline itself cannot be run */
+        return cli_name_damage(model, s);
+    HONE_TRY(s);
+    return hone_registry_put_file(j->registry, j->model_fingerprint, j->result.model);
 }
 
 static hone_status write_html(const char *path, const hone_report *report)

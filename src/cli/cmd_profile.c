@@ -5,8 +5,10 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "cli/cli.h"
+#include "cli/damage.h"
 #include "cli/engine_args.h"
 #include "cli/profile_text.h"
+#include "cli/read_text.h"
 #include "file/file.h"
 #include "pipeline/advise.h"
 #include "report/report_profile.h"
@@ -99,7 +101,7 @@ static hone_status load(profile_job *j)
 static hone_status read_text(profile_job *j)
 {
     if (cli_given(j->c, "data"))
-        return hone_read_file(cli_text(j->c, "data"), TEXT_BYTES_MAX, &j->text, &j->text_bytes);
+        return cli_read_text(cli_text(j->c, "data"), TEXT_BYTES_MAX, &j->text, &j->text_bytes);
     size_t times = (size_t)cli_int(j->c, "prompt") / 32 + 1, n = sizeof sample_text - 1;
     j->text = hone_malloc(times * n + 1);
     if (!j->text)
@@ -482,8 +484,9 @@ static hone_status run(cli_context *c)
     profile_job j = {.c = c, .model = cli_operand(c, 0)};
     hone_status s = take(&j);
     cli_progress_end();
+    bool ran = j.engine != NULL;
     close_job(&j);
-    return s;
+    return s == HONE_FORMAT && ran ? cli_name_damage(j.model, s) : s;
 }
 
 static const cli_option options[] = {

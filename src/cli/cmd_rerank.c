@@ -1,4 +1,5 @@
 /* rerank - documents in the order in which they answer a query. */
+#include "cli/damage.h"
 #include "cli/encoder_args.h"
 
 #include "base/io.h"
@@ -73,6 +74,7 @@ static hone_status score_pairs(ranking *w)
         hone_engine_classify(w->x.engine, w->x.texts, w->x.n, cli_encoder_progress, NULL, logits);
     for (size_t i = 0; s == HONE_OK && i < w->x.n; i++) {
         double x = (double)logits[i];
+        s = cli_check_numbers(cli_operand(w->c, 0), logits + i, 1);
         w->order[i] = (ranked){i, w->x.task.raw_scores ? x : 1 / (1 + exp(-x))};
     }
     hone_free(logits);
@@ -89,6 +91,8 @@ static hone_status score_apart(ranking *w)
         return hone_fail_memory(n * hidden * sizeof *x, "vectors");
     hone_status s =
         hone_engine_encode(w->x.engine, w->x.texts, n, pooling, cli_encoder_progress, NULL, x);
+    if (s == HONE_OK)
+        s = cli_check_numbers(cli_operand(w->c, 0), x, n * hidden);
     for (size_t i = 0; s == HONE_OK && i < n; i++)
         hone_encode_normalize(x + i * hidden, hidden);
     for (size_t i = 1; s == HONE_OK && i < n; i++) {
@@ -124,15 +128,6 @@ static hone_status print_ranking(const ranking *w)
                                     list, "config", cli_config_json(w->x.engine)));
 }
 
-static hone_status check_scores(const ranking *w)
-{
-    for (size_t i = 0; i < w->documents.n; i++)
-        if (!isfinite(w->order[i].score))
-            return hone_fail(HONE_DATA, "line %zu: the model gives no number",
-                             w->documents.items[i].line);
-    return HONE_OK;
-}
-
 static hone_status work(ranking *w)
 {
     const char *model = cli_operand(w->c, 0), *query = cli_text(w->c, "query");
@@ -152,7 +147,6 @@ static hone_status work(ranking *w)
     hone_status s = w->cosine ? score_apart(w) : score_pairs(w);
     cli_progress_end();
     HONE_TRY(s);
-    HONE_TRY(check_scores(w));
     qsort(w->order, w->documents.n, sizeof *w->order, better_first);
     return print_ranking(w);
 }

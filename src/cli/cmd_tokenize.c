@@ -1,5 +1,6 @@
 /* tokenize - text on standard input to token ids. */
 #include "cli/cli.h"
+#include "cli/read_text.h"
 #include "cli/table.h"
 
 #include "base/io.h"
@@ -109,6 +110,7 @@ static hone_status run(cli_context *c)
         s = decode(t, text, bytes, flags & HONE_ENCODE_PARSE_SPECIAL);
         goto done;
     }
+    HONE_GOTO(s, done, cli_check_text("standard input", text, &bytes));
     HONE_GOTO(s, done, hone_tokenizer_encode(t, text, bytes, flags, &ids, &n));
     s = print_ids(c, t, ids, n);
 done:

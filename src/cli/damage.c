@@ -38,9 +38,22 @@ hone_status cli_name_damage(const char *path, hone_status s)
     if (hone_file_open(path, &f) != HONE_OK)
         return hone_fail(s, "%s: %s", path, why);
     const char *name = find_damage(f);
-    s = name ? hone_fail(s, "%s: tensor '%s' holds NaN or infinity; fetch the model again (%s)",
-                         path, name, why)
+    s = name ? hone_fail(HONE_FORMAT,
+                         "%s: tensor '%s' holds NaN or infinity; fetch the model again (%s)", path,
+                         name, why)
              : hone_fail(s, "%s: %s", path, why);
     hone_file_close(f);
     return s;
+}
+
+hone_status cli_check_numbers(const char *path, const float *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(values[i]))
+            return cli_name_damage(path,
+                                   hone_fail(HONE_FORMAT,
+                                             "the model gives %g: its weights are damaged, or this "
+                                             "arithmetic is too narrow for them (--dtype f32)",
+                                             (double)values[i]));
+    return HONE_OK;
 }

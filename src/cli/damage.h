@@ -6,8 +6,14 @@
 
 #include "base/status.h"
 
-/* For a failure that says that logits are no numbers: looks through the model's file and puts the
- * first tensor that holds such a value, or at least the file, before the message. Returns s. */
+#include <stddef.h>
+
+/* For a failure that damaged weights may be the cause of: looks through the model's file. FORMAT
+ * that names the first tensor which holds such a value before the message; if there is none, s with
+ * the file before it. */
 hone_status cli_name_damage(const char *path, hone_status s);
+
+/* Whether all that a model gave are numbers; else FORMAT by cli_name_damage. */
+HONE_CHECKED hone_status cli_check_numbers(const char *path, const float *values, size_t n);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "cli/read_text.h"
 
 #include <string.h>
 
@@ -74,7 +75,7 @@ static hone_status add_line(const cli_context *c, cli_text_list *l, char *line, 
 static hone_status read_lines(const cli_context *c, const char *path, bool pairs, cli_text_list *l)
 {
     size_t bytes, number = 0;
-    HONE_TRY(hone_read_file(*path ? path : "-", INPUT_BYTES_MAX, &l->buffer, &bytes));
+    HONE_TRY(cli_read_text(*path ? path : "-", INPUT_BYTES_MAX, &l->buffer, &bytes));
     for (char *at = l->buffer, *end = at + bytes; at < end;) {
         char *line = at, *newline = memchr(at, '\n', (size_t)(end - at));
         at = newline ? newline + 1 : end;
@@ -92,6 +93,7 @@ static hone_status read_options(const cli_context *c, bool pairs, cli_text_list 
     const char *const *texts = cli_texts(c, "text", &count);
     for (size_t i = 0; i < count; i++) {
         cli_item item = {.text = texts[i], .n = strlen(texts[i]), .line = i + 1};
+        HONE_TRY(cli_check_text("--text", texts[i], &item.n));
         const char *tab = pairs ? strchr(texts[i], '\t') : NULL;
         if (pairs && !tab)
             return hone_fail(HONE_DATA, "--text %zu has no tab between two texts", i + 1);

@@ -6,8 +6,10 @@
 #include "base/mem.h"
 #include "base/threads.h"
 #include "engine/sampler.h"
+#include "engine/share.h"
 #include "eval/eval.h"
 #include "observe/profile.h"
+#include "store/bench_records.h"
 #include "text/tokenizer.h"
 
 #include <math.h>
@@ -24,6 +26,7 @@ enum {
 
 struct hone_backend_engine {
     char *model;
+    struct loaded *loaded;
     hone_backend_options o; /* as resolved */
     int32_t *tokens;        /* of the whole text */
     size_t n_tokens;
@@ -38,6 +41,7 @@ struct hone_backend_engine {
 };
 
 typedef struct loaded {
+    struct loaded *next; /* of those that are loaded */
     hone_engine *engine;
     hone_session *sessions[SESSIONS_MAX];
     hone_row rows[SESSIONS_MAX];
@@ -101,7 +105,11 @@ static hone_status prepare(hone_backend_engine *b, const char *text, size_t byte
     HONE_TRY(split(b, facts.context_tokens));
     if (b->o.progress)
         b->o.progress(b->o.arg, "measuring this machine's limits", 0, 1);
-    return hone_limits_measure(0, &b->limits);
+    hone_limits_news news;
+    HONE_TRY(hone_registry_limits(b->o.registry, 0, HONE_LIMITS_CHECK, &b->limits, &news));
+    if (news.drifted && b->o.note)
+        b->o.note(b->o.arg, news.text);
+    return HONE_OK;
 }
 
 hone_status hone_backend_engine_open(const char *model, const char *text, size_t bytes,
@@ -160,8 +168,13 @@ hone_status hone_backend_engine_settings(const hone_backend_engine *b, char **js
 
 static void unload(void *self, void *variant)
 {
-    (void)self;
+    hone_backend_engine *b = self;
     loaded *v = variant;
+    for (loaded **at = &b->loaded; *at; at = &(*at)->next)
+        if (*at == v) {
+            *at = v->next;
+            break;
+        }
     for (uint32_t i = 0; i < v->n_sessions; i++)
         hone_session_close(v->sessions[i]);
     hone_engine_close(v->engine);
@@ -179,6 +192,8 @@ static hone_status load(void *self, const hone_config *c, void **variant)
     hone_status s = hone_engine_open(b->model, c, b->o.progress, b->o.arg, &v->engine);
     v->load_s = hone_clock_s() - begin;
     if (s == HONE_OK) {
+        for (loaded *other = b->loaded; other; other = other->next)
+            hone_engine_share_threads(v->engine, other->engine);
         size_t n = (size_t)hone_engine_facts(v->engine)->vocab * b->o.sessions;
         v->logits = hone_malloc(n * sizeof *v->logits);
         if (!v->logits)
@@ -186,8 +201,10 @@ static hone_status load(void *self, const hone_config *c, void **variant)
     }
     if (s != HONE_OK)
         unload(b, v);
-    else
-        *variant = v;
+    else {
+        v->next = b->loaded;
+        b->loaded = *variant = v;
+    }
     return s;
 }
 

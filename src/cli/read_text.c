@@ -1,0 +1,48 @@
+#include "cli/read_text.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "text/utf8.h"
+
+#include <stdio.h>
+#include <string.h>
+
+hone_status cli_check_text(const char *name, const char *text, size_t *n)
+{
+    size_t places = 0, first = 0, end = *n;
+    for (size_t i = 0; (i += hone_utf8_valid_prefix(text + i, end - i)) < end;) {
+        size_t len;
+        if (hone_utf8_next(text + i, end - i, &len) == HONE_UTF8_INCOMPLETE) {
+            *n = i;
+        } else if (places++ == 0) {
+            first = i;
+        }
+        i += len;
+    }
+    if (places) {
+        size_t line = 1;
+        for (const char *at = text; (at = memchr(at, '\n', first - (size_t)(at - text))); at++)
+            line++;
+        return hone_fail(
+            HONE_DATA,
+            "%s: line %zu, byte %zu: 0x%02x is no UTF-8 (%zu such place%s); convert it "
+            "(iconv -f WINDOWS-1252 -t UTF-8) or leave the bytes out (iconv -c -f "
+            "UTF-8 -t UTF-8)",
+            name, line, first, (unsigned char)text[first], places, places == 1 ? "" : "s");
+    }
+    if (*n < end)
+        fprintf(stderr, "note: %s ends within a character: its last %zu byte%s left out\n", name,
+                end - *n, end - *n == 1 ? " is" : "s are");
+    return HONE_OK;
+}
+
+hone_status cli_read_text(const char *path, size_t bytes_max, char **text, size_t *n)
+{
+    HONE_TRY(hone_read_file(path, bytes_max, text, n));
+    hone_status s = cli_check_text(strcmp(path, "-") == 0 ? "standard input" : path, *text, n);
+    if (s != HONE_OK) {
+        hone_free(*text);
+        *text = NULL;
+    }
+    return s;
+}
