@@ -36,9 +36,15 @@ hone_status hone_map_open(const char *path, hone_map *out)
         }
     }
     close(fd);
-    if (s != HONE_OK)
+    if (s != HONE_OK) {
         hone_map_close(out);
-    return s;
+        return s;
+    }
+    out->device = (uint64_t)st.st_dev;
+    out->inode = (uint64_t)st.st_ino;
+    out->modified_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    out->changed_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec;
+    return HONE_OK;
 }
 
 void hone_map_close(hone_map *m)

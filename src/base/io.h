@@ -15,6 +15,9 @@ typedef struct hone_map {
     const uint8_t *data; /* NULL if the file is empty */
     size_t bytes;
     char *path; /* owned */
+    /* What it was when it was opened: a change of its content is one of these. */
+    uint64_t device, inode;
+    int64_t modified_ns, changed_ns; /* mtime, ctime */
 } hone_map;
 
 /* Maps a regular file read-only. Errors: NOT_FOUND, PERMISSION, FORMAT (a directory, a device),

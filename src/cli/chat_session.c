@@ -99,7 +99,7 @@ void cli_chat_close(cli_chat *k)
     hone_detok_close(k->detok);
     if (k->session)
         hone_session_close(k->session);
-    hone_engine_close(k->engine);
+    cli_close_engine(k->engine);
     hone_chat_template_close(k->format.template);
     hone_tokenizer_close(k->tokenizer);
     json_decref(k->messages);

@@ -3,9 +3,11 @@
 #include "cli/cli.h"
 #include "cli/table.h"
 
+#include "base/mem.h"
 #include "base/threads.h"
 #include "cli/registry_args.h"
 #include "hw/doctor.h"
+#include "model/packed_cache.h"
 #include "store/bench_records.h"
 
 #include <string.h>
@@ -130,6 +132,31 @@ static hone_status print_limits(const measured *m)
     return cli_table_print(t, stdout);
 }
 
+/* Where packed weights are kept and how much they take, or why they are not. */
+static void describe_cache(char *text, size_t size)
+{
+    char *folder, bytes_text[32];
+    hone_packed_entry *list = NULL;
+    size_t count = 0;
+    uint64_t bytes = 0;
+    if (hone_packed_folder(&folder) != HONE_OK || !folder) {
+        snprintf(text, size, "none (HONE_CACHE=off, or no HOME): every start packs anew");
+        return;
+    }
+    hone_status s = hone_packed_usable(folder);
+    if (s == HONE_OK)
+        s = hone_packed_list(folder, &list, &count);
+    for (size_t i = 0; i < count; i++)
+        bytes += list[i].bytes;
+    if (s == HONE_OK)
+        snprintf(text, size, "%zu model%s, %s, in %s", count, count == 1 ? "" : "s",
+                 cli_format_bytes((double)bytes, bytes_text, sizeof bytes_text), folder);
+    else
+        snprintf(text, size, "every start packs anew: %s", hone_error());
+    hone_free(list);
+    hone_free(folder);
+}
+
 static hone_status print_text(const hone_doctor_report *r, const measured *m)
 {
     int problems = 0;
@@ -142,6 +169,11 @@ static hone_status print_text(const hone_doctor_report *r, const measured *m)
         cli_table_cell(t, "%s", f->value);
         problems += f->health != HONE_HEALTH_FINE;
     }
+    char cache[512];
+    describe_cache(cache, sizeof cache);
+    cli_table_cell(t, "  ");
+    cli_table_cell(t, "packed weights");
+    cli_table_cell(t, "%s", cache);
     HONE_TRY(cli_table_print(t, stdout));
     if (m->count) {
         putchar('\n');

@@ -41,7 +41,7 @@ void cli_encoder_close(cli_encoder *x)
         hone_encoded_free(&x->encoded[i]);
     hone_free(x->encoded);
     hone_free(x->texts);
-    hone_engine_close(x->engine);
+    cli_close_engine(x->engine);
     hone_task_free(&x->task);
     hone_tokenizer_close(x->tokenizer);
     hone_file_close(x->file);

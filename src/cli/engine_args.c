@@ -139,9 +139,17 @@ hone_status cli_open_engine_cached(const char *path, const hone_config *config, 
     hone_status s = hone_engine_open_cached(path, config, &cache, cli_engine_progress, NULL, out);
     cli_progress_end();
     hone_free(folder);
-    if (s == HONE_OK && *hone_engine_note(*out))
+    if (s == HONE_OK && hone_engine_facts(*out)->cache_damaged) /* the rest: hone doctor */
         fprintf(stderr, "hone: %s\n", hone_engine_note(*out));
     return s;
+}
+
+void cli_close_engine(hone_engine *e)
+{
+    if (e)
+        hone_engine_keep(e, cli_engine_progress, NULL);
+    cli_progress_end();
+    hone_engine_close(e);
 }
 
 json_t *cli_config_json(const hone_engine *e)

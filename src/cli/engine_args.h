@@ -57,9 +57,11 @@ HONE_CHECKED hone_status cli_open_engine(const char *path, const hone_config *co
                                          hone_engine **out);
 
 /* The same with the cache of packed weights ($HONE_CACHE, model/packed_cache.h); says on standard
- * error what went wrong with it. For commands that measure nothing: the first start writes. */
+ * error if it was damaged (why nothing is kept, says hone doctor). For commands that measure nothing: the first start writes. */
 HONE_CHECKED hone_status cli_open_engine_cached(const char *path, const hone_config *config,
                                                 hone_engine **out);
+/* Closes it; while packed weights are still being written, a line on standard error says so. */
+void cli_close_engine(hone_engine *e);
 
 /* hone_progress_fn for commands: one line on standard error. arg is not used. */
 void cli_engine_progress(void *arg, const char *what, double done, double total);

@@ -110,6 +110,7 @@ static void state_facts(hone_engine *e, uint64_t file_bytes)
     f->file_bytes = file_bytes;
     f->packed_bytes = m->packed_bytes;
     f->mapped = m->image.data != NULL;
+    f->cache_damaged = m->cache_damaged;
     memcpy(f->packed_kind_bytes, m->kind_bytes, sizeof f->packed_kind_bytes);
     f->tied = h->tied;
     f->has_head = hone_model_at(m, 0, HONE_SLOT_HEAD)->w.n != 0;
@@ -186,6 +187,11 @@ hone_status hone_engine_open_cached(const char *path, const hone_config *config,
     else
         hone_engine_close(e);
     return s;
+}
+
+void hone_engine_keep(hone_engine *e, hone_progress_fn *progress, void *arg)
+{
+    hone_model_keep(e->model, progress, arg);
 }
 
 void hone_engine_close(hone_engine *e)

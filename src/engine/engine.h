@@ -40,8 +40,9 @@ typedef struct hone_model_facts {
     bool has_head;               /* gives logits; else the model can only be encoded with */
     bool bidirectional;          /* an encoder: a text is one step */
     bool has_pooler, classify_mean;
-    uint32_t labels;   /* of its classifier, 0 = has none */
-    bool tied, mapped; /* mapped: the packed weights come from the cache on disk */
+    uint32_t labels;    /* of its classifier, 0 = has none */
+    bool tied, mapped;  /* mapped: the packed weights come from the cache on disk */
+    bool cache_damaged; /* they were there, and bytes had changed */
 } hone_model_facts;
 
 /* path: .gguf or Hugging Face folder. The file is closed again when this returns. progress may be
@@ -49,11 +50,13 @@ typedef struct hone_model_facts {
 HONE_CHECKED hone_status hone_engine_open(const char *path, const hone_config *config,
                                           hone_progress_fn *progress, void *arg, hone_engine **out);
 /* With packed weights kept on disk (model/packed_cache.h): mapped if they are there, else written
- * while the engine already runs; closing waits for that. cache NULL = as above. */
+ * while the engine already runs; closing waits for that, hone_engine_keep does so with a word
+ * (ctrl-C gives up). cache NULL = as above. */
 HONE_CHECKED hone_status hone_engine_open_cached(const char *path, const hone_config *config,
                                                  const hone_packed_cache *cache,
                                                  hone_progress_fn *progress, void *arg,
                                                  hone_engine **out);
+void hone_engine_keep(hone_engine *e, hone_progress_fn *progress, void *arg);
 void hone_engine_close(hone_engine *e);
 /* What went wrong with the cache, in a sentence; "" = nothing. */
 const char *hone_engine_note(const hone_engine *e);

@@ -229,7 +229,7 @@ hone_status hone_file_open_bytes(hone_file_kind_id kind, const void *data, size_
 {
     hone_file *f = NULL;
     char name[] = "memory";
-    const hone_map m = {data, bytes, name};
+    const hone_map m = {.data = data, .bytes = bytes, .path = name};
     *out = NULL;
     HONE_TRY(new_file(name, &f));
     f->kind = kind;

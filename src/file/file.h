@@ -17,6 +17,7 @@
 #define HONE_FILE_FILE_H
 
 #include "base/status.h"
+#include "base/threads.h"
 #include "dtype/dtype.h"
 #include "tensor/tensor.h"
 
@@ -132,5 +133,12 @@ void hone_file_describe(const hone_file *f, hone_file_sum *types, hone_file_sum 
  */
 HONE_CHECKED hone_status hone_file_hash(const hone_file *f, char hex[65]);
 HONE_CHECKED hone_status hone_file_fingerprint(const hone_file *f, char hex[33]);
+
+/* The state that the files were in when they were opened: a hash of device, inode, size and times.
+ * Whoever finds it again has the same bytes, unless they were written within the tick of the
+ * clock that the last change was in: true if that is well past (2 s). */
+HONE_CHECKED hone_status hone_file_state(const hone_file *f, uint64_t state[2], bool *settled);
+/* XXH3-128 of all bytes, chunks of 4 MiB hashed by the pool: about 0.1 s per gigabyte in memory. */
+HONE_CHECKED hone_status hone_file_content(const hone_file *f, hone_pool *pool, uint64_t hash[2]);
 
 #endif

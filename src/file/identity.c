@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <time.h>
 #include <xxhash.h>
 
 enum { HEAD_BYTES = 1 << 16, SAMPLE_BYTES = 4096, SAMPLES = 16 };
@@ -82,12 +82,10 @@ hone_status hone_file_hash(const hone_file *f, char hex[65])
 
 static XXH128_hash_t fingerprint_map(const hone_map *m, XXH128_hash_t so_far)
 {
-    struct stat st;
-    uint64_t head[5] = {so_far.low64, so_far.high64, m->bytes, 0, 0};
-    if (stat(m->path, &st) == 0) {
-        head[3] = (uint64_t)st.st_mtim.tv_sec;
-        head[4] = (uint64_t)st.st_mtim.tv_nsec;
-    }
+    const int64_t second = 1000000000;
+    const uint64_t head[5] = {so_far.low64, so_far.high64, m->bytes,
+                              (uint64_t)(m->modified_ns / second),
+                              (uint64_t)(m->modified_ns % second)};
     XXH128_hash_t h = XXH3_128bits(head, sizeof head);
     h = XXH3_128bits_withSeed(m->data, m->bytes < HEAD_BYTES ? m->bytes : HEAD_BYTES,
                               h.low64 ^ h.high64);
@@ -112,4 +110,73 @@ hone_status hone_file_fingerprint(const hone_file *f, char hex[33])
     XXH128_canonicalFromHash(&bytes, h);
     to_hex(bytes.digest, sizeof bytes.digest, hex);
     return HONE_OK;
+}
+
+hone_status hone_file_state(const hone_file *f, uint64_t state[2], bool *settled)
+{
+    const hone_map **maps = NULL;
+    const int64_t second = 1000000000;
+    struct timespec now;
+    HONE_TRY(sorted_maps(f, &maps));
+    clock_gettime(CLOCK_REALTIME, &now);
+    XXH128_hash_t h = {0, 0};
+    *settled = true;
+    for (size_t i = 0; i < f->map_count; i++) {
+        const hone_map *m = maps[i];
+        const uint64_t head[] = {h.low64,
+                                 h.high64,
+                                 m->bytes,
+                                 m->device,
+                                 m->inode,
+                                 (uint64_t)m->modified_ns,
+                                 (uint64_t)m->changed_ns};
+        h = XXH3_128bits(head, sizeof head);
+        int64_t age = (int64_t)now.tv_sec * second + now.tv_nsec - m->changed_ns;
+        *settled = *settled && age > 2 * second;
+    }
+    hone_free(maps);
+    state[0] = h.low64;
+    state[1] = h.high64;
+    return HONE_OK;
+}
+
+enum { CONTENT_CHUNK = 1 << 22 };
+
+typedef struct content {
+    const hone_map *map;
+    XXH128_hash_t *chunks;
+} content;
+
+static void hash_chunk(void *arg, size_t chunk, int thread)
+{
+    const content *c = arg;
+    size_t from = chunk * CONTENT_CHUNK, left = c->map->bytes - from;
+    size_t now = left < CONTENT_CHUNK ? left : CONTENT_CHUNK;
+    (void)thread;
+    c->chunks[chunk] = XXH3_128bits(c->map->data + from, now);
+    hone_map_forget(c->map->data + from, now);
+}
+
+hone_status hone_file_content(const hone_file *f, hone_pool *pool, uint64_t hash[2])
+{
+    const hone_map **maps = NULL;
+    HONE_TRY(sorted_maps(f, &maps));
+    hone_status s = HONE_OK;
+    XXH128_hash_t h = {0, 0};
+    for (size_t i = 0; i < f->map_count && s == HONE_OK; i++) {
+        size_t n = (maps[i]->bytes + CONTENT_CHUNK - 1) / CONTENT_CHUNK;
+        content c = {maps[i], hone_calloc(n + 1, sizeof(XXH128_hash_t))};
+        if (!c.chunks) {
+            s = hone_fail_memory(n * sizeof(XXH128_hash_t), "the hash of a file");
+            break;
+        }
+        hone_pool_run(pool, hash_chunk, &c, n);
+        c.chunks[n] = h;
+        h = XXH3_128bits_withSeed(c.chunks, (n + 1) * sizeof *c.chunks, maps[i]->bytes);
+        hone_free(c.chunks);
+    }
+    hone_free(maps);
+    hash[0] = h.low64;
+    hash[1] = h.high64;
+    return s;
 }

@@ -29,6 +29,7 @@ typedef struct trailer {
     char magic[8];
     uint32_t version, chunk_bytes;
     uint64_t image_bytes, checksums;
+    uint64_t source[2]; /* hash of what it was made from */
     char key[HONE_PACKED_KEY], label[64];
     char pad[7];
     uint64_t hash; /* of the checksums and of what stands before this */
@@ -93,12 +94,13 @@ static char *path_of(const char *folder, const char *key, const char *end)
 
 /* ---- what was verified ---------------------------------------------------------------------- */
 
-enum { STAMP_MAX = 256 };
+enum { STAMP_MAX = 320, SEEN_IMAGE = 1, SEEN_SOURCE = 2 };
 
 /* What a file that was verified is known by until the machine starts anew: a write changes its
- * ctime, and bytes that come from the disk again after a start are verified again. False: unknown.
- */
-static bool stamp_of(int fd, char text[STAMP_MAX])
+ * ctime, and bytes that come from the disk again after a start are verified again. A second line:
+ * the state in which the source's bytes were found to be those that it was made from. False:
+ * unknown. */
+static bool stamp_of(int fd, const hone_packed_source *source, char text[STAMP_MAX])
 {
     char boot[64] = "";
     struct stat st;
@@ -110,19 +112,21 @@ static bool stamp_of(int fd, char text[STAMP_MAX])
     if (!got || fstat(fd, &st) != 0)
         return false;
     boot[strcspn(boot, "\n")] = 0;
-    snprintf(text, STAMP_MAX, "%s %llu %llu %lld %lld.%09ld\n", boot, (unsigned long long)st.st_dev,
-             (unsigned long long)st.st_ino, (long long)st.st_size, (long long)st.st_ctim.tv_sec,
-             st.st_ctim.tv_nsec);
+    snprintf(text, STAMP_MAX, "%s %llu %llu %lld %lld.%09ld\n%s %016llx%016llx\n", boot,
+             (unsigned long long)st.st_dev, (unsigned long long)st.st_ino, (long long)st.st_size,
+             (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec,
+             source->settled ? "source" : "unsettled", (unsigned long long)source->state[1],
+             (unsigned long long)source->state[0]);
     return true;
 }
 
 /* Makes KEY.seen say so. Best effort: a half-written one fits nothing. */
-static void put_stamp(const char *folder, const char *key, int fd)
+static void put_stamp(const char *folder, const char *key, int fd, const hone_packed_source *source)
 {
     char text[STAMP_MAX];
     char *path = path_of(folder, key, ".seen");
-    int out = path && stamp_of(fd, text)
-                  ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)
+    int out = path && stamp_of(fd, source, text)
+                  ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)
                   : -1;
     if (out >= 0) {
         size_t n = strlen(text);
@@ -133,22 +137,34 @@ static void put_stamp(const char *folder, const char *key, int fd)
     hone_free(path);
 }
 
-/* True if the stamp fits; its time is then now. */
-static bool check_stamp(const char *folder, const char *key, int fd)
+static bool is_ours(int fd, struct stat *st)
+{
+    return fstat(fd, st) == 0 && S_ISREG(st->st_mode) && st->st_uid == geteuid();
+}
+
+/* Which of SEEN_* the stamp says; if both, its time is then now. */
+static int check_stamp(const char *folder, const char *key, int fd,
+                       const hone_packed_source *source)
 {
     char now[STAMP_MAX], then[STAMP_MAX] = "";
+    struct stat st;
     char *path = path_of(folder, key, ".seen");
-    bool same = false;
-    int in = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    int seen = 0;
+    int in = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
     if (in >= 0) {
-        ssize_t n = read(in, then, sizeof then - 1);
-        same = n > 0 && stamp_of(fd, now) && strcmp(now, then) == 0;
+        ssize_t n = is_ours(in, &st) ? read(in, then, sizeof then - 1) : 0;
+        if (n > 0 && stamp_of(fd, source, now)) {
+            size_t line = strcspn(now, "\n") + 1;
+            seen |= strncmp(now, then, line) == 0 ? SEEN_IMAGE : 0;
+            /* The clock may have gone back: only what was settled then is settled. */
+            seen |= seen && source->settled && strcmp(now, then) == 0 ? SEEN_SOURCE : 0;
+        }
         close(in);
     }
-    if (same)
+    if (seen == (SEEN_IMAGE | SEEN_SOURCE))
         utimensat(AT_FDCWD, path, NULL, 0);
     hone_free(path);
-    return same;
+    return seen;
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -230,55 +246,74 @@ static void touch_chunk(void *arg, size_t chunk, int thread)
             left < HONE_PACKED_CHUNK ? left : HONE_PACKED_CHUNK, MADV_POPULATE_READ);
 }
 
+static bool hash_source(hone_packed_source *s)
+{
+    s->hashed = s->hashed || s->hash(s->arg, s->content);
+    return s->hashed;
+}
+
+/* *other: it is right, and of another source. */
 static hone_status check_image(const hone_packed_cache *c, const char *key, int fd, size_t bytes,
-                               const hone_packed_image *i, hone_pool *pool)
+                               hone_packed_source *source, const hone_packed_image *i,
+                               hone_pool *pool, bool *other)
 {
     verify v = {.image = i->data};
+    trailer t;
     HONE_TRY(hone_packed_read_trailer(i->data, i->bytes, key, &v.checksums, &v.bytes));
     if (v.bytes != bytes)
         return hone_fail(HONE_FORMAT, "it holds %zu bytes instead of %zu", v.bytes, bytes);
-    if (check_stamp(c->folder, key, fd)) {
-        hone_pool_run(pool, touch_chunk, &v, chunks_of(bytes));
-        return HONE_OK;
-    }
-    hone_pool_run(pool, verify_chunk, &v, chunks_of(bytes));
+    int seen = check_stamp(c->folder, key, fd, source);
+    hone_pool_run(pool, seen & SEEN_IMAGE ? touch_chunk : verify_chunk, &v, chunks_of(bytes));
     if (v.wrong)
         return hone_fail(HONE_FORMAT, "bytes at %zu and on have changed",
                          (v.wrong - 1) * HONE_PACKED_CHUNK);
-    put_stamp(c->folder, key, fd);
+    memcpy(&t, i->data + i->bytes - sizeof t, sizeof t);
+    if (!(seen & SEEN_SOURCE)) {
+        *other = !hash_source(source) || memcmp(source->content, t.source, sizeof t.source) != 0;
+        if (!*other)
+            put_stamp(c->folder, key, fd, source);
+    }
     return HONE_OK;
 }
 
-void hone_packed_map(const hone_packed_cache *c, const char key[HONE_PACKED_KEY], size_t bytes,
-                     hone_pool *pool, hone_packed_image *out, char note[HONE_PACKED_NOTE])
+bool hone_packed_map(const hone_packed_cache *c, const char key[HONE_PACKED_KEY], size_t bytes,
+                     hone_packed_source *source, hone_pool *pool, hone_packed_image *out,
+                     char note[HONE_PACKED_NOTE])
 {
     struct stat st;
+    bool other = false, damaged = false;
     *out = (hone_packed_image){0};
     *note = 0;
     char *path = c->folder ? path_of(c->folder, key, ".packed") : NULL;
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (fd >= 0 && is_ours(fd, &st)) {
         hone_status s = HONE_OK;
         out->bytes = (size_t)st.st_size;
         out->data = out->bytes ? map_aligned(fd, out->bytes) : NULL;
         if (!out->bytes)
             s = hone_fail(HONE_FORMAT, "it is empty");
         else if (out->data)
-            s = check_image(c, key, fd, bytes, out, pool);
-        if (s != HONE_OK) {
+            s = check_image(c, key, fd, bytes, source, out, pool, &other);
+        if (s != HONE_OK)
             snprintf(note, HONE_PACKED_NOTE,
                      "packed weights in the cache were damaged (%s) and are "
                      "made anew",
                      hone_error());
+        damaged = s != HONE_OK;
+        if (damaged || other) {
             hone_packed_unmap(out);
             hone_packed_remove(c->folder, key);
         }
-    } else if (fd < 0 && path && errno != ENOENT && errno != ENOTDIR)
+    } else if (fd >= 0)
+        snprintf(note, HONE_PACKED_NOTE,
+                 "packed weights are not cached: %.120s is no file of this user", path);
+    else if (path && errno != ENOENT && errno != ENOTDIR)
         snprintf(note, HONE_PACKED_NOTE, "packed weights are not cached: %.120s: %s", path,
                  strerror(errno));
     if (fd >= 0)
         close(fd);
     hone_free(path);
+    return damaged;
 }
 
 void hone_packed_unmap(hone_packed_image *i)
@@ -399,6 +434,9 @@ static bool make_room(const hone_packed_cache *c, size_t bytes, char *note)
 
 struct hone_packed_writer {
     pthread_t thread;
+    _Atomic size_t next, done; /* chunks */
+    _Atomic bool failed;
+    hone_packed_source source;
     int fd;
     char *folder, *path;
     const uint8_t *data;
@@ -422,28 +460,46 @@ static bool put(int fd, const void *data, size_t bytes, size_t at)
     return true;
 }
 
-static void *write_all(void *arg)
+/* Writes the end, and gives the file its name: nobody sees it before. */
+static void publish(hone_packed_writer *w)
 {
-    hone_packed_writer *w = arg;
     char self[64];
-    size_t bytes = (size_t)w->end.image_bytes, table = table_at(bytes);
-    setpriority(PRIO_PROCESS, (id_t)gettid(), 10);
-    for (size_t i = 0; i < w->end.checksums; i++) {
-        size_t from = i * HONE_PACKED_CHUNK, left = bytes - from;
-        w->checksums[i] = chunk_hash(w->data, bytes, i);
-        if (hone_interrupted() ||
-            !put(w->fd, w->data + from, left < HONE_PACKED_CHUNK ? left : HONE_PACKED_CHUNK, from))
-            return NULL;
-    }
+    size_t table = table_at((size_t)w->end.image_bytes);
     w->end.hash = trailer_hash(w->checksums, &w->end);
     size_t table_bytes = (size_t)w->end.checksums * sizeof *w->checksums;
     if (!put(w->fd, w->checksums, table_bytes, table) ||
         !put(w->fd, &w->end, sizeof w->end, table + table_bytes))
-        return NULL;
+        return;
     /* Of two that race, one gets the name; both files are the same. */
     snprintf(self, sizeof self, "/proc/self/fd/%d", w->fd);
     if (linkat(AT_FDCWD, self, AT_FDCWD, w->path, AT_SYMLINK_FOLLOW) == 0)
-        put_stamp(w->folder, w->end.key, w->fd);
+        put_stamp(w->folder, w->end.key, w->fd, &w->source);
+}
+
+/* Writes chunks until there is none that nobody has taken; two threads may do so at a time, and the
+ * one that is done last publishes. */
+static void write_chunks(hone_packed_writer *w, hone_progress_fn *progress, void *arg)
+{
+    size_t bytes = (size_t)w->end.image_bytes, i;
+    while (!atomic_load(&w->failed) && (i = atomic_fetch_add(&w->next, 1)) < w->end.checksums) {
+        size_t from = i * HONE_PACKED_CHUNK, left = bytes - from;
+        w->checksums[i] = chunk_hash(w->data, bytes, i);
+        if (hone_interrupted() ||
+            !put(w->fd, w->data + from, left < HONE_PACKED_CHUNK ? left : HONE_PACKED_CHUNK, from))
+            atomic_store(&w->failed, true); /* before it is counted */
+        size_t done = atomic_fetch_add(&w->done, 1) + 1;
+        if (progress)
+            progress(arg, "keeping packed weights for the next start (ctrl-C: do not)",
+                     (double)done, (double)w->end.checksums);
+        if (done == w->end.checksums && !atomic_load(&w->failed))
+            publish(w);
+    }
+}
+
+static void *write_behind(void *arg)
+{
+    setpriority(PRIO_PROCESS, (id_t)gettid(), 10);
+    write_chunks(arg, NULL, NULL);
     return NULL;
 }
 
@@ -455,7 +511,7 @@ static int open_unnamed(const char *folder, size_t bytes, char *note)
     errno = 0;
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes)
         errno = EFBIG; /* asking would be a signal */
-    else if ((fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0644)) >= 0 &&
+    else if ((fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)) >= 0 &&
              fallocate(fd, 0, 0, (off_t)bytes) != 0 && errno != EOPNOTSUPP) {
         int why = errno;
         close(fd);
@@ -478,13 +534,51 @@ static void free_writer(hone_packed_writer *w)
     hone_free(w);
 }
 
+bool hone_packed_wanted(const hone_packed_cache *c, size_t bytes)
+{
+    return c->folder && bytes >= (c->min_bytes ? c->min_bytes : DEFAULT_MIN);
+}
+
+/* The last folder of the path is for its owner alone: what runs as a model is made from it. */
+static hone_status make_folder(const char *folder)
+{
+    struct stat st;
+    char *parent = hone_strdup(folder);
+    if (!parent)
+        return hone_fail_memory(strlen(folder), "a path");
+    char *slash = strrchr(parent, '/');
+    hone_status s = HONE_OK;
+    if (slash && slash > parent) {
+        *slash = 0;
+        s = hone_make_directory(parent);
+    }
+    hone_free(parent);
+    HONE_TRY(s);
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+        return hone_fail_errno(errno, "cannot make directory %s", folder);
+    if (stat(folder, &st) != 0)
+        return hone_fail_errno(errno, "cannot use %s", folder);
+    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+        return hone_fail(HONE_PERMISSION, "%s is no folder of this user", folder);
+    return HONE_OK;
+}
+
+hone_status hone_packed_usable(const char *folder)
+{
+    HONE_TRY(make_folder(folder));
+    if (access(folder, W_OK | X_OK) != 0)
+        return hone_fail_errno(errno, "cannot write to %s", folder);
+    return HONE_OK;
+}
+
 hone_packed_writer *hone_packed_write(const hone_packed_cache *c, const char key[HONE_PACKED_KEY],
-                                      const char *label, const uint8_t *data, size_t bytes,
+                                      const char *label, const hone_packed_source *source,
+                                      const uint8_t *data, size_t bytes,
                                       char note[HONE_PACKED_NOTE])
 {
-    if (!c->folder || bytes < (c->min_bytes ? c->min_bytes : DEFAULT_MIN))
+    if (!hone_packed_wanted(c, bytes) || !source->hashed)
         return NULL;
-    if (hone_make_directory(c->folder) != HONE_OK) {
+    if (make_folder(c->folder) != HONE_OK) {
         snprintf(note, HONE_PACKED_NOTE, "packed weights are not cached: %.180s", hone_error());
         return NULL;
     }
@@ -494,10 +588,12 @@ hone_packed_writer *hone_packed_write(const hone_packed_cache *c, const char key
     if (!w)
         return NULL;
     w->data = data;
+    w->source = *source;
     w->end = (trailer){.version = HONE_PACKED_VERSION,
                        .chunk_bytes = HONE_PACKED_CHUNK,
                        .image_bytes = bytes,
-                       .checksums = chunks_of(bytes)};
+                       .checksums = chunks_of(bytes),
+                       .source = {source->content[0], source->content[1]}};
     memcpy(w->end.magic, magic, sizeof magic);
     memcpy(w->end.key, key, HONE_PACKED_KEY);
     snprintf(w->end.label, sizeof w->end.label, "%s", label);
@@ -506,16 +602,17 @@ hone_packed_writer *hone_packed_write(const hone_packed_cache *c, const char key
     w->path = path_of(c->folder, key, ".packed");
     w->checksums = hone_calloc(chunks_of(bytes), sizeof *w->checksums);
     if (w->fd >= 0 && w->folder && w->path && w->checksums &&
-        pthread_create(&w->thread, NULL, write_all, w) == 0)
+        pthread_create(&w->thread, NULL, write_behind, w) == 0)
         return w;
     free_writer(w);
     return NULL;
 }
 
-void hone_packed_write_end(hone_packed_writer *w)
+void hone_packed_write_end(hone_packed_writer *w, hone_progress_fn *progress, void *arg)
 {
     if (!w)
         return;
+    write_chunks(w, progress, arg);
     pthread_join(w->thread, NULL);
     free_writer(w);
 }

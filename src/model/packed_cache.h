@@ -5,9 +5,11 @@
  * chunks and a trailer. The key names file, plan and packer, so that whatever lies under it is what
  * packing would make; a file is only ever complete (it has no name while it is written, and is
  * linked when done) and never changed, only unlinked, which harms nobody who has it mapped.
- * KEY.seen says in which state of the machine its checksums were last found right, and by its time
- * when it was last used. Everything here may fail without harm: the model is then packed as if
- * there were no cache, and `note` says why.
+ * It states the hash of all bytes that it was made from, and is used only for a file of this hash.
+ * KEY.seen says in which state of the machine its checksums were last found right and for which
+ * state of the model's file its hash, and by its time when it was last used. The folder is its
+ * owner's alone; what another user put there is not used. Everything here may fail without harm:
+ * the model is then packed as if there were no cache, and `note` says why.
  *
  * Threading: any number of threads and processes on one folder.
  */
@@ -21,7 +23,7 @@
 #include <stdint.h>
 
 enum {
-    HONE_PACKED_VERSION = 1, /* of the file and of what model/weights.c puts where */
+    HONE_PACKED_VERSION = 2, /* of the file and of what model/weights.c puts where */
     HONE_PACKED_CHUNK = 1 << 22,
     HONE_PACKED_KEY = 33, /* 32 hexadecimal digits and the 0 */
     HONE_PACKED_NOTE = 256
@@ -37,6 +39,18 @@ typedef struct hone_packed_cache {
  * (hone_free); NULL when HONE_CACHE is "off" or none of them is set. */
 HONE_CHECKED hone_status hone_packed_folder(char **folder);
 
+typedef void hone_progress_fn(void *arg, const char *what, double done, double total);
+
+/* What an image is made from. */
+typedef struct hone_packed_source {
+    uint64_t state[2];   /* of the file (hone_file_state): the same state, the same bytes, ... */
+    bool settled;        /* ... if it is; else its bytes are hashed at the next start again */
+    uint64_t content[2]; /* hash of its bytes, once hash() was called */
+    bool hashed;
+    bool (*hash)(void *arg, uint64_t content[2]); /* false: no memory */
+    void *arg;
+} hone_packed_source;
+
 /* The image kept under a key. */
 typedef struct hone_packed_image {
     const uint8_t *data; /* read-only, aligned to 2 MB; NULL = not there */
@@ -44,26 +58,35 @@ typedef struct hone_packed_image {
 } hone_packed_image;
 
 /* Maps it, of exactly `bytes` bytes. Its checksums are verified, by the pool, unless they were
- * since the machine started and the file was not touched since. A damaged file is unlinked, and
- * `note` says so; note is "" when there simply is none. */
-void hone_packed_map(const hone_packed_cache *c, const char key[HONE_PACKED_KEY], size_t bytes,
-                     hone_pool *pool, hone_packed_image *out, char note[HONE_PACKED_NOTE]);
+ * since the machine started and the file was not touched since; the source is hashed unless it is
+ * in the state in which it was last. A damaged file is unlinked, and `note` says so; note is ""
+ * when there simply is none (of this source). True: damaged. */
+bool hone_packed_map(const hone_packed_cache *c, const char key[HONE_PACKED_KEY], size_t bytes,
+                     hone_packed_source *source, hone_pool *pool, hone_packed_image *out,
+                     char note[HONE_PACKED_NOTE]);
 void hone_packed_unmap(hone_packed_image *i);
 
+/* Whether the folder can be made and written to; PERMISSION, DISK: why not. */
+HONE_CHECKED hone_status hone_packed_usable(const char *folder);
+/* Whether an image of so many bytes is kept at all; if so, source->hash is to be called before the
+ * source is read for packing: what changes in between is then noticed. */
+bool hone_packed_wanted(const hone_packed_cache *c, size_t bytes);
 /* Writes data (which must stay as it is) under a key, in a thread of low priority; the files used
  * longest ago make room. NULL: it will not be written, and note says why (no room, no permission).
  * label: for people, a model's file name. */
 typedef struct hone_packed_writer hone_packed_writer;
 hone_packed_writer *hone_packed_write(const hone_packed_cache *c, const char key[HONE_PACKED_KEY],
-                                      const char *label, const uint8_t *data, size_t bytes,
+                                      const char *label, const hone_packed_source *source,
+                                      const uint8_t *data, size_t bytes,
                                       char note[HONE_PACKED_NOTE]);
-/* Waits until all is written (hone_interrupted() gives up); NULL is fine. */
-void hone_packed_write_end(hone_packed_writer *w);
+/* Writes what is left with the priority of the caller, so that a busy machine does not keep it
+ * waiting (hone_interrupted() gives up), and frees w; NULL is fine. progress may be NULL. */
+void hone_packed_write_end(hone_packed_writer *w, hone_progress_fn *progress, void *arg);
 
 /* Every file of the folder, last used first. */
 typedef struct hone_packed_entry {
     char key[HONE_PACKED_KEY], label[64];
-    uint64_t bytes; /* on disk */
+    uint64_t bytes; /* on disk, of the whole file */
     int64_t used_s; /* since 1970 */
 } hone_packed_entry;
 /* *list is the caller's (hone_free). A folder that is missing has none. */

@@ -30,6 +30,7 @@ typedef struct loader {
     const char *prefix; /* of the file's tensors */
     bool gguf;
     hone_packed_key key; /* so far */
+    hone_packed_source source;
     pack_job *jobs;
     size_t n_jobs, max_jobs, walked, bytes;
     const uint8_t *buffer; /* the model's, NULL while it is planned */
@@ -446,12 +447,21 @@ static void round_embedding_scale(const loader *l)
     }
 }
 
-/* Maps what an earlier start has packed, if it is there; *key is "" if there is no cache. */
+static bool hash_file(void *arg, uint64_t content[2])
+{
+    const loader *l = arg;
+    return hone_file_content(l->file, l->pool, content) == HONE_OK;
+}
+
+/* Maps what an earlier start has packed, if it is there; *key is "" if it is not to be kept. */
 static hone_status find_packed(loader *l, char key[HONE_PACKED_KEY])
 {
     *key = 0;
-    if (!l->options->cache.folder)
+    if (!hone_packed_wanted(&l->options->cache, l->bytes))
         return HONE_OK;
+    l->source.hash = hash_file;
+    l->source.arg = l;
+    HONE_TRY(hone_file_state(l->file, l->source.state, &l->source.settled));
     for (size_t i = 0; i < l->n_jobs; i++) {
         const pack_job *j = &l->jobs[i];
         const uint64_t place[] = {
@@ -463,7 +473,10 @@ static hone_status find_packed(loader *l, char key[HONE_PACKED_KEY])
         hone_packed_key_add_plan(&l->key, &j->target->w);
     }
     HONE_TRY(hone_packed_key_end(&l->key, l->file, key));
-    hone_packed_map(&l->options->cache, key, l->bytes, l->pool, &l->model->image, l->model->note);
+    l->model->cache_damaged = hone_packed_map(&l->options->cache, key, l->bytes, &l->source,
+                                              l->pool, &l->model->image, l->model->note);
+    if (!l->model->image.data && !l->source.hashed)
+        l->source.hashed = hash_file(l, l->source.content);
     return HONE_OK;
 }
 
@@ -507,7 +520,7 @@ static hone_status load(loader *l, hone_progress_fn *progress, void *arg)
     if (m->memory && *key) {
         const char *path = hone_file_path(l->file), *name = strrchr(path, '/');
         m->writer = hone_packed_write(&l->options->cache, key, name && name[1] ? name + 1 : path,
-                                      m->memory, m->memory_bytes, m->note);
+                                      &l->source, m->memory, m->memory_bytes, m->note);
     }
     if (m->hp.tied)
         hone_model_at(m, 0, HONE_SLOT_HEAD)->w = hone_model_at(m, 0, HONE_SLOT_EMBEDDING)->w;
@@ -533,11 +546,17 @@ hone_status hone_model_load(const hone_file *f, const hone_model_options *o, hon
     return s;
 }
 
+void hone_model_keep(hone_model *m, hone_progress_fn *progress, void *arg)
+{
+    hone_packed_write_end(m->writer, progress, arg);
+    m->writer = NULL;
+}
+
 void hone_model_free(hone_model *m)
 {
     if (!m)
         return;
-    hone_packed_write_end(m->writer);
+    hone_model_keep(m, NULL, NULL);
     hone_packed_unmap(&m->image);
     hone_free_big(m->memory, m->memory_bytes);
     hone_free(m->slots);

@@ -38,6 +38,7 @@ typedef struct hone_model {
     size_t memory_bytes;
     hone_packed_image image; /* or mapped */
     hone_packed_writer *writer;
+    bool cache_damaged;
     char note[HONE_PACKED_NOTE]; /* what went wrong with the cache, "" = nothing */
 } hone_model;
 
@@ -56,13 +57,13 @@ typedef struct hone_model_options {
     hone_packed_cache cache;             /* zeros: none */
 } hone_model_options;
 
-typedef void hone_progress_fn(void *arg, const char *what, double done, double total);
-
 /* Errors: UNSUPPORTED (architecture, type), NOT_FOUND / FORMAT (tensor missing, wrong shape),
  * MEMORY. A format whose blocks do not divide a matrix's rows leaves that matrix as it is filed. */
 HONE_CHECKED hone_status hone_model_load(const hone_file *f, const hone_model_options *o,
                                          hone_pool *pool, hone_progress_fn *progress, void *arg,
                                          hone_model **out);
+/* Ends the writing of packed weights into the cache, if it goes on; free does so without a word. */
+void hone_model_keep(hone_model *m, hone_progress_fn *progress, void *arg);
 void hone_model_free(hone_model *m); /* NULL is fine */
 
 /* A tensor that nothing uses means that the model is not what it seems to be: UNSUPPORTED, naming

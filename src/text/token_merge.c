@@ -62,6 +62,26 @@ static void insert_merge(hone_merge *table, uint32_t mask, hone_merge m)
     table[i] = m;
 }
 
+hone_status hone_merges_reserve(hone_tokenizer *t, size_t n)
+{
+    size_t had = t->merges ? (size_t)t->merge_mask + 1 : 0, slots = had ? had : 1024;
+    while (n > slots / 2)
+        slots *= 2;
+    if (slots == had)
+        return HONE_OK;
+    hone_merge *fresh = hone_malloc(slots * sizeof *fresh);
+    if (!fresh)
+        return hone_fail_memory(slots * sizeof *fresh, "the table of merges");
+    memset(fresh, 0xFF, slots * sizeof *fresh);
+    for (size_t i = 0; i < had; i++)
+        if (t->merges[i].key != UINT64_MAX)
+            insert_merge(fresh, (uint32_t)(slots - 1), t->merges[i]);
+    hone_free(t->merges);
+    t->merges = fresh;
+    t->merge_mask = (uint32_t)(slots - 1);
+    return HONE_OK;
+}
+
 hone_status hone_merges_put(hone_tokenizer *t, uint32_t left, uint32_t right, uint32_t rank,
                             uint32_t id)
 {
@@ -73,19 +93,7 @@ hone_status hone_merges_put(hone_tokenizer *t, uint32_t left, uint32_t right, ui
     }
     if (t->n_merges >= HONE_MERGES_MAX)
         return hone_fail(HONE_LIMIT, "more than %d merges", HONE_MERGES_MAX);
-    if (!t->merges || t->n_merges + 1 > t->merge_mask / 2) {
-        size_t slots = t->merges ? ((size_t)t->merge_mask + 1) * 2 : 1024;
-        hone_merge *fresh = hone_malloc(slots * sizeof *fresh);
-        if (!fresh)
-            return hone_fail_memory(slots * sizeof *fresh, "the table of merges");
-        memset(fresh, 0xFF, slots * sizeof *fresh);
-        for (size_t i = 0; t->merges && i <= t->merge_mask; i++)
-            if (t->merges[i].key != UINT64_MAX)
-                insert_merge(fresh, (uint32_t)(slots - 1), t->merges[i]);
-        hone_free(t->merges);
-        t->merges = fresh;
-        t->merge_mask = (uint32_t)(slots - 1);
-    }
+    HONE_TRY(hone_merges_reserve(t, (size_t)t->n_merges + 1));
     insert_merge(t->merges, t->merge_mask, (hone_merge){(uint64_t)left << 32 | right, rank, id});
     t->n_merges++;
     return HONE_OK;
@@ -110,13 +118,14 @@ hone_status hone_merges_put_pieces(hone_tokenizer *t, const char *left, size_t n
     HONE_TRY(need_piece(t, right, m, rank, &b));
     if (skip > m)
         skip = m;
-    char *joined = hone_malloc(n + m + 1);
+    char few[128], *joined = n + m <= sizeof few ? few : hone_malloc(n + m);
     if (!joined)
         return hone_fail_memory(n + m, "a merge");
     memcpy(joined, left, n);
     memcpy(joined + n, right + skip, m - skip);
     hone_status s = need_piece(t, joined, n + m - skip, rank, &c);
-    hone_free(joined);
+    if (joined != few)
+        hone_free(joined);
     HONE_TRY(s);
     /* Text never becomes a special token by merging. */
     if (t->flags[c] & HONE_TOKEN_IS_SPECIAL)

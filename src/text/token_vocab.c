@@ -2,7 +2,6 @@
 #include "text/tokenizer_internal.h"
 #include "text/utf8.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
@@ -170,34 +169,50 @@ static uint32_t hash_of(const char *s, size_t n)
     return (uint32_t)XXH3_64bits(s, n);
 }
 
-int32_t hone_str_index_find(const hone_str_index *x, const hone_tokenizer *t, const hone_str *table,
-                            const char *s, size_t n)
+/* The slot of a string, or the empty one in which it would stand. */
+static hone_str_slot *slot_for(const hone_str_index *x, const hone_tokenizer *t,
+                               const hone_str *table, const char *s, size_t n, uint32_t hash)
 {
-    if (!x->slots)
-        return -1;
-    for (uint32_t i = hash_of(s, n) & x->mask;; i = (i + 1) & x->mask) {
-        uint32_t slot = x->slots[i];
-        if (!slot)
-            return -1;
-        hone_str e = table[slot - 1];
+    for (uint32_t i = hash & x->mask;; i = (i + 1) & x->mask) {
+        hone_str_slot *slot = &x->slots[i];
+        if (!slot->at)
+            return slot;
+        if (slot->hash != hash)
+            continue;
+        hone_str e = table[slot->at - 1];
         if (e.n == n && memcmp(hone_pool_str(t, e), s, n) == 0)
-            return (int32_t)(slot - 1);
+            return slot;
     }
 }
 
-static hone_status index_grow(hone_str_index *x, const hone_tokenizer *t, const hone_str *table)
+int32_t hone_str_index_find(const hone_str_index *x, const hone_tokenizer *t, const hone_str *table,
+                            const char *s, size_t n)
 {
-    size_t slots = x->slots ? ((size_t)x->mask + 1) * 2 : 64;
-    uint32_t *fresh = hone_calloc(slots, sizeof *fresh);
+    return x->slots ? (int32_t)slot_for(x, t, table, s, n, hash_of(s, n))->at - 1 : -1;
+}
+
+void hone_str_index_prefetch(const hone_str_index *x, const char *s, size_t n)
+{
+    if (x->slots)
+        __builtin_prefetch(&x->slots[hash_of(s, n) & x->mask]);
+}
+
+hone_status hone_str_index_reserve(hone_str_index *x, size_t n)
+{
+    size_t had = x->slots ? (size_t)x->mask + 1 : 0, slots = had ? had : 64;
+    while (n > slots / 2)
+        slots *= 2;
+    if (slots == had)
+        return HONE_OK;
+    hone_str_slot *fresh = hone_calloc(slots, sizeof *fresh);
     if (!fresh)
         return hone_fail_memory(slots * sizeof *fresh, "the vocabulary's index");
     uint32_t mask = (uint32_t)(slots - 1);
-    for (size_t i = 0; x->slots && i <= x->mask; i++) {
-        if (!x->slots[i])
+    for (size_t i = 0; i < had; i++) {
+        if (!x->slots[i].at)
             continue;
-        hone_str e = table[x->slots[i] - 1];
-        uint32_t at = hash_of(hone_pool_str(t, e), e.n) & mask;
-        while (fresh[at])
+        uint32_t at = x->slots[i].hash & mask;
+        while (fresh[at].at)
             at = (at + 1) & mask;
         fresh[at] = x->slots[i];
     }
@@ -210,17 +225,14 @@ static hone_status index_grow(hone_str_index *x, const hone_tokenizer *t, const 
 hone_status hone_str_index_put(hone_str_index *x, const hone_tokenizer *t, const hone_str *table,
                                uint32_t i)
 {
-    hone_str e = table[i];
-    if (hone_str_index_find(x, t, table, hone_pool_str(t, e), e.n) >= 0)
-        return HONE_OK;
-    if (!x->slots || x->n + 1 > x->mask / 2)
-        HONE_TRY(index_grow(x, t, table));
-    assert(x->slots); /* grown above */
-    uint32_t at = hash_of(hone_pool_str(t, e), e.n) & x->mask;
-    while (x->slots[at])
-        at = (at + 1) & x->mask;
-    x->slots[at] = i + 1;
-    x->n++;
+    const char *s = hone_pool_str(t, table[i]);
+    uint32_t hash = hash_of(s, table[i].n);
+    HONE_TRY(hone_str_index_reserve(x, (size_t)x->n + 1));
+    hone_str_slot *slot = slot_for(x, t, table, s, table[i].n, hash);
+    if (!slot->at) {
+        *slot = (hone_str_slot){i + 1, hash};
+        x->n++;
+    }
     return HONE_OK;
 }
 
@@ -379,6 +391,8 @@ hone_status hone_vocab_index(hone_tokenizer *t)
     memset(t->outs, 0, n * sizeof *t->outs);
     memset(t->symbols, 0, n * sizeof *t->symbols);
     t->n_symbols = (uint32_t)n;
+    HONE_TRY(hone_str_index_reserve(&t->by_piece, n));
+    HONE_TRY(hone_str_index_reserve(&t->by_symbol, n));
     char *work = hone_malloc(2 * (size_t)HONE_PIECE_MAX);
     if (!work)
         return hone_fail_memory(2 * (size_t)HONE_PIECE_MAX, "the vocabulary");

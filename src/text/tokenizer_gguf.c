@@ -70,6 +70,7 @@ static hone_status add_merges(hone_tokenizer *t, const hone_file *f)
     if (merges.count > HONE_MERGES_MAX)
         return hone_fail(HONE_LIMIT, "%llu merges, more than %d", (unsigned long long)merges.count,
                          HONE_MERGES_MAX);
+    HONE_TRY(hone_merges_reserve(t, (size_t)merges.count));
     for (uint64_t i = 0; i < merges.count; i++) {
         const char *s;
         size_t n;

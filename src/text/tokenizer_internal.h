@@ -45,9 +45,14 @@ typedef struct hone_str {
     uint32_t at, n;
 } hone_str;
 
-/* String -> index of a table of hone_str, by open addressing; slots hold index + 1. */
+/* String -> index of a table of hone_str, by open addressing; slots hold index + 1, or 0, and the
+ * string's hash, so that few strings are looked at. */
+typedef struct hone_str_slot {
+    uint32_t at, hash;
+} hone_str_slot;
+
 typedef struct hone_str_index {
-    uint32_t *slots;
+    hone_str_slot *slots;
     uint32_t mask, n;
 } hone_str_index;
 
@@ -286,6 +291,10 @@ HONE_CHECKED hone_status hone_vocab_index(hone_tokenizer *t);
 HONE_CHECKED hone_status hone_tokenizer_finish(hone_tokenizer *t);
 int32_t hone_str_index_find(const hone_str_index *x, const hone_tokenizer *t, const hone_str *table,
                             const char *s, size_t n);
+/* Makes room for n strings at once. */
+HONE_CHECKED hone_status hone_str_index_reserve(hone_str_index *x, size_t n);
+/* Has the slot of a string that will be looked for in the nearest cache. */
+void hone_str_index_prefetch(const hone_str_index *x, const char *s, size_t n);
 /* Adds table[i]; of equal strings the first stays. */
 HONE_CHECKED hone_status hone_str_index_put(hone_str_index *x, const hone_tokenizer *t,
                                             const hone_str *table, uint32_t i);
@@ -302,6 +311,8 @@ int hone_byte_of_piece(const char *s, size_t n);
 bool hone_unescape_python(const char *s, size_t n, bool is_bytes, char *out, size_t *bytes);
 
 /* ---- token_merge.c: the model ---- */
+/* Makes room for n merges at once. */
+HONE_CHECKED hone_status hone_merges_reserve(hone_tokenizer *t, size_t n);
 /* Adds left + right -> id; a pair that is there already: see last_merge_counts. */
 HONE_CHECKED hone_status hone_merges_put(hone_tokenizer *t, uint32_t left, uint32_t right,
                                          uint32_t rank, uint32_t id);

@@ -28,6 +28,18 @@ static char folder[] = "/tmp/hone-packed-XXXXXX";
 static char file[128], seen[128], note[HONE_PACKED_NOTE];
 static uint8_t *data;
 static hone_pool *pool;
+static uint64_t content = 7; /* what the source's bytes hash to */
+static int hashed;           /* how often they were */
+
+static bool hash_source(void *arg, uint64_t out[2])
+{
+    (void)arg;
+    hashed++;
+    out[0] = out[1] = content;
+    return true;
+}
+
+static hone_packed_source source = {.state = {1, 2}, .settled = true, .hash = hash_source};
 static hone_packed_cache cache = {.folder = folder, .min_bytes = 1};
 
 static int set_up(void **state)
@@ -58,14 +70,18 @@ static int tear_down(void **state)
 
 static void write_as(const char *key)
 {
+    hone_packed_source from = source;
     *note = 0;
-    hone_packed_write_end(hone_packed_write(&cache, key, "model.gguf", data, BYTES, note));
+    from.hashed = hash_source(NULL, from.content);
+    hone_packed_write_end(hone_packed_write(&cache, key, "model.gguf", &from, data, BYTES, note),
+                          NULL, NULL);
 }
 
 static bool maps(void)
 {
     hone_packed_image i;
-    hone_packed_map(&cache, KEY, BYTES, pool, &i, note);
+    hone_packed_source from = source;
+    hone_packed_map(&cache, KEY, BYTES, &from, pool, &i, note);
     bool there = i.data != NULL;
     if (there)
         assert_memory_equal(i.data, data, BYTES);
@@ -113,6 +129,64 @@ static void a_flipped_bit_anywhere_is_noticed_and_the_file_made_anew(void **stat
     }
     write_as(KEY);
     assert_true(maps());
+}
+
+static void a_source_that_may_have_changed_is_hashed_again(void **state)
+{
+    (void)state;
+    const hone_packed_source was = source;
+    write_as(KEY);
+    hashed = 0;
+    assert_true(maps());
+    assert_int_equal(hashed, 0); /* in the state in which it was packed */
+    source.state[0]++;
+    assert_true(maps());
+    assert_int_equal(hashed, 1); /* copied, touched: the bytes are the same */
+    assert_true(maps());
+    assert_int_equal(hashed, 1);
+    source.settled = false; /* changed a moment ago: its times may be those of another content */
+    source.state[0]++;
+    assert_true(maps());
+    assert_true(maps());
+    assert_int_equal(hashed, 3);
+    source.settled = true;
+    assert_true(maps());
+    assert_int_equal(hashed, 4);
+    source.state[0]++;
+    content++; /* same key, size, time, samples: other bytes */
+    assert_false(maps());
+    assert_string_equal(note, "");
+    assert_false(hone_is_file(file));
+    write_as(KEY);
+    assert_true(maps());
+    source = was;
+    content--;
+    assert_false(maps());
+}
+
+static void what_another_user_or_a_link_put_there_is_not_used(void **state)
+{
+    (void)state;
+    char other[128];
+    struct stat st;
+    snprintf(other, sizeof other, "%s/%s.packed", folder, OTHER);
+    write_as(KEY);
+    assert_int_equal(stat(file, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(rename(file, other), 0);
+    assert_int_equal(symlink(other, file), 0);
+    assert_false(maps());
+    assert_non_null(strstr(note, "not cached"));
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rename(other, file), 0);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(file, 12345, (gid_t)-1), 0);
+        assert_false(maps());
+        assert_non_null(strstr(note, "no file of this user"));
+        assert_true(hone_is_file(file));
+    } else
+        print_message("SKIP a file of another user: needs root\n");
+    hone_packed_remove(folder, KEY);
 }
 
 static void a_cut_empty_or_foreign_file_is_removed(void **state)
@@ -263,6 +337,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_mapped),
         cmocka_unit_test(a_flipped_bit_anywhere_is_noticed_and_the_file_made_anew),
+        cmocka_unit_test(a_source_that_may_have_changed_is_hashed_again),
+        cmocka_unit_test(what_another_user_or_a_link_put_there_is_not_used),
         cmocka_unit_test(a_cut_empty_or_foreign_file_is_removed),
         cmocka_unit_test(what_was_used_longest_ago_makes_room),
         cmocka_unit_test(a_file_of_this_size_may_not_be_written),
