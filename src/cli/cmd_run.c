@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/damage.h"
 #include "cli/engine_args.h"
+#include "cli/read_text.h"
 #include "cli/sampling_args.h"
 #include "engine/sampler.h"
 #include "text/tokenizer.h"
@@ -38,10 +39,10 @@ static hone_status read_prompt(const cli_context *c, const char **text, size_t *
     if (cli_given(c, "prompt")) {
         *text = cli_text(c, "prompt");
         *bytes = strlen(*text);
-        return HONE_OK;
+        return cli_check_text("the prompt", *text, bytes);
     }
-    HONE_TRY(hone_read_file(cli_given(c, "file") ? cli_text(c, "file") : "-", PROMPT_BYTES_MAX,
-                            owned, bytes));
+    HONE_TRY(cli_read_text(cli_given(c, "file") ? cli_text(c, "file") : "-", PROMPT_BYTES_MAX,
+                           owned, bytes));
     *text = *owned;
     return HONE_OK;
 }
