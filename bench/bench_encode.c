@@ -46,6 +46,27 @@ static void add_error(hone_dtype t, const float *x, const float *weights, const 
     }
 }
 
+/* Rows of k values, encoded by either side; row: room for one, bytes: for all of them. */
+static bool compare(hone_dtype t, const float *x, const float *weights, size_t rows, size_t k,
+                    ggml_quantize_fn *theirs, uint8_t *bytes, float *row, sums *ours, sums *peers)
+{
+    size_t row_bytes = 0;
+    (void)!hone_dtype_row_bytes(t, k, &row_bytes);
+    double t0 = now();
+    for (size_t r = 0; r < rows; r++)
+        if (!hone_dtype_encode_weighted(t, x + r * k, weights, k, bytes + r * row_bytes))
+            return false;
+    double t1 = now();
+    add_error(t, x, weights, bytes, rows, k, row, ours);
+    double t2 = now();
+    theirs(hone_dtype_describe(t)->ggml, x, bytes, 0, (int64_t)rows, (int64_t)k, weights);
+    double t3 = now();
+    add_error(t, x, weights, bytes, rows, k, row, peers);
+    ours->seconds += t1 - t0;
+    peers->seconds += t3 - t2;
+    return true;
+}
+
 static int one_type(hone_dtype t, const hone_file *f, ggml_quantize_fn *theirs, bool weighted)
 {
     sums ours = {0}, peers = {0};
@@ -57,29 +78,17 @@ static int one_type(hone_dtype t, const hone_file *f, ggml_quantize_fn *theirs, 
         (void)!hone_dtype_row_bytes(t, k, &row_bytes);
         float *x = malloc(rows * k * 4), *row = malloc(k * 4), *w = malloc(k * 4);
         uint8_t *bytes = malloc(rows * row_bytes);
-        if (!x || !row || !w || !bytes ||
-            !hone_dtype_decode((hone_dtype)m->dtype, m->data, rows * k, x))
-            return 1;
-        for (size_t c = 0; c < k; c++) {
+        for (size_t c = 0; w && c < k; c++) {
             double g[2];
             hone_rng_normal2(1, i, c, g);
             w[c] = (float)exp(g[0]);
         }
-        double t0 = now();
-        for (size_t r = 0; r < rows; r++)
-            if (!hone_dtype_encode_weighted(t, x + r * k, weighted ? w : NULL, k,
-                                            bytes + r * row_bytes))
-                return 1;
-        double t1 = now();
-        add_error(t, x, weighted ? w : NULL, bytes, rows, k, row, &ours);
-        double t2 = now();
-        theirs(hone_dtype_describe(t)->ggml, x, bytes, 0, (int64_t)rows, (int64_t)k,
-               weighted ? w : NULL);
-        double t3 = now();
-        add_error(t, x, weighted ? w : NULL, bytes, rows, k, row, &peers);
-        ours.seconds += t1 - t0;
-        peers.seconds += t3 - t2;
+        bool fine = x && row && w && bytes &&
+                    hone_dtype_decode((hone_dtype)m->dtype, m->data, rows * k, x) &&
+                    compare(t, x, weighted ? w : NULL, rows, k, theirs, bytes, row, &ours, &peers);
         free(x), free(row), free(w), free(bytes);
+        if (!fine)
+            return 1;
     }
     printf("%-8s %-9s %12.4e %12.4e %7.4f %9.2f %9.2f\n", hone_dtype_name(t),
            weighted ? "weighted" : "plain", ours.error / ours.size, peers.error / peers.size,

@@ -240,7 +240,7 @@ static void serve_resolve(connection *c, char *revision)
         refuse(c, 404, "X-Error-Code: EntryNotFound\r\n");
         return;
     }
-    strcpy(hash, hash_of(c, f));
+    snprintf(hash, sizeof hash, "%s", hash_of(c, f));
     const char *commit = v1 ? HUB_SERVER_V1 : HUB_SERVER_MAIN;
     if (!f->lfs) {
         snprintf(more, sizeof more, "ETag: \"%s\"\r\nX-Repo-Commit: %s\r\n", hash, commit);
@@ -299,12 +299,12 @@ static void put(text *t, const char *fmt, ...)
 static void put_entry(text *t, const connection *c, const hub_server_file *f, bool tree)
 {
     char hash[65];
-    strcpy(hash, hash_of(c, f));
+    snprintf(hash, sizeof hash, "%s", hash_of(c, f));
     const char *path = wrong(c, "traversal") && f->lfs  ? "../../../../evil"
                        : wrong(c, "absolute") && f->lfs ? "/tmp/evil"
                                                         : f->path;
     if (wrong(c, "badhash"))
-        strcpy(hash, "../../x");
+        snprintf(hash, sizeof hash, "../../x");
     put(t, "{\"%s\":\"%s\"", tree ? "path" : "rfilename", path);
     if (wrong(c, "nosize")) {
         put(t, "}");
@@ -455,7 +455,7 @@ static void read_faults(connection *c)
     size_t n = strcspn(c->target + 1, "/") + 1;
     snprintf(c->prefix, sizeof c->prefix, "%.*s", (int)n, c->target);
     char list[256];
-    strcpy(list, c->prefix + 2);
+    snprintf(list, sizeof list, "%s", c->prefix + 2);
     for (char *save, *word = strtok_r(list, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
         size_t i = 0;
         while (i < FAULTS && strcmp(faults[i], word) != 0)
@@ -618,8 +618,11 @@ hub_server *hub_server_start(const hub_server_file *files, size_t count, int por
         abort();
     for (size_t i = 0; i < count; i++)
         hub_server_hash(&files[i], s->hashes[i]);
-    if (!start_side(s, 0, port) || !start_side(s, 1, 0))
+    if (!start_side(s, 0, port) || !start_side(s, 1, 0)) {
+        free(s->hashes);
+        free(s);
         return NULL;
+    }
     for (int side = 0; side < 2; side++) {
         listener *l = malloc(sizeof *l);
         if (!l)

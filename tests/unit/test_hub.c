@@ -67,8 +67,10 @@ static int set_up(void **state)
 {
     world *w = calloc(1, sizeof *w);
     *state = w;
-    strcpy(w->cache, "/tmp/hone-hub-XXXXXX");
-    if (!w || !mkdtemp(w->cache))
+    if (!w)
+        return -1;
+    snprintf(w->cache, sizeof w->cache, "/tmp/hone-hub-XXXXXX");
+    if (!mkdtemp(w->cache))
         return -1;
     w->server = hub_server_start(files, FILES, 0);
     snprintf(w->endpoint, sizeof w->endpoint, "http://127.0.0.1:%d", hub_server_port(w->server));

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,14 +159,15 @@ static const char *choose(const char *paths, const char *quant, const char **mod
     char copy[1000], *save;
     hone_arena_free(&arena);
     hone_arena_init(&arena, 0);
-    strcpy(copy, paths);
+    snprintf(copy, sizeof copy, "%s", paths);
     for (char *path = strtok_r(copy, ";", &save); path; path = strtok_r(NULL, ";", &save))
         assert_int_equal(hub_list_add(&l, path, "", 1000000000, true), HONE_OK);
     assert_int_equal(hub_list_finish(&l), HONE_OK);
     *s = hub_choose(&l, quant, &none, model);
     kept[0] = 0;
-    for (size_t i = 0; *s == HONE_OK && i < l.count; i++)
-        strcat(strcat(kept, i ? ";" : ""), l.entries[i].path);
+    size_t n = 0;
+    for (size_t i = 0; *s == HONE_OK && i < l.count && n < sizeof kept; i++)
+        n += (size_t)snprintf(kept + n, sizeof kept - n, "%s%s", i ? ";" : "", l.entries[i].path);
     hub_list_free(&l);
     return *s == HONE_OK ? kept : NULL;
 }

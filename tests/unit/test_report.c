@@ -405,7 +405,7 @@ static void labels_of_many_near_points_do_not_overlap(void **state)
     }
     hone_report *report = loaded(r, 0);
     char *html = page_of(report);
-    double x[64], y[64];
+    double x[64] = {0}, y[64] = {0};
     size_t n = 0;
     for (const char *p = html; n < 64 && (p = strstr(p, "<text class=\"name ")); p++, n++)
         assert_int_equal(sscanf(strstr(p, "x=\""), "x=\"%lf\" y=\"%lf\"", &x[n], &y[n]), 2);
