@@ -52,7 +52,8 @@ endif()
 if(TARGET test_cli_parse)
   target_sources(test_cli_parse PRIVATE ${CMAKE_SOURCE_DIR}/src/cli/parse.c)
 endif()
-target_sources(fuzz_texts PRIVATE ${CMAKE_SOURCE_DIR}/src/cli/parse.c ${CMAKE_SOURCE_DIR}/src/cli/texts.c)
+target_sources(fuzz_texts PRIVATE ${CMAKE_SOURCE_DIR}/src/cli/parse.c ${CMAKE_SOURCE_DIR}/src/cli/read_text.c
+  ${CMAKE_SOURCE_DIR}/src/cli/texts.c)
 
 # Speed of every kernel on every set, against limits measured in the same run; built when asked for.
 add_executable(bench_kernel EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/bench_kernel.c)
