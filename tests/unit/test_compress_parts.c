@@ -168,7 +168,7 @@ static void the_gguf_form_reads(void **state)
     ok(hone_gguf_writer_commit(w));
     ok(hone_imatrix_open(path, &m));
     const float *v;
-    ok(hone_imatrix_weights(m, "x.weight", 3, 1, &v, &matrices));
+    ok(hone_imatrix_weights(m, "x.weight", 3, 2, &v, &matrices));
     assert_non_null(v);
     assert_int_equal(matrices, 2);
     assert_true(v[0] == 1.0f && v[2] == 3.0f && v[3] == 1.0f);
