@@ -9,7 +9,8 @@
 
 #include <string.h>
 
-enum { SUITE_BYTES_MAX = 1 << 20, SUITE_NUMBER_MAX = 1 << 20 };
+enum { SUITE_BYTES_MAX = 1 << 20, SUITE_NUMBER_MAX = 1 << 20, SAMPLE_RUNS_MAX = 256 };
+static const double SAMPLE_S = 0.02;
 
 static hone_status list_options(bench *b)
 {
@@ -233,4 +234,16 @@ hone_status bench_measure(bench *b, const bench_test *t, double *tok_s)
     HONE_TRY(t->prefill ? run_prefill(b, t) : run_decode(b, t));
     *tok_s = (double)t->tokens * t->batch / (hone_clock_s() - begin);
     return HONE_OK;
+}
+
+hone_status bench_sample(bench *b, const bench_test *t, double *cost)
+{
+    double costs[SAMPLE_RUNS_MAX], spent = 0, tokens = (double)t->tokens * t->batch;
+    size_t n = 0;
+    do {
+        HONE_TRY(bench_measure(b, t, &costs[n]));
+        costs[n] = 1 / costs[n];
+        spent += costs[n] * tokens;
+    } while (++n < SAMPLE_RUNS_MAX && spent < SAMPLE_S);
+    return hone_stat_median(costs, n, cost);
 }

@@ -1,6 +1,7 @@
 /*
- * bench_run - tests of a benchmark on one engine: listed, prepared, timed. Private to `hone bench`.
- * Ownership: bench_close frees what bench_open and bench_list made. Threading: one thread.
+ * bench_run - tests of a benchmark on one engine: listed, prepared, timed. Private to `hone bench`
+ * and `hone compare`. Ownership: bench_close frees what bench_open and bench_list made. Threading:
+ * one thread.
  */
 #ifndef HONE_CLI_BENCH_RUN_H
 #define HONE_CLI_BENCH_RUN_H
@@ -11,6 +12,41 @@
 #include "stat/stat.h"
 
 enum { BENCH_TESTS_MAX = 256, BENCH_REPS_MAX = 1000 };
+
+/* Which tests: what bench_list reads. */
+#define BENCH_TEST_OPTIONS                                                                         \
+    {.name = "prefill",                                                                            \
+     .type = CLI_INTS,                                                                             \
+     .argument = "LENGTHS",                                                                        \
+     .fallback = "512",                                                                            \
+     .min = 0,                                                                                     \
+     .max = 1 << 20,                                                                               \
+     .help = "prompt lengths (0: none)"},                                                          \
+        {.name = "decode",                                                                         \
+         .type = CLI_INT,                                                                          \
+         .argument = "N",                                                                          \
+         .fallback = "64",                                                                         \
+         .min = 0,                                                                                 \
+         .max = 1 << 20,                                                                           \
+         .help = "steps of one token per sequence (0: none)"},                                     \
+        {.name = "depth",                                                                          \
+         .type = CLI_INTS,                                                                         \
+         .argument = "DEPTHS",                                                                     \
+         .fallback = "0",                                                                          \
+         .min = 0,                                                                                 \
+         .max = 1 << 20,                                                                           \
+         .help = "tokens in the context before"},                                                  \
+        {.name = "batch",                                                                          \
+         .type = CLI_INTS,                                                                         \
+         .argument = "SIZES",                                                                      \
+         .fallback = "1",                                                                          \
+         .min = 1,                                                                                 \
+         .max = 512,                                                                               \
+         .help = "sequences decoded together"},                                                    \
+    {                                                                                              \
+        .name = "suite", .type = CLI_TEXT, .argument = "FILE",                                     \
+        .help = "tests from a file (JSON: {\"tests\": [{\"decode\": 64, \"depth\": 0}]})"          \
+    }
 
 typedef struct bench_test {
     bool prefill;
@@ -46,6 +82,9 @@ HONE_CHECKED hone_status bench_open(bench *b, const char *model, hone_config con
 void bench_close(bench *b);
 /* One repetition: tokens per second, all sequences together. */
 HONE_CHECKED hone_status bench_measure(bench *b, const bench_test *t, double *tok_s);
+/* Seconds per token: the median of as many repetitions as fit 20 ms. Of a short test, a process
+ * that takes the core for a moment spoils a repetition, not the sample. */
+HONE_CHECKED hone_status bench_sample(bench *b, const bench_test *t, double *cost);
 /* "decode 64, depth 0, batch 1" into buf, which is returned. */
 const char *bench_test_name(const bench_test *t, char *buf, size_t size);
 

@@ -9,8 +9,7 @@
 
 #include <string.h>
 
-static const double SAMPLE_S = 0.02;
-enum { RUNS_MAX = 256, PAIRS = 2, RESAMPLES = 4000, CONFIG_BYTES_MAX = 1 << 20 };
+enum { PAIRS = 2, RESAMPLES = 4000, CONFIG_BYTES_MAX = 1 << 20 };
 
 typedef struct outcome {
     double a[HONE_VERSUS_ROUNDS_MAX * PAIRS], b[HONE_VERSUS_ROUNDS_MAX * PAIRS]; /* s per token */
@@ -23,19 +22,10 @@ typedef struct versus {
     const bench_test *test;
 } versus;
 
-/* The median of as many runs as fit SAMPLE_S: of a short test, a process that takes the core for a
- * moment spoils a run, not the sample. */
 static hone_status measure_side(void *arg, int side, double *cost)
 {
     versus *v = arg;
-    double costs[RUNS_MAX], spent = 0, tokens = (double)v->test->tokens * v->test->batch;
-    size_t n = 0;
-    do {
-        HONE_TRY(bench_measure(v->side[side], v->test, &costs[n]));
-        costs[n] = 1 / costs[n];
-        spent += costs[n] * tokens;
-    } while (++n < RUNS_MAX && spent < SAMPLE_S);
-    return hone_stat_median(costs, n, cost);
+    return bench_sample(v->side[side], v->test, cost);
 }
 
 /* The keys that the change names replace those of the configuration that A has. */
@@ -44,13 +34,13 @@ static hone_status changed(const hone_config *base, const char *text, size_t byt
 {
     char *all = NULL, *merged = NULL;
     json_t *from = NULL, *change = NULL;
-    hone_status s = hone_json_parse(text, bytes, 8, 1000, "--versus", &change);
+    hone_status s = hone_json_parse(text, bytes, 8, 1000, "a configuration", &change);
     if (s == HONE_OK)
         s = hone_config_to_json(base, &all);
     if (s == HONE_OK)
         s = hone_json_parse(all, strlen(all), 8, 1000, "a configuration", &from);
     if (s == HONE_OK && (!json_is_object(change) || json_object_update(from, change) != 0))
-        s = hone_fail(HONE_FORMAT, "--versus: a configuration is a JSON object");
+        s = hone_fail(HONE_FORMAT, "a configuration is a JSON object");
     if (s == HONE_OK) {
         merged = json_dumps(from, JSON_COMPACT);
         s = merged ? hone_config_from_json(merged, out) : hone_fail_memory(1024, "--versus");
@@ -62,23 +52,32 @@ static hone_status changed(const hone_config *base, const char *text, size_t byt
     return s;
 }
 
-static hone_status open_other(bench *b, const hone_config *config)
+hone_status bench_other(const char *what, const hone_config *base, bool *model, hone_config *out)
 {
-    const char *what = cli_text(b->c, "versus"), *end = strrchr(what, '.');
-    hone_config c = *config;
-    if (what[0] == '{') {
-        HONE_TRY(changed(config, what, strlen(what), &c));
-    } else if (end && strcmp(end, ".json") == 0) {
+    const char *end = strrchr(what, '.');
+    *model = false;
+    *out = *base;
+    if (what[0] == '{')
+        return changed(base, what, strlen(what), out);
+    if (end && strcmp(end, ".json") == 0) {
         char *text;
         size_t bytes;
         HONE_TRY(hone_read_file(what, CONFIG_BYTES_MAX, &text, &bytes));
-        hone_status s = changed(config, text, bytes, &c);
+        hone_status s = changed(base, text, bytes, out);
         hone_free(text);
-        HONE_TRY(s);
-    } else {
-        return bench_open(b, what, c);
+        return s;
     }
-    return bench_open(b, cli_operand(b->c, 0), c);
+    *model = true;
+    return HONE_OK;
+}
+
+static hone_status open_other(bench *b, const hone_config *config)
+{
+    const char *what = cli_text(b->c, "versus");
+    hone_config c;
+    bool model;
+    HONE_TRY(bench_other(what, config, &model, &c));
+    return bench_open(b, model ? what : cli_operand(b->c, 0), c);
 }
 
 /* Rounds until a look says that it is enough. */

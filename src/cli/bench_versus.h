@@ -4,6 +4,10 @@
 
 #include "cli/bench_run.h"
 
+/* What the other side is: a change of the configuration `base` (JSON, or a .json file with it),
+ * into *out; else *model is set: another model's path. */
+HONE_CHECKED hone_status bench_other(const char *what, const hone_config *base, bool *model,
+                                     hone_config *out);
 /* a is open; side B is what --versus names, a change of config or another model. */
 HONE_CHECKED hone_status bench_versus(bench *a, const hone_config *config);
 

@@ -13,6 +13,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CONFIG_BYTES = 4 << 20, CONFIG_DEPTH = 32, CONFIG_VALUES = 1 << 20 };
 
@@ -351,7 +352,7 @@ static hone_status write_pooling(const hone_file *f, const char *dir, uint32_t h
 }
 
 static hone_status export_gguf(const hone_file *f, hone_dtype type, const char *dir,
-                               hone_export_result *out)
+                               const hone_coded *form, hone_pool *pool, hone_export_result *out)
 {
     const hone_arch *a;
     hone_hparams h;
@@ -363,7 +364,7 @@ static hone_status export_gguf(const hone_file *f, hone_dtype type, const char *
     if (s == HONE_OK && !hone_is_directory(dir))
         s = hone_make_directory(dir);
     if (s == HONE_OK)
-        s = hone_refolder_weights(f, a, &h, type, path, out);
+        s = hone_refolder_weights(f, a, &h, type, path, form, pool, out);
     if (s == HONE_OK)
         s = write_tokenizer(f, dir, config, out);
     if (s == HONE_OK && h.bidirectional && !h.labels)
@@ -373,6 +374,8 @@ static hone_status export_gguf(const hone_file *f, hone_dtype type, const char *
         json_decref(config);
         return s;
     }
+    if (form)
+        json_object_set_new(config, "quantization_config", hone_coded_config(form));
     return write_json(dir, "config.json", config, out);
 }
 
@@ -401,11 +404,54 @@ hone_status hone_export_folder(const hone_file *f, hone_dtype type, const char *
     if (same_folder(hone_file_path(f), dir))
         return hone_fail(HONE_USAGE, "%s is the model's own folder; give another", dir);
     if (hone_file_kind(f) == HONE_FILE_GGUF)
-        return export_gguf(f, type, dir, out);
+        return export_gguf(f, type, dir, NULL, NULL, out);
     if (!hone_is_directory(dir))
         HONE_TRY(hone_make_directory(dir));
     HONE_TRY(write_weights(&j, dir));
     for (size_t i = 0; i < sizeof carried / sizeof *carried; i++)
         HONE_TRY(carry_file(hone_file_path(f), dir, carried[i], out));
     return write_config(f, dir, type);
+}
+
+/* Names, rows and hyper-parameters of a folder are put in order by way of GGUF. */
+static hone_status by_way_of_gguf(const hone_file *f, const hone_coded *form, const char *dir,
+                                  hone_pool *pool, const hone_quantize_events *events,
+                                  hone_dtype type, hone_export_result *out)
+{
+    const hone_quantize_options o = {.type = HONE_DTYPE_F32, .kind = {-1, -1, -1, -1}};
+    hone_quantize_result r;
+    hone_file *plain = NULL;
+    char *path = hone_path_join(dir, "plain.gguf");
+    hone_status s = path ? HONE_OK : hone_fail_memory(strlen(dir), "a path");
+    if (s == HONE_OK && !hone_is_directory(dir))
+        s = hone_make_directory(dir);
+    if (s == HONE_OK)
+        s = hone_quantize(f, &o, path, pool, events, &r);
+    if (s == HONE_OK)
+        s = hone_file_open(path, &plain);
+    if (s == HONE_OK)
+        s = export_gguf(plain, type, dir, form, pool, out);
+    hone_file_close(plain);
+    if (path)
+        (void)unlink(path);
+    hone_free(path);
+    for (size_t i = 0; s == HONE_OK && i < sizeof carried / sizeof *carried; i++)
+        s = carry_file(hone_file_path(f), dir, carried[i], out);
+    return s;
+}
+
+hone_status hone_export_coded(const hone_file *f, const hone_coded *form, const char *dir,
+                              hone_pool *pool, const hone_quantize_events *events,
+                              hone_export_result *out)
+{
+    bool bf16 = false;
+    *out = (hone_export_result){0};
+    for (size_t i = 0; i < hone_file_tensor_count(f); i++)
+        bf16 |= hone_file_tensor_at(f, i)->dtype == HONE_DTYPE_BF16;
+    hone_dtype type = bf16 ? HONE_DTYPE_BF16 : HONE_DTYPE_F16;
+    if (same_folder(hone_file_path(f), dir))
+        return hone_fail(HONE_USAGE, "%s is the model's own folder; give another", dir);
+    if (hone_file_kind(f) == HONE_FILE_GGUF)
+        return export_gguf(f, type, dir, form, pool, out);
+    return by_way_of_gguf(f, form, dir, pool, events, type, out);
 }

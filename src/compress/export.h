@@ -11,10 +11,12 @@
 #ifndef HONE_COMPRESS_EXPORT_H
 #define HONE_COMPRESS_EXPORT_H
 
-#include "file/file.h"
+#include "compress/coded.h"
+#include "compress/quantize.h"
 
 typedef struct hone_export_result {
-    uint64_t tensors, decoded, files; /* decoded: matrices that were in codes */
+    uint64_t tensors, files;
+    uint64_t decoded, coded; /* matrices that were in codes, and that are */
     uint64_t bytes;
 } hone_export_result;
 
@@ -24,5 +26,13 @@ typedef struct hone_export_result {
  * PERMISSION, MEMORY, INTERRUPTED. */
 HONE_CHECKED hone_status hone_export_folder(const hone_file *f, hone_dtype type, const char *dir,
                                             hone_export_result *out);
+
+/* The layers' matrices in codes of this form, where they fit it (others, embeddings and the head
+ * stay plain). A folder is written as a GGUF file inside dir first, which is gone afterwards: f's
+ * numbers in float32. Errors: as above. */
+HONE_CHECKED hone_status hone_export_coded(const hone_file *f, const hone_coded *form,
+                                           const char *dir, hone_pool *pool,
+                                           const hone_quantize_events *events,
+                                           hone_export_result *out);
 
 #endif

@@ -22,6 +22,7 @@ typedef struct item {
     char name[HONE_NAME_MAX];
     int flags, shape; /* HONE_NAME_*; VECTOR, BIAS or 0 for a matrix */
     size_t n, k;
+    bool layer; /* a layer's: may be coded */
     uint32_t n_parts;
     part parts[PARTS];
 } item;
@@ -31,6 +32,8 @@ typedef struct job {
     const hone_arch *a;
     const hone_hparams *h;
     const char *prefix;
+    const hone_coded *form;
+    hone_pool *pool;
     item *list;
     size_t count, most;
 } job;
@@ -76,6 +79,7 @@ static hone_status add_slot(job *j, hone_slot slot, uint32_t layer)
     if (!place || ((gguf.flags & HONE_NAME_OPTIONAL) && !hone_file_tensor(j->f, gguf.weight)))
         return HONE_OK; /* the check of unused tensors and the loader of the result see to it */
     HONE_TRY(add_part(j, hf.weight, gguf.weight, shape, &hf, &gguf));
+    entry(j, hf.weight)->layer = slot < HONE_LAYER_SLOTS;
     bool bias = *gguf.bias && hone_file_tensor(j->f, gguf.bias);
     if (bias && !*hf.bias)
         return hone_fail(HONE_UNSUPPORTED,
@@ -159,11 +163,27 @@ static hone_status write_columns(const item *t, hone_safetensors_writer *w, floa
     return s;
 }
 
+static bool is_coded(const job *j, const item *t)
+{
+    size_t n = strlen(t->name);
+    return j->form && t->layer && !t->shape && !(t->flags & HONE_NAME_TRANSPOSED) && n > 7 &&
+           strcmp(t->name + n - 7, ".weight") == 0 && hone_coded_fits(j->form, t->n, t->k);
+}
+
+static hone_status coded_row(const void *arg, size_t row, float *dst)
+{
+    return item_row(arg, row, dst);
+}
+
 static hone_status declare(const job *j, hone_dtype type, hone_safetensors_writer *w)
 {
     HONE_TRY(hone_safetensors_writer_str(w, "format", "pt"));
     for (size_t i = 0; i < j->count; i++) {
         const item *t = &j->list[i];
+        if (is_coded(j, t)) {
+            HONE_TRY(hone_coded_declare(j->form, w, t->name, t->n, t->k, type));
+            continue;
+        }
         bool turned = t->flags & HONE_NAME_TRANSPOSED;
         uint64_t shape[2] = {turned ? t->k : t->n, turned ? t->n : t->k};
         if (t->shape)
@@ -187,6 +207,14 @@ static hone_status write_items(const job *j, hone_dtype type, const char *path,
         s = declare(j, type, w);
     for (size_t i = 0; i < j->count && s == HONE_OK; i++) {
         const item *t = &j->list[i];
+        if (is_coded(j, t)) {
+            s = hone_interrupt_check();
+            if (s == HONE_OK)
+                s = hone_coded_write(j->form, w, t->name, t->n, t->k, type, coded_row, t, j->pool);
+            r->tensors++;
+            r->coded++;
+            continue;
+        }
         s = t->flags & HONE_NAME_TRANSPOSED ? write_columns(t, w, row) : write_rows(t, w, row);
         const hone_tensor *source = t->parts[0].tensor;
         r->tensors++;
@@ -201,9 +229,15 @@ static hone_status write_items(const job *j, hone_dtype type, const char *path,
 }
 
 hone_status hone_refolder_weights(const hone_file *f, const hone_arch *a, const hone_hparams *h,
-                                  hone_dtype type, const char *path, hone_export_result *r)
+                                  hone_dtype type, const char *path, const hone_coded *form,
+                                  hone_pool *pool, hone_export_result *r)
 {
-    job j = {.f = f, .a = a, .h = h, .most = 2 * (size_t)HONE_SLOTS * (h->layers + 1)};
+    job j = {.f = f,
+             .a = a,
+             .h = h,
+             .form = form,
+             .pool = pool,
+             .most = 2 * (size_t)HONE_SLOTS * (h->layers + 1)};
     /* a classifier's model lies under a name of its own */
     j.prefix = a->hf_prefixes[h->labels && a->hf_prefixes[1] ? 1 : 0];
     HONE_TRY(hone_model_check_unused(f, a, h));

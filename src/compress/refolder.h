@@ -3,6 +3,7 @@
 #ifndef HONE_COMPRESS_REFOLDER_H
 #define HONE_COMPRESS_REFOLDER_H
 
+#include "compress/coded.h"
 #include "compress/export.h"
 #include "model/slots.h"
 
@@ -15,9 +16,11 @@
 HONE_CHECKED hone_status hone_refolder_config(const hone_file *f, hone_dtype type,
                                               const hone_arch **arch, hone_hparams *h,
                                               json_t **config);
-/* All tensors into path, a safetensors file, in `type`. */
+/* All tensors into path, a safetensors file, in `type`; with a form (not NULL) the matrices of the
+ * layers, where they fit it, in its codes, made by the pool. */
 HONE_CHECKED hone_status hone_refolder_weights(const hone_file *f, const hone_arch *a,
                                                const hone_hparams *h, hone_dtype type,
-                                               const char *path, hone_export_result *r);
+                                               const char *path, const hone_coded *form,
+                                               hone_pool *pool, hone_export_result *r);
 
 #endif

@@ -1,0 +1,160 @@
+#include "cli/compare_stored.h"
+
+#include "base/io.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "cli/registry_args.h"
+#include "report/report.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BENCH_BYTES_MAX = 4 << 20 };
+
+static bool is_number(const char *text)
+{
+    return *text && !text[strspn(text, "0123456789")];
+}
+
+static hone_status read_bench(const char *path, json_t **out)
+{
+    char *text;
+    size_t bytes;
+    HONE_TRY(hone_read_file(path, BENCH_BYTES_MAX, &text, &bytes));
+    hone_status s = hone_json_parse(text, bytes, 8, 100000, path, out);
+    hone_free(text);
+    return s;
+}
+
+bool compare_is_stored(const char *operand)
+{
+    const char *end = strrchr(operand, '.');
+    json_t *o;
+    if (is_number(operand))
+        return !hone_is_file(operand) && !hone_is_directory(operand);
+    if (*operand == '{' || !end || strcmp(end, ".json") != 0 || read_bench(operand, &o) != HONE_OK)
+        return false;
+    bool rows = json_is_array(json_object_get(o, "rows"));
+    json_decref(o);
+    return rows;
+}
+
+/* ---- benchmarks ------------------------------------------------------------------------------ */
+
+static double number(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+static int test_of(hone_compare *page, const char *name)
+{
+    for (size_t t = 0; t < page->n_tests; t++)
+        if (strcmp(page->tests[t], name) == 0)
+            return (int)t;
+    if (page->n_tests == HONE_COMPARE_TESTS)
+        return -1;
+    snprintf(page->tests[page->n_tests], sizeof page->tests[0], "%s", name);
+    return (int)page->n_tests++;
+}
+
+static void take_row(hone_compare *page, hone_compare_side *side, const json_t *row)
+{
+    const char *test = json_string_value(json_object_get(row, "test"));
+    double tokens = number(row, "tokens"), depth = number(row, "depth"),
+           batch = number(row, "batch");
+    char name[96];
+    double speed = number(row, "tok_s");
+    if (!test || !(tokens > 0) || !(depth >= 0) || !(batch > 0) || !(speed > 0) ||
+        (strcmp(test, "prefill") != 0 && strcmp(test, "decode") != 0))
+        return;
+    snprintf(name, sizeof name, "%.10s %.0f, depth %.0f, batch %.0f", test, tokens, depth, batch);
+    int t = test_of(page, name);
+    if (t >= 0)
+        side->speed[t].tok_s =
+            (hone_interval){speed, number(row, "tok_s_lo"), number(row, "tok_s_hi")};
+}
+
+static hone_status add_bench(const char *path, hone_compare *page, hone_compare_side *side)
+{
+    json_t *o, *row;
+    size_t i;
+    HONE_TRY(read_bench(path, &o));
+    const json_t *rows = json_object_get(o, "rows"), *config = json_object_get(o, "config");
+    const char *model = json_string_value(json_object_get(o, "model"));
+    json_array_foreach(rows, i, row) take_row(page, side, row);
+    side->path = hone_strdup(model ? model : "");
+    side->config = config ? json_dumps(config, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    bool known = false;
+    for (size_t t = 0; t < page->n_tests; t++)
+        known |= isfinite(side->speed[t].tok_s.point);
+    json_decref(o);
+    if (!known)
+        return hone_fail(HONE_FORMAT, "%s: \"rows\" holds no measurement of `hone bench --json`",
+                         path);
+    return HONE_OK;
+}
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+static hone_status add_run(const cli_context *c, const char *operand, hone_compare *page,
+                           hone_compare_side *side)
+{
+    hone_registry *registry;
+    hone_report *r;
+    errno = 0;
+    int64_t run = strtoll(operand, NULL, 10);
+    if (errno || run < 1)
+        return hone_fail(HONE_USAGE, "\"%s\" is no run's number: hone history lists them", operand);
+    HONE_TRY(cli_open_registry(c, false, &registry));
+    hone_status s = hone_report_load(registry, run, &r);
+    hone_registry_close(registry);
+    HONE_TRY(s);
+    char headline[300];
+    const hone_report_experiment *e = r->choice >= 0 ? &r->experiments[r->choice]
+                                      : r->base >= 0 ? &r->experiments[r->base]
+                                                     : NULL;
+    snprintf(side->label, sizeof side->label, "run %lld: %.100s", (long long)run, r->label);
+    snprintf(side->note, sizeof side->note, "%.80s, goal %.40s: %.250s", r->model_name, r->goal,
+             hone_report_headline(r, headline, sizeof headline));
+    side->path = hone_strdup(r->model_path);
+    side->config = *r->config ? hone_strdup(r->config) : NULL;
+    if (e) {
+        side->memory_bytes = e->weight_bytes;
+        bool memory = strcmp(r->goal, "memory") == 0;
+        side->cost_seconds = memory || !(e->cost > 0) ? NAN : e->cost;
+        if (e->has_quality) {
+            side->perplexity = e->perplexity;
+            side->kl_mean = e->kl_mean;
+            side->kl_p99 = e->kl_p99;
+            side->top1 = e->top1_agreement;
+        }
+    }
+    hone_report_free(r);
+    (void)page;
+    return side->path ? HONE_OK : hone_fail_memory(1, "a path");
+}
+
+hone_status compare_add_stored(const cli_context *c, const char *operand, hone_compare *page)
+{
+    hone_compare_side *side = &page->sides[page->n_sides++];
+    hone_compare_side_clear(side);
+    snprintf(side->label, sizeof side->label, "%s", operand);
+    return is_number(operand) ? add_run(c, operand, page, side) : add_bench(operand, page, side);
+}
+
+/* Two benches one after the other: their intervals are all that is known, so both must move. */
+void compare_stored_finish(hone_compare *page)
+{
+    for (size_t i = 1; i < page->n_sides; i++) {
+        for (size_t t = 0; t < page->n_tests; t++) {
+            const hone_interval *a = &page->sides[0].speed[t].tok_s;
+            const hone_interval *b = &page->sides[i].speed[t].tok_s;
+            if (a->lo > 0 && a->hi > 0 && b->lo > 0 && b->hi > 0)
+                page->sides[i].speed[t].ratio =
+                    (hone_interval){b->point / a->point, b->lo / a->hi, b->hi / a->lo};
+        }
+    }
+}
