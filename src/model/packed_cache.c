@@ -302,7 +302,8 @@ bool hone_packed_map(const hone_packed_cache *c, const char key[HONE_PACKED_KEY]
         damaged = s != HONE_OK;
         if (damaged || other) {
             hone_packed_unmap(out);
-            hone_packed_remove(c->folder, key);
+            if (damaged || source->hashed) /* else there was no memory to hash it */
+                hone_packed_remove(c->folder, key);
         }
     } else if (fd >= 0)
         snprintf(note, HONE_PACKED_NOTE,

@@ -332,6 +332,50 @@ static void results_are_the_same_from_the_cache(void **state)
     }
 }
 
+/* Opens with the n-th allocation and all after it failing. */
+static hone_status open_with_failure(int64_t n, bool *mapped)
+{
+    hone_engine *e = NULL;
+    hone_config c = hone_config_default();
+    c.context_tokens = 64;
+    c.threads = 1;
+    hone_mem_fail_after(n);
+    hone_status s = hone_engine_open_cached(LLAMA, &c, &cache, NULL, NULL, &e);
+    if (s == HONE_OK)
+        hone_engine_keep(e, NULL, NULL);
+    hone_mem_fail_after(-1);
+    *mapped = s == HONE_OK && hone_engine_facts(e)->mapped;
+    if (s == HONE_OK)
+        assert_false(hone_engine_facts(e)->cache_damaged);
+    hone_engine_close(e);
+    return s;
+}
+
+static void every_failing_allocation_is_survived_and_harms_no_file(void **state)
+{
+    hone_packed_entry *list;
+    size_t count;
+    (void)state;
+    for (int there = 0; there < 2; there++) {
+        hone_status s = HONE_MEMORY;
+        bool mapped = false;
+        for (int64_t n = 0; s != HONE_OK || (there && !mapped); n++) {
+            assert_true(n < 20000);
+            if (!there) { /* each time anew */
+                assert_int_equal(hone_packed_list(folder, &list, &count), HONE_OK);
+                for (size_t i = 0; i < count; i++)
+                    hone_packed_remove(folder, list[i].key);
+                hone_free(list);
+            }
+            s = open_with_failure(n, &mapped);
+            assert_true(s == HONE_OK || s == HONE_MEMORY);
+        }
+    }
+    bool mapped;
+    assert_int_equal(open_with_failure(-1, &mapped), HONE_OK);
+    assert_true(mapped);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +389,7 @@ int main(void)
         cmocka_unit_test(a_folder_that_cannot_be_is_only_noted),
         cmocka_unit_test(processes_that_race_and_die_leave_a_right_file_or_none),
         cmocka_unit_test(results_are_the_same_from_the_cache),
+        cmocka_unit_test(every_failing_allocation_is_survived_and_harms_no_file),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
