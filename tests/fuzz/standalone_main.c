@@ -35,17 +35,25 @@ static char now[512];
 static const uint8_t *input;
 static size_t input_size;
 
+static char crash_file[300];
+
+static void say(const char *text)
+{
+    if (write(STDERR_FILENO, text, strlen(text)) < 0)
+        return;
+}
+
+/* Calls nothing that a signal's handler may not. */
 static void on_crash(int number)
 {
-    char file[300];
-    snprintf(file, sizeof file, "crash-%s", target);
-    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    if (fd >= 0) {
-        if (write(fd, input, input_size) >= 0)
-            dprintf(STDERR_FILENO, "\n%s: the input is in %s\n", target, file);
-        close(fd);
+    int fd = open(crash_file, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    say("\ncrash at ");
+    say(now);
+    if (fd >= 0 && write(fd, input, input_size) >= 0) {
+        say("; the input is in ");
+        say(crash_file);
     }
-    dprintf(STDERR_FILENO, "%s: signal %d at %s\n", target, number, now);
+    say("\n");
     signal(number, SIG_DFL);
     raise(number);
 }
@@ -191,6 +199,7 @@ int main(int argc, char **argv)
     unsigned long long runs = 2000, only = ~0ull;
     const char *slash = strrchr(argv[0], '/');
     target = slash ? slash + 1 : argv[0];
+    snprintf(crash_file, sizeof crash_file, "crash-%.200s", target);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         signal(signals[i], on_crash);
     for (int i = 1; i < argc; i++) {

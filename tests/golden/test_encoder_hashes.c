@@ -63,7 +63,8 @@ static void write_weights(json_t *shapes, const char *path)
         json_array_foreach(shape, i, d) n *= (size_t)json_integer_value(d);
         json_object_set_new(header, name,
                             json_pack("{s:s, s:O, s:[I, I]}", "dtype", "F32", "shape", shape,
-                                      "data_offsets", (json_int_t)bytes, (json_int_t)(bytes + n)));
+                                      "data_offsets", (json_int_t)bytes,
+                                      (json_int_t)bytes + (json_int_t)n));
         bytes += n;
     }
     char *file = hone_calloc(1, sizeof(uint64_t) + HEADER_MAX + bytes);
