@@ -30,7 +30,9 @@ bench: build ## speed against the machine's limits; PEER=<llama.cpp build> PEER_
 	@PEER="$(PEER)" PEER_AVX2="$(PEER_AVX2)" tools/bench.sh $(BUILD)/hone
 
 bench-formats: build ## size, speed and KL divergence of every type that hone writes (JSON=1: as JSON)
-	@bench/formats $(BUILD)/hone $(if $(JSON),--json)
+	@D="$${HONE_SHARED:-../shared}/data/stories3m"; if [ -d "$$D" ]; then $(BUILD)/hone compare "$$D" --formats all \
+	  --data "$$D/held_out.txt" --ctx 128 --max-tokens 4000 --prefill 128 $(if $(JSON),--json); \
+	  else echo "SKIP bench-formats: needs $$D"; fi
 
 bench-text: build ## tokenizers' speed; PEER_PYTHON=<a python with the tokenizers package> for both sides
 	@cmake --build $(BUILD) --target bench_text >/dev/null

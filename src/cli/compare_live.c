@@ -1,10 +1,9 @@
 #include "cli/compare_live.h"
 #include "cli/read_text.h"
 
-#include "base/interrupt.h"
 #include "base/io.h"
-#include "base/json.h"
 #include "base/mem.h"
+#include "pipeline/turns.h"
 #include "text/tokenizer.h"
 
 #include <math.h>
@@ -155,7 +154,7 @@ hone_status compare_live_open(compare_live *l, const cli_context *c, size_t n, h
                         ? (double)cli_bytes(c, "memory")
                         : (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 2;
     l->benches = hone_calloc(HONE_COMPARE_SIDES, sizeof *l->benches);
-    l->costs = hone_calloc(HONE_COMPARE_SIDES * l->rounds_max, sizeof *l->costs);
+    l->costs = hone_calloc(2 * HONE_COMPARE_SIDES * l->rounds_max, sizeof *l->costs);
     if (!l->benches || !l->costs)
         return hone_fail_memory(HONE_COMPARE_SIDES * l->rounds_max * sizeof *l->costs, "samples");
     if (!data)
@@ -180,7 +179,6 @@ void compare_live_close(compare_live *l)
     hone_free(l->data.text);
     hone_free(l->benches);
     hone_free(l->costs);
-    hone_free(l->saved);
 }
 
 /* Names of the tests, from the first side's list. */
@@ -263,30 +261,47 @@ hone_status compare_live_add(compare_live *l, const char *label, const char *pat
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
-/* Every open side once; each round begins with another one. */
+typedef struct pair {
+    compare_live *l;
+    size_t side, test;
+} pair;
+
+static hone_status measure_side(void *arg, int side, double *cost)
+{
+    pair *p = arg;
+    bench *b = &p->l->benches[side ? p->side : 0];
+    return bench_sample(b, &b->tests[p->test], cost);
+}
+
+/* Each side next to the first one: what lies further apart in time differs for other reasons. */
 static hone_status take_round(compare_live *l, const size_t *open, size_t n, size_t round,
                               size_t test)
 {
-    for (size_t k = 0; k < n; k++) {
-        size_t i = open[(round % 2 ? n - 1 - k : k)];
-        HONE_TRY(hone_interrupt_check());
-        HONE_TRY(bench_sample(&l->benches[i], &l->benches[i].tests[test],
-                              &l->costs[i * l->rounds_max + round]));
+    for (size_t k = 1; k < n; k++) {
+        pair p = {l, open[k], test};
+        double *first = l->costs + 2 * open[k] * l->rounds_max, *own = first + l->rounds_max;
+        HONE_TRY(hone_turns_take(measure_side, &p, round + k, 1, first + round, own + round));
     }
+    return HONE_OK;
+}
+
+static hone_status median_speed(const double *costs, size_t rounds, hone_compare_speed *s)
+{
+    hone_interval cost;
+    HONE_TRY(hone_stat_bootstrap_median(costs, rounds, 0.95, 1, RESAMPLES, &cost));
+    s->tok_s = (hone_interval){1 / cost.point, 1 / cost.hi, 1 / cost.lo};
+    s->rounds = rounds;
     return HONE_OK;
 }
 
 static hone_status settle(compare_live *l, size_t i, size_t test, size_t rounds, double level)
 {
-    hone_compare_speed *s = &l->page->sides[i].speed[test];
-    const double *own = l->costs + i * l->rounds_max;
-    hone_interval cost;
-    HONE_TRY(hone_stat_bootstrap_median(own, rounds, 0.95, 1, RESAMPLES, &cost));
-    s->tok_s = (hone_interval){1 / cost.point, 1 / cost.hi, 1 / cost.lo};
-    s->rounds = rounds;
-    if (i == 0)
-        return HONE_OK;
-    return hone_stat_ratio_rounds(l->costs, own, rounds, 1, level, 1, RESAMPLES, &s->ratio);
+    hone_compare_side *sides = l->page->sides;
+    const double *first = l->costs + 2 * i * l->rounds_max, *own = first + l->rounds_max;
+    HONE_TRY(median_speed(own, rounds, &sides[i].speed[test]));
+    HONE_TRY(median_speed(first, rounds, &sides[0].speed[test]));
+    return hone_stat_ratio_rounds(first, own, rounds, 1, level, 1, RESAMPLES,
+                                  &sides[i].speed[test].ratio);
 }
 
 static hone_status time_test(compare_live *l, const size_t *open, size_t n, size_t test)
@@ -301,10 +316,9 @@ static hone_status time_test(compare_live *l, const size_t *open, size_t n, size
             HONE_TRY(take_round(l, open, n, round, test));
         }
         bool done = true;
-        for (size_t k = 0; k < n; k++) {
+        for (size_t k = 1; k < n; k++) {
             HONE_TRY(settle(l, open[k], test, round, level));
-            done &= open[k] == 0 ||
-                    hone_versus_done(&l->page->sides[open[k]].speed[test].ratio, l->page->margin);
+            done &= hone_versus_done(&l->page->sides[open[k]].speed[test].ratio, l->page->margin);
         }
         if (done)
             break;

@@ -31,7 +31,6 @@ typedef struct compare_live {
     double *costs;                 /* [HONE_COMPARE_SIDES][rounds_max], of the test in hand */
     size_t rounds_max, first_open; /* sides 0 and first_open.. are open and not timed yet */
     double memory_max;
-    char *saved; /* JSON file with what earlier, interrupted runs judged; NULL = none is kept */
 } compare_live;
 
 /* Reads --data, lists the tests. n sides are to come. */
