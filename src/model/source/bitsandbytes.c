@@ -150,15 +150,18 @@ static hone_status open4(const hone_file *f, const char *weight, size_t n, size_
     const hone_tensor *w = hone_part(f, weight, ".weight"), *table, *state_text;
     bnb_state state = {0};
     float values[16];
-    (void)claim;
     out->name = w->name;
     out->tensors[0] = w;
     out->tensors[1] = hone_part(f, weight, ".weight.absmax");
-    state_text = hone_part(f, weight, ".weight.quant_state.bitsandbytes__nf4");
-    if (!state_text)
-        state_text = hone_part(f, weight, ".weight.quant_state.bitsandbytes__fp4");
-    if (!state_text)
+    state_text = hone_part(f, weight, ".weight.quant_state.bitsandbytes__fp4");
+    bool fp4 = state_text != NULL;
+    if (!fp4)
         HONE_TRY(hone_part_need(f, weight, ".weight.quant_state.bitsandbytes__nf4", &state_text));
+    if (claim->format && strcmp(claim->format, fp4 ? "nf4" : "fp4") == 0)
+        return hone_fail(HONE_FORMAT,
+                         "%s: config.json says bnb_4bit_quant_type \"%s\", but there is a tensor "
+                         "'%s'",
+                         hone_file_path(f), claim->format, state_text->name);
     HONE_TRY(hone_part_need(f, weight, ".weight.quant_map", &table));
     HONE_TRY(numbers(f, table, HONE_DTYPE_F32, 16));
     HONE_TRY(read_state(f, state_text, out->tensors[1]->dtype == HONE_DTYPE_U8, &state));

@@ -25,7 +25,7 @@ static const method_row methods[] = {
     {"auto-round", "bits", "group_size", "packing_format", 0, true},
     {"intel/auto-round", "bits", "group_size", "packing_format", 0, true},
     {"awq", "bits", "group_size", "version", 0, true},
-    {"bitsandbytes", NULL, NULL, NULL, 0, true},
+    {"bitsandbytes", NULL, NULL, "bnb_4bit_quant_type", 0, true},
     {"fp8", NULL, NULL, "fmt", 8, true},
     {"fbgemm_fp8", NULL, NULL, NULL, 8, true},
     {"modelopt", NULL, NULL, "quant_algo", 0, true},
@@ -300,6 +300,9 @@ hone_status hone_claim_read(const hone_file *f, const char *weight, hone_claim *
     *out = (hone_claim){0};
     for (size_t i = 0; i < sizeof sections / sizeof *sections && !out->method; i++) {
         r.section = sections[i];
+        if (hone_file_has(f, r.section))
+            return hone_fail(HONE_FORMAT, "%s: config.json: %s is no object", hone_file_path(f),
+                             r.section);
         HONE_TRY(string(&r, "", "quant_method", &out->method));
     }
     if (!out->method)
