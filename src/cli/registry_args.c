@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "file/file.h"
 
+#include <unistd.h>
+
 hone_status cli_open_registry(const cli_context *c, bool create, hone_registry **out)
 {
     return hone_registry_open(cli_text(c, "registry"), create, out);
@@ -43,7 +45,8 @@ static hone_status known_model(hone_registry *r, const hone_file *f, int64_t *mo
     return hone_registry_is_read_only(r) ? HONE_OK : hone_registry_put_file(r, fingerprint, *model);
 }
 
-/* A registry that nobody has made yet knows nothing; where one may not be kept, neither. */
+/* A registry that nobody has made yet knows nothing; where one may not be kept, neither. What is
+ * there but no file is left for opening it to refuse. */
 static hone_status registry_exists(const cli_context *c, bool *exists)
 {
     const char *path = cli_text(c, "registry");
@@ -52,7 +55,7 @@ static hone_status registry_exists(const cli_context *c, bool *exists)
         *exists = false;
         return HONE_OK;
     }
-    *exists = hone_is_file(path ? path : fallback);
+    *exists = access(path ? path : fallback, F_OK) == 0;
     hone_free(fallback);
     return HONE_OK;
 }

@@ -19,11 +19,21 @@ static const char *cut(const char *text, size_t most, char *buf, size_t size)
     return buf;
 }
 
+static void add_sum(cli_table *t, double seconds)
+{
+    char a[32];
+    cli_table_cell(t, "together");
+    cli_table_cell(t, "%s", hone_report_seconds(seconds, a, sizeof a));
+    cli_table_cell(t, "100 %%");
+    cli_table_end_row(t);
+}
+
 static hone_status print_parts(const hone_report *r, FILE *f)
 {
     cli_table *t;
     char a[32];
     double sum = 0;
+    bool summed = false;
     if (!r->n_parts)
         return HONE_OK;
     for (size_t i = 0; i < r->n_parts; i++)
@@ -31,6 +41,9 @@ static hone_status print_parts(const hone_report *r, FILE *f)
     HONE_TRY(cli_table_open("part,>time,>share,>of limit,", &t));
     for (size_t i = 0; i < r->n_parts; i++) {
         const hone_report_part *p = &r->parts[i];
+        if (p->once && !summed)
+            add_sum(t, sum);
+        summed |= p->once;
         cli_table_cell(t, "%.40s", p->name);
         cli_table_cell(t, "%s", hone_report_seconds(p->seconds, a, sizeof a));
         if (p->once) {
@@ -48,7 +61,16 @@ static hone_status print_parts(const hone_report *r, FILE *f)
         int bar = sum > 0 ? (int)lrint(30 * p->seconds / sum) : 0;
         cli_table_cell(t, "%.*s", bar, "##############################");
     }
+    if (!summed)
+        add_sum(t, sum);
     HONE_TRY(cli_table_print(t, f));
+    if (r->profile_cost > 0)
+        fprintf(f, "measured: %s", hone_report_cost(r, r->profile_cost, a, sizeof a));
+    if (r->profile_cost > 0 && r->limit_cost > 0)
+        fprintf(f, ", the least that is possible: %s",
+                hone_report_cost(r, r->limit_cost, a, sizeof a));
+    if (r->profile_cost > 0)
+        fputc('\n', f);
     if (*r->bottleneck)
         fprintf(f, "bottleneck: %s%s%s%s\n", r->bottleneck, *r->bottleneck_text ? " (" : "",
                 r->bottleneck_text, *r->bottleneck_text ? ")" : "");

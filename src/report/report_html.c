@@ -36,6 +36,8 @@ static const char style[] =
     ".part .r{text-align:right}.part "
     ".track{background:var(--line);border-radius:3px;height:.8rem}\n"
     ".part .fill{background:var(--bar);border-radius:3px;height:.8rem;min-width:1px}\n"
+    "@media(max-width:80rem){table{font-size:.78rem}th,td{padding:.35rem .35rem}"
+    "td.label{min-width:6rem}td.why{min-width:9rem}}\n"
     "@media(max-width:40rem){.part{grid-template-columns:1fr auto auto;gap:.1rem .8rem}"
     ".part .track{grid-column:1/-1;grid-row:2}}\n"
     "pre{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.7rem .9rem;"

@@ -289,6 +289,10 @@ static char *folder_of(const char *path)
 /* Makes the folder of a registry that may be created; else sees whether it can be written. */
 static hone_status look_at_place(hone_registry *r, bool create)
 {
+    struct stat place;
+    if (stat(r->path, &place) == 0 && S_ISDIR(place.st_mode))
+        return hone_fail(HONE_USAGE, "%s is a folder; a registry is a file: %s/registry.db",
+                         r->path, r->path);
     char *folder = folder_of(r->path);
     if (!folder)
         return hone_fail_memory(strlen(r->path), "the registry's path");

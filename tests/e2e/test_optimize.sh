@@ -45,6 +45,10 @@ if grep -q "in force" "$WORK/err"; then fail "--config none still took the promo
 expect 0 "$HONE" run "$MODEL" -p "Once" -n 4 --registry "$WORK/there-is-none.db"
 if grep -q "in force" "$WORK/err"; then fail "another registry's promotion was taken"; fi
 
+expect 2 "$HONE" run "$MODEL" -p "Once" -n 4 --registry "$WORK"
+says "is a folder"
+expect 2 "$HONE" history --registry "$WORK"
+
 # A bound that bf16 itself does not meet: nothing lossy passes, float32 comes into force.
 expect 0 optimize --max-loss 0.0001%
 prints "Chosen: float32"
