@@ -1,6 +1,6 @@
 /*
- * start_peer GGUF PROMPT THREADS: the first token after a prompt with llama.cpp, and no more. Compiled
- * by bench/start against a build of llama.cpp; no part of hone.
+ * start_peer GGUF PROMPT THREADS: the first token after a prompt with llama.cpp, and no more.
+ * Compiled by bench/start against a build of llama.cpp; no part of hone.
  */
 #include <llama.h>
 

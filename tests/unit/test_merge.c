@@ -67,7 +67,7 @@ static void make_model(uint64_t seed, bool ends, model *m)
     }
     /* Ranks in any order: a token may be wanted before its parts are. */
     for (int i = TOKENS - 1; i > first; i--) {
-        int k = first + (int)draw(seed, &at, (uint64_t)(i - first + 1));
+        int k = first + (int)draw(seed, &at, (uint64_t)i - (uint64_t)first + 1);
         int swap[2] = {order[i][0], order[i][1]};
         memcpy(order[i], order[k], sizeof swap);
         memcpy(order[k], swap, sizeof swap);
