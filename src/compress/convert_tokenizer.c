@@ -33,6 +33,7 @@ typedef struct vocab_writer {
     const hone_file *f;
     hone_gguf_writer *w;
     const hone_tokenizer *t;
+    const hone_quantize_events *events;
     uint32_t vocab; /* rows of the embedding: as many tokens are written */
     json_t *json;   /* tokenizer.json, or NULL */
     bool wordpiece;
@@ -89,9 +90,18 @@ static hone_status pre_tokenizer_name(const vocab_writer *v, char name[HONE_PRE_
             patterns[n++] = expression;
     }
     bool whole = json_is_true(json_object_get(json_object_get(v->json, "model"), "ignore_merges"));
-    if (expression && (hone_gguf_pre_name(patterns, n, whole, name) ||
-                       hone_gguf_pre_name(patterns, n, !whole, name)))
+    if (expression && hone_gguf_pre_name(patterns, n, whole, name))
         return HONE_OK;
+    if (expression && hone_gguf_pre_name(patterns, n, !whole, name)) {
+        if (v->events->remark)
+            v->events->remark(
+                v->events->arg,
+                whole ? "tokenizer.json has ignore_merges; GGUF's name for its expression has "
+                        "not: words that only are tokens as a whole will be cut"
+                      : "tokenizer.json merges every word; GGUF's name for its expression "
+                        "takes words that are tokens as a whole");
+        return HONE_OK;
+    }
     return hone_fail(HONE_UNSUPPORTED,
                      "%s: tokenizer.json splits text in a way that GGUF has no name for: %.200s",
                      hone_file_path(v->f), n ? patterns[0] : "(no expression)");
@@ -410,7 +420,7 @@ static hone_status write_vocabulary(vocab_writer *v)
 hone_status hone_convert_tokenizer(const hone_file *f, uint32_t vocab, hone_gguf_writer *w,
                                    const hone_quantize_events *e)
 {
-    vocab_writer v = {.f = f, .w = w, .vocab = vocab};
+    vocab_writer v = {.f = f, .w = w, .events = e, .vocab = vocab};
     hone_tokenizer *t;
     hone_status s = hone_tokenizer_from_file(f, &t);
     if (s == HONE_NOT_FOUND) {

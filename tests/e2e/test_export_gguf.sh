@@ -53,6 +53,13 @@ for name in $DECODERS; do
     same "$DATA/$name" "$WORK/$name.gguf" "$name as GGUF"
     same "$DATA/$name" "$WORK/$name" "$name as GGUF and back"
 done
+# GGUF's name for an expression says whether a word that is a token is taken whole: where it says otherwise, so does hone.
+expect 0 "$HONE" synth tiny --layers 1 -o "$WORK/whole.gguf"
+expect 0 "$HONE" export "$WORK/whole.gguf" -o "$WORK/whole"
+grep -q '"ignore_merges": *true' "$WORK/whole/tokenizer.json" || fail "the exported tokenizer has no ignore_merges"
+sed 's/{1,3}//' "$WORK/whole/tokenizer.json" >"$WORK/tokenizer.json" && cp "$WORK/tokenizer.json" "$WORK/whole/"
+expect 0 "$HONE" quantize "$WORK/whole" --type q8_0 -o "$WORK/whole2.gguf"
+says "ignore_merges"
 if ! "${HONE_PYTHON:-python3}" -c 'import torch, transformers' 2>/dev/null; then
     echo "SKIP transformers: HONE_PYTHON names no python that has it"
     finish
