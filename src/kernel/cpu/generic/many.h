@@ -7,9 +7,11 @@
 
 #include "kernel/cpu/generic/few.h"
 
-/* The inner loop is written out with one named variable per sum (compilers keep
- * those in registers, arrays not always): R rows x MANY_PANELS, first E over
- * the even k of a block, then O over the odd. */
+/* The inner loop is written out with one named variable per sum (compilers keep those in registers,
+ * arrays not always): R rows x MANY_PANELS. Where MANY_TOGETHER, the chains E and O of a block go
+ * on together and meet in registers; otherwise first E, which waits in memory, then O. */
+enum { MANY_TOGETHER = MANY_ROWS * MANY_PANELS <= CORE_SUMS };
+
 #define ROWS_1(M) M(0, p0)
 #define ROWS_2(M) ROWS_1(M) M(1, p0)
 #define ROWS_3(M) ROWS_2(M) M(2, p0)
@@ -18,86 +20,111 @@
 #define ROWS_6(M) ROWS_5(M) M(5, p1)
 #define ROWS_7(M) ROWS_6(M) M(6, p2)
 
-/* Rows go in threes, so that few registers hold pointers: row r is at p(r/3) +
- * (r % 3) * lda. */
-#define CHAIN_DECL(r, p) v16 x##r = v16_zero(), y##r = v16_zero();
-#define CHAIN_FMA(r, p)                                                                            \
+/* Rows go in threes, so that few registers hold pointers: row r is at p(r/3) + (r % 3) * lda. Sums
+ * of E are x of the first panel, y of the second; of O u and v. */
+#define CHAIN_DECL(r, p)                                                                           \
+    v16 x##r = v16_zero(), y##r = v16_zero(), u##r = v16_zero(), v##r = v16_zero();
+#define CHAIN_FMA(r, p, a, b)                                                                      \
     {                                                                                              \
         v16 ar = v16_set1(p[(r) % 3 * lda + i]);                                                   \
-        x##r = v16_fma(ar, w0, x##r);                                                              \
+        a##r = v16_fma(ar, w0, a##r);                                                              \
         if (MANY_PANELS > 1)                                                                       \
-            y##r = v16_fma(ar, w1, y##r);                                                          \
+            b##r = v16_fma(ar, w1, b##r);                                                          \
     }
-#define CHAIN_STEP(R, offset)                                                                      \
+#define CHAIN_E(r, p) CHAIN_FMA(r, p, x, y)
+#define CHAIN_O(r, p) CHAIN_FMA(r, p, u, v)
+#define CHAIN_STEP(R, M, offset)                                                                   \
     {                                                                                              \
         const size_t i = (offset);                                                                 \
         v16 w0 = v16_load(b0 + i * 16), w1 = MANY_PANELS > 1 ? v16_load(b1 + i * 16) : w0;         \
         (void)w1;                                                                                  \
-        ROWS_##R(CHAIN_FMA)                                                                        \
+        ROWS_##R(M)                                                                                \
     }
-#define CHAIN_LOOP(R, N)                                                                           \
+#define CHAIN_LOOP(R, N, STEPS)                                                                    \
     for (int n = 0; n < N; n++) {                                                                  \
-        CHAIN_STEP(R, 0)                                                                           \
-        CHAIN_STEP(R, 2)                                                                           \
-        CHAIN_STEP(R, 4)                                                                           \
-        CHAIN_STEP(R, 6)                                                                           \
-        p0 += 8, p1 += 8, p2 += 8, b0 += 128, b1 += 128;                                           \
+        STEPS p0 += 8, p1 += 8, p2 += 8, b0 += 128, b1 += 128;                                     \
     }
-/* the sums of row r: x of the first panel, y of the second */
+#define CHAIN_HALF(R, N, M)                                                                        \
+    CHAIN_LOOP(R, N,                                                                               \
+               CHAIN_STEP(R, M, 0) CHAIN_STEP(R, M, 2) CHAIN_STEP(R, M, 4) CHAIN_STEP(R, M, 6))
+#define CHAIN_BOTH(R, N)                                                                           \
+    CHAIN_LOOP(R, N,                                                                               \
+               CHAIN_STEP(R, CHAIN_E, 0) CHAIN_STEP(R, CHAIN_O, 1) CHAIN_STEP(R, CHAIN_E, 2)       \
+                   CHAIN_STEP(R, CHAIN_O, 3) CHAIN_STEP(R, CHAIN_E, 4) CHAIN_STEP(R, CHAIN_O, 5)   \
+                       CHAIN_STEP(R, CHAIN_E, 6) CHAIN_STEP(R, CHAIN_O, 7))
 #define CHAIN_SAVE(r, p)                                                                           \
-    v16_store(t->e + (r)*16, x##r);                                                                \
+    v16_store(e + (r)*16, x##r);                                                                   \
     if (MANY_PANELS > 1)                                                                           \
-        v16_store(t->e + (MANY_ROWS + (r)) * 16, y##r);
-#define CHAIN_SUM(at, o)      v16_add(v16_load(t->e + (at)), o)
-#define CHAIN_ADD1(to, at, o) v16_store(to + (at), v16_add(v16_load(to + (at)), CHAIN_SUM(at, o)));
+        v16_store(e + (MANY_ROWS + (r)) * 16, y##r);
+#define CHAIN_BACK(r, p)                                                                           \
+    x##r = v16_load(e + (r)*16);                                                                   \
+    if (MANY_PANELS > 1)                                                                           \
+        y##r = v16_load(e + (MANY_ROWS + (r)) * 16);
+#define CHAIN_ADD1(c, s) v16_store(c, v16_add(v16_load(c), s));
 #define CHAIN_ADD(r, p)                                                                            \
-    CHAIN_ADD1(to, (r)*16, x##r)                                                                   \
+    CHAIN_ADD1(c0 + (r)*16, v16_add(x##r, u##r))                                                   \
     if (MANY_PANELS > 1)                                                                           \
-    CHAIN_ADD1(to, (MANY_ROWS + (r)) * 16, y##r)
-#define CHAIN_SCALE1(s, at, o)                                                                     \
-    v16_store(t->c + (at),                                                                         \
-              v16_fma(s, v16_add(v16_zero(), CHAIN_SUM(at, o)), v16_load(t->c + (at))));
+    CHAIN_ADD1(c1 + (r)*16, v16_add(y##r, v##r))
+#define CHAIN_SCALE1(s, c, sum) v16_store(c, v16_fma(s, v16_add(v16_zero(), sum), v16_load(c)));
 #define CHAIN_SCALE(r, p)                                                                          \
-    CHAIN_SCALE1(s0, (r)*16, x##r)                                                                 \
+    CHAIN_SCALE1(s0, c0 + (r)*16, v16_add(x##r, u##r))                                             \
     if (MANY_PANELS > 1)                                                                           \
-    CHAIN_SCALE1(s1, (MANY_ROWS + (r)) * 16, y##r)
+    CHAIN_SCALE1(s1, c1 + (r)*16, v16_add(y##r, v##r))
+#define CHAIN_MIN(r, p)                                                                            \
+    {                                                                                              \
+        v16 sa = v16_set1(0.0f + g->ones[(size_t)(r)*g->ld_ones + b]);                             \
+        v16_store(c0 + (r)*16, v16_fma(m0, sa, v16_load(c0 + (r)*16)));                            \
+        if (MANY_PANELS > 1)                                                                       \
+            v16_store(c1 + (r)*16, v16_fma(m1, sa, v16_load(c1 + (r)*16)));                        \
+    }
 
-enum { TILE = MANY_PANELS * MANY_ROWS * 16 };
+/* Of groups of one block: scales [block][16] of each panel; mins (or NULL) and the activations'
+ * sums per block */
+typedef struct tile_groups {
+    const float *scale[2], *min[2], *ones;
+    size_t ld_ones;
+} tile_groups;
 
-/* One tile of the result, [panel][MANY_ROWS][16] each: C, D of the group so
- * far, E of the block */
-typedef struct tile {
-    float c[TILE], d[TILE], e[TILE];
-} __attribute__((aligned(64))) tile;
-
-/* tile_R: `blocks` blocks of R rows x MANY_PANELS. For each, the chains E and
- * O; then, without scales, C += E + O; in groups of one block (scale0 != NULL),
- * C = fma(scale, E + O, C); in longer ones D += E + O. Blocks of N units of 8 rows of k. */
+/* tile_R: `blocks` blocks of R rows x MANY_PANELS, blocks of N units of 8 rows of k. Without g
+ * C += E + O; otherwise C = fma(scale, E + O, C), C = fma(min, SA, C). c[R][16] each. */
 typedef void tile_fn(const float *a, size_t lda, const float *b0, const float *b1, size_t blocks,
-                     const float *scale0, const float *scale1, float *to, tile *t);
+                     const tile_groups *g, float *c0, float *c1);
 
 #define TILE_FN(name, R, N)                                                                        \
-    static __attribute__((noinline)) void name##_##R(                                              \
-        const float *a, size_t lda, const float *b0, const float *b1, size_t blocks,               \
-        const float *scale0, const float *scale1, float *to, tile *t)                              \
+    static __attribute__((noinline)) void name##_##R(const float *a, size_t lda, const float *b0,  \
+                                                     const float *b1, size_t blocks,               \
+                                                     const tile_groups *g, float *c0, float *c1)   \
     {                                                                                              \
         const float *p0 = a, *p1 = a + 3 * lda, *p2 = a + 6 * lda;                                 \
         for (size_t b = 0; b < blocks; b++) {                                                      \
-            {ROWS_##R(CHAIN_DECL) CHAIN_LOOP(R, N) ROWS_##R(CHAIN_SAVE)} p0 -= 8 * N - 1,          \
-                p1 -= 8 * N - 1, p2 -= 8 * N - 1, b0 -= 128 * N - 16, b1 -= 128 * N - 16;          \
-            ROWS_##R(CHAIN_DECL) CHAIN_LOOP(R, N) if (!scale0)                                     \
+            ROWS_##R(CHAIN_DECL) if (MANY_TOGETHER)                                                \
             {                                                                                      \
-                ROWS_##R(CHAIN_ADD)                                                                \
+                CHAIN_BOTH(R, N)                                                                   \
             }                                                                                      \
             else                                                                                   \
             {                                                                                      \
-                v16 s0 = v16_load(scale0 + b * 16), s1 = v16_load(scale1 + b * 16);                \
+                float e[MANY_PANELS * MANY_ROWS * 16];                                             \
+                CHAIN_HALF(R, N, CHAIN_E)                                                          \
+                ROWS_##R(CHAIN_SAVE) p0 -= 8 * N - 1, p1 -= 8 * N - 1, p2 -= 8 * N - 1,            \
+                    b0 -= 128 * N - 16, b1 -= 128 * N - 16;                                        \
+                CHAIN_HALF(R, N, CHAIN_O)                                                          \
+                ROWS_##R(CHAIN_BACK) p0--, p1--, p2--, b0 -= 16, b1 -= 16;                         \
+            }                                                                                      \
+            if (!g) {                                                                              \
+                ROWS_##R(CHAIN_ADD) continue;                                                      \
+            }                                                                                      \
+            {                                                                                      \
+                v16 s0 = v16_load(g->scale[0] + b * 16), s1 = v16_load(g->scale[1] + b * 16);      \
                 (void)s1;                                                                          \
                 ROWS_##R(CHAIN_SCALE)                                                              \
             }                                                                                      \
-            p0--, p1--, p2--, b0 -= 16, b1 -= 16;                                                  \
+            if (g->min[0]) {                                                                       \
+                v16 m0 = v16_load(g->min[0] + b * 16), m1 = v16_load(g->min[1] + b * 16);          \
+                (void)m1;                                                                          \
+                ROWS_##R(CHAIN_MIN)                                                                \
+            }                                                                                      \
         }                                                                                          \
-        (void)p1, (void)p2, (void)b1;                                                              \
+        (void)p1, (void)p2, (void)b1, (void)c1;                                                    \
     }
 
 #if MANY_ROWS > 6
@@ -125,21 +152,19 @@ _Static_assert(MANY_ROWS <= 7 && MANY_PANELS <= 2, "tile_R is written for at mos
 /* For many rows scales have been expanded to float. */
 V16_INLINE const float *scales_at(const uint8_t *scales, size_t group)
 {
-    return (const float *)(const void *)(scales + group * 64);
+    return scales ? (const float *)(const void *)(scales + group * 64) : NULL;
 }
 
-/* C = fma(scale, D, C) unless the scales are in C already; then C = fma(min,
- * SA, C), SA in ones[R] */
-static void many_group(int R, const core_job *j, size_t g, bool scale, const float *ones, tile *t)
+/* The end of a group of many blocks: C = fma(scale, D, C), then C = fma(min, SA, C), SA in
+ * ones[R] */
+static void many_group(int R, const core_job *j, size_t g, const float *d, const float *ones)
 {
     for (int p = 0; p < MANY_PANELS; p++) {
         v16 s = v16_load(scales_at(j->scale[p], g));
         v16 m = j->min[p] ? v16_load(scales_at(j->min[p], g)) : s;
         for (int r = 0; r < R; r++) {
-            float *c = t->c + (p * MANY_ROWS + r) * 16;
-            v16 x = v16_load(c);
-            if (scale)
-                x = v16_fma(s, v16_load(t->d + (p * MANY_ROWS + r) * 16), x);
+            float *c = j->c[p] + r * 16;
+            v16 x = v16_fma(s, v16_load(d + (p * MANY_ROWS + r) * 16), v16_load(c));
             if (j->min[p])
                 x = v16_fma(m, v16_set1(ones[r]), x);
             v16_store(c, x);
@@ -147,71 +172,36 @@ static void many_group(int R, const core_job *j, size_t g, bool scale, const flo
     }
 }
 
-static void many_load(int R, const core_job *j, tile *t)
-{
-    for (int p = 0; p < MANY_PANELS; p++)
-        for (int r = 0; r < R; r++) {
-            v16 x = v16_zero();
-            if (j->more && j->columns[p] == 16)
-                x = v16_load(j->c[p] + (size_t)r * j->ldc);
-            else if (j->more && j->columns[p])
-                x = v16_load_n(j->c[p] + (size_t)r * j->ldc, j->columns[p]);
-            v16_store(t->c + (p * MANY_ROWS + r) * 16, x);
-        }
-}
-
-static void many_store(int R, const core_job *j, const tile *t)
-{
-    for (int p = 0; p < MANY_PANELS; p++) {
-        size_t n = j->columns[p];
-        v16 bias = n && j->bias[p] ? v16_load_n(j->bias[p], n) : v16_zero();
-        for (int r = 0; n && r < R; r++) {
-            v16 x = v16_load(t->c + (p * MANY_ROWS + r) * 16);
-            if (j->bias[p])
-                x = v16_add(x, bias);
-            if (n == 16)
-                v16_store(j->c[p] + (size_t)r * j->ldc, x);
-            else
-                v16_store_n(j->c[p] + (size_t)r * j->ldc, x, n);
-        }
-    }
-}
-
-/* As `core` for R rows and weights that are float already. (Tiles are functions
- * of their own: inlined, the compiler would keep C in registers too, and spill
- * the chains' sums.) */
+/* As `core` for R rows and weights that are float already, into sums c[R][16] of each panel */
 static void many(int R, const core_job *j)
 {
-    tile t;
+    enum { LAST = MANY_PANELS - 1, TILE = MANY_PANELS * MANY_ROWS * 16 };
     tile_fn *fn = (j->half ? half_fns : tile_fns)[R];
     size_t block = j->half ? 16 : 32;
     const float *b0 = (const float *)(const void *)j->b[0],
-                *b1 = (const float *)(const void *)j->b[MANY_PANELS - 1];
-    many_load(R, j, &t);
-    if (!j->group) {
-        fn(j->a, j->lda, b0, b1, j->blocks, NULL, NULL, t.c, &t);
-    } else if (j->group == 1 && !j->min[0]) {
-        fn(j->a, j->lda, b0, b1, j->blocks, scales_at(j->scale[0], 0),
-           scales_at(j->scale[MANY_PANELS - 1], 0), NULL, &t);
-    } else {
-        for (size_t g = 0, b = 0; b < j->blocks; g++) {
-            size_t n = j->blocks - b < j->group ? j->blocks - b : j->group;
-            float ones[MANY_ROWS] = {0};
-            for (int i = 0; n > 1 && i < TILE; i += 16)
-                v16_store(t.d + i, v16_zero());
-            bool one = n == 1;
-            fn(j->a + block * b, j->lda, b0 + 16 * block * b, b1 + 16 * block * b, n,
-               one ? scales_at(j->scale[0], g) : NULL,
-               one ? scales_at(j->scale[MANY_PANELS - 1], g) : NULL, t.d, &t);
-            for (int r = 0; j->min[0] && r < R; r++)
-                for (size_t i = b; i < b + n; i++)
-                    ones[r] += j->sums[(size_t)r * j->ld_sums + i];
-            if (!one || j->min[0])
-                many_group(R, j, g, !one, ones, &t);
-            b += n;
-        }
+                *b1 = (const float *)(const void *)j->b[LAST];
+    for (int p = 0; p < MANY_PANELS && !j->more; p++)
+        memset(j->c[p], 0, (size_t)R * 64);
+    tile_groups groups = {.scale = {scales_at(j->scale[0], 0), scales_at(j->scale[LAST], 0)},
+                          .min = {scales_at(j->min[0], 0), scales_at(j->min[LAST], 0)},
+                          .ones = j->sums,
+                          .ld_ones = j->ld_sums};
+    if (j->group <= 1) {
+        fn(j->a, j->lda, b0, b1, j->blocks, j->group ? &groups : NULL, j->c[0], j->c[LAST]);
+        return;
     }
-    many_store(R, j, &t);
+    for (size_t g = 0, b = 0; b < j->blocks; g++) {
+        size_t n = j->blocks - b < j->group ? j->blocks - b : j->group;
+        float ones[MANY_ROWS] = {0}, d[TILE] __attribute__((aligned(64)));
+        memset(d, 0, sizeof d);
+        fn(j->a + block * b, j->lda, b0 + 16 * block * b, b1 + 16 * block * b, n, NULL, d,
+           d + LAST * MANY_ROWS * 16);
+        for (int r = 0; j->min[0] && r < R; r++)
+            for (size_t i = b; i < b + n; i++)
+                ones[r] += j->sums[(size_t)r * j->ld_sums + i];
+        many_group(R, j, g, d, ones);
+        b += n;
+    }
 }
 
 V16_INLINE void expand_layout(int layout, const uint8_t *codes, size_t units, v16_table t,
@@ -355,8 +345,8 @@ static void many_chunk(const chunk *c, float *sums)
             j.scale[s] = (const uint8_t *)(c->scales + (real - c->panel0) * CHUNK_GROUPS * 16);
             if (j.min[s])
                 j.min[s] = (const uint8_t *)(c->mins + (real - c->panel0) * CHUNK_GROUPS * 16);
-            j.c[s] = sums + (real - c->panel0) * CHUNK_ROWS * 16;
-            j.columns[s] = p + (size_t)s < c->panel1 ? 16 : 0;
+            /* beyond the last, sums that nobody reads */
+            j.c[s] = sums + (p + (size_t)s - c->panel0) * CHUNK_ROWS * 16;
         }
         rows_past(&j, c->row1 - c->row0);
     }
