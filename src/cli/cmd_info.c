@@ -18,6 +18,7 @@ typedef struct info_memory {
     char why[512];
     info_weights weights;
     uint64_t weight_bytes, kv_bytes_per_token, kv_bytes_context;
+    uint64_t kv_formats[HONE_KV_COUNT]; /* per token */
 } info_memory;
 
 static hone_status plan_memory(const hone_file *f, info_memory *m)
@@ -36,6 +37,10 @@ static hone_status plan_memory(const hone_file *f, info_memory *m)
         return HONE_OK;
     }
     static hone_kv_tables tables;
+    for (int k = 0; k < HONE_KV_COUNT; k++) {
+        hone_kv_tables_plan(&m->hp, (hone_kv_format)k, &tables);
+        m->kv_formats[k] = tables.page_bytes * tables.count / HONE_KV_PAGE;
+    }
     hone_kv_tables_plan(&m->hp, HONE_KV_BF16, &tables);
     m->kv_bytes_per_token = tables.page_bytes * tables.count / HONE_KV_PAGE;
     m->kv_bytes_context = hone_kv_tables_pages(&tables, m->hp.context_tokens) * tables.page_bytes;
@@ -154,6 +159,10 @@ static hone_status print_summary(const hone_file *f, const info_memory *m)
         cli_table_cell(t, "KV (bf16) %s per token, %s at the full context",
                        cli_format_bytes(kv, a, sizeof a),
                        cli_format_bytes((double)m->kv_bytes_context, b, sizeof b));
+        cli_table_cell(t, "%s", "");
+        cli_table_cell(t, "per token with --kv int8 %s, int4 %s",
+                       cli_format_bytes((double)m->kv_formats[HONE_KV_I8], a, sizeof a),
+                       cli_format_bytes((double)m->kv_formats[HONE_KV_I4], b, sizeof b));
     }
     return cli_table_print(t, stdout);
 }

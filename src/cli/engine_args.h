@@ -23,7 +23,7 @@
         {.name = "kv",                                                                             \
          .type = CLI_CHOICE,                                                                       \
          .argument = "FORMAT",                                                                     \
-         .choices = "f32|bf16|int8",                                                               \
+         .choices = "f32|bf16|int8|int4|fp8_e4m3|fp8_e5m2",                                        \
          .help = "format of cached keys and values (default: that of --dtype)"},                   \
         {.name = "threads",                                                                        \
          .type = CLI_INT,                                                                          \
@@ -57,7 +57,8 @@ HONE_CHECKED hone_status cli_open_engine(const char *path, const hone_config *co
                                          hone_engine **out);
 
 /* The same with the cache of packed weights ($HONE_CACHE, model/packed_cache.h); says on standard
- * error if it was damaged (why nothing is kept, says hone doctor). For commands that measure nothing: the first start writes. */
+ * error if it was damaged (why nothing is kept, says hone doctor). For commands that measure
+ * nothing: the first start writes. */
 HONE_CHECKED hone_status cli_open_engine_cached(const char *path, const hone_config *config,
                                                 hone_engine **out);
 /* Closes it; while packed weights are still being written, a line on standard error says so. */

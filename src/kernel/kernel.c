@@ -117,16 +117,30 @@ hone_cost hone_product_cost(const hone_packed *w, size_t rows)
 /* ---- keys, values, attention ------------------------------------------------------------------
  */
 
+const hone_kv_form hone_kv_forms[HONE_KV_COUNT] = {
+    [HONE_KV_F32] = {"f32", HONE_LAYOUT_F32, 32, 0.0f, false, 0},
+    [HONE_KV_BF16] = {"bf16", HONE_LAYOUT_BF16, 16, 0.0f, false, 0},
+    [HONE_KV_I8] = {"int8", HONE_LAYOUT_I8, 8, 127.0f, false, 0},
+    [HONE_KV_I4] = {"int4", HONE_LAYOUT_U4, 4, 8.0f, true, 0},
+    [HONE_KV_E4M3] = {"fp8_e4m3", HONE_LAYOUT_I8, 8, 1.75f, false, 3},
+    [HONE_KV_E5M2] = {"fp8_e5m2", HONE_LAYOUT_I8, 8, 57344.0f, false, 2},
+};
+
 const char *hone_kv_format_name(hone_kv_format f)
 {
-    static const char *const names[HONE_KV_COUNT] = {"f32", "bf16", "int8"};
-    return (unsigned)f < HONE_KV_COUNT ? names[f] : "?";
+    return (unsigned)f < HONE_KV_COUNT ? hone_kv_forms[f].name : "?";
+}
+
+static size_t scale_bytes(const hone_kv *kv)
+{
+    const hone_kv_form *form = hone_kv_form_of(kv);
+    size_t groups = hone_kv_k_pad(kv) / 32 + (hone_kv_v_pad(kv) + 31) / 32;
+    return form->grouped ? 128 * groups : form->top > 0.0f ? 512 : 0;
 }
 
 size_t hone_kv_page_bytes(const hone_kv *kv)
 {
-    size_t elements = 64 * (hone_kv_k_pad(kv) + hone_kv_v_pad(kv));
-    return elements * hone_kv_element_bytes(kv) + (kv->format == HONE_KV_I8 ? 128 * 4 : 0);
+    return hone_kv_k_scales(kv) + scale_bytes(kv);
 }
 
 size_t hone_attn_partial_floats(const hone_kv *kv)
@@ -146,8 +160,9 @@ size_t hone_attn_scratch_bytes(const hone_kv *kv)
 size_t hone_attn_piece_scratch_bytes(const hone_kv *kv)
 {
     size_t k_pad = hone_kv_k_pad(kv), v_pad = hone_kv_v_pad(kv);
-    /* queries, scores and the tile's sums of a block of rows; the tile expanded to float */
-    return ATTN_ROWS * (k_pad * 6 + 64 * 6 + v_pad * 4) + 64 * (k_pad + v_pad) * 4 + 4096;
+    /* queries, scores, probabilities times scales of a block of rows, and the first and last in
+     * bfloat16; the tile and its scales expanded to float */
+    return ATTN_ROWS * (k_pad * 6 + 64 * 10) + 64 * (k_pad + v_pad) * 4 + k_pad / 32 * 256 + 4096;
 }
 
 /* Pieces that rows [row0, row1) see some key of. */
@@ -200,7 +215,7 @@ hone_cost hone_attn_cost(const hone_attn *t)
     }
     double dims = (double)(t->kv.k_dim + t->kv.v_dim);
     double key_bytes =
-        dims * (double)hone_kv_element_bytes(&t->kv) + (t->kv.format == HONE_KV_I8 ? 8.0 : 0.0);
+        dims * hone_kv_form_of(&t->kv)->bits / 8 + (double)scale_bytes(&t->kv) / HONE_KV_PAGE;
     double seen = t->window > 0 && last > t->window + (double)t->tokens
                       ? t->window + (double)t->tokens
                       : last;

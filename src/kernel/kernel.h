@@ -168,12 +168,21 @@ hone_cost hone_product_cost(const hone_packed *w, size_t rows);
 
 /* ---- keys and values ------------------------------------------------------------------------ */
 
-typedef enum hone_kv_format { HONE_KV_F32, HONE_KV_BF16, HONE_KV_I8, HONE_KV_COUNT } hone_kv_format;
+typedef enum hone_kv_format {
+    HONE_KV_F32,
+    HONE_KV_BF16,
+    HONE_KV_I8,
+    HONE_KV_I4,
+    HONE_KV_E4M3,
+    HONE_KV_E5M2,
+    HONE_KV_COUNT
+} hone_kv_format;
 
 /* A page holds 64 positions, at absolute multiples of 64, of one layer and one KV head. Keys: 4
- * panels of 16 keys along the head, each in the panel order of the weights (F32, BF16, I8); values:
- * panels of 16 dimensions along the 64 keys; I8: then one float scale per key, 64, and one per
- * value, 64. A page must be zeroed before its first use. */
+ * panels of 16 keys along the head, each in the panel order of the weights (F32, BF16, U4 for 4
+ * bits, I8 for 8); values: panels of 16 dimensions along the 64 keys. Then scales: one float per
+ * key, 64, and one per value, 64; of 4 bits a float16 for every 32 dimensions of each (layout.h). A
+ * page must be zeroed before its first use. */
 typedef struct hone_kv {
     hone_kv_format format;
     size_t k_dim, v_dim; /* of one head; at most HONE_HEAD_MAX */
@@ -181,7 +190,7 @@ typedef struct hone_kv {
 
 enum { HONE_HEAD_MAX = 512 };
 
-const char *hone_kv_format_name(hone_kv_format f); /* "f32", "bf16", "int8" */
+const char *hone_kv_format_name(hone_kv_format f); /* "f32", "int8", "fp8_e4m3"... */
 size_t hone_kv_page_bytes(const hone_kv *kv);      /* a multiple of 64 */
 /* kt->kv_write(kv, page, slot 0..63, k[k_dim], v[v_dim]) */
 

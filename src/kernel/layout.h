@@ -130,7 +130,7 @@ static inline float hone_packed_min(const hone_packed *w, const uint8_t *panel, 
     return hone_packed_scale_at(w, panel + w->min_offset, panel + w->min_super_offset, g, c);
 }
 
-/* ---- pages: K panels, V panels, then (I8) 64 key scales and 64 value scales ------------------ */
+/* ---- pages: codes of keys, codes of values, scales of keys, scales of values ----------------- */
 
 static inline size_t hone_kv_k_pad(const hone_kv *kv)
 {
@@ -142,80 +142,174 @@ static inline size_t hone_kv_v_pad(const hone_kv *kv)
     return (kv->v_dim + 15) / 16 * 16;
 }
 
-static inline size_t hone_kv_element_bytes(const hone_kv *kv)
+/* What a format stores of each number. */
+typedef struct hone_kv_form {
+    const char *name;
+    hone_layout layout; /* in whose order elements lie in a panel */
+    unsigned bits;
+    float top;         /* the scale is the largest magnitude / top; 0 = no scales */
+    bool grouped;      /* a float16 scale for every 32 dimensions, else one float32 */
+    unsigned mantissa; /* fp8: bits of the mantissa, else 0 */
+} hone_kv_form;
+
+extern const hone_kv_form hone_kv_forms[HONE_KV_COUNT];
+
+static inline const hone_kv_form *hone_kv_form_of(const hone_kv *kv)
 {
-    return kv->format == HONE_KV_F32 ? 4 : kv->format == HONE_KV_BF16 ? 2 : 1;
+    return &hone_kv_forms[kv->format];
 }
 
-static inline hone_layout hone_kv_layout(const hone_kv *kv)
+static inline size_t hone_kv_bytes(const hone_kv *kv, size_t elements)
 {
-    return kv->format == HONE_KV_F32    ? HONE_LAYOUT_F32
-           : kv->format == HONE_KV_BF16 ? HONE_LAYOUT_BF16
-                                        : HONE_LAYOUT_I8;
+    return elements * hone_kv_form_of(kv)->bits / 8;
 }
 
-/* Index of an element in the page: key `slot` along dimension d, and value `slot`. */
+/* Index of an element among the page's codes: key `slot` along dimension d, and value `slot`. */
 static inline size_t hone_kv_k_index(const hone_kv *kv, size_t slot, size_t d)
 {
-    return slot / 16 * 16 * hone_kv_k_pad(kv) + hone_packed_index(hone_kv_layout(kv), d, slot % 16);
+    return slot / 16 * 16 * hone_kv_k_pad(kv) +
+           hone_packed_index(hone_kv_form_of(kv)->layout, d, slot % 16);
 }
 
 static inline size_t hone_kv_v_index(const hone_kv *kv, size_t slot, size_t d)
 {
     return 64 * hone_kv_k_pad(kv) + d / 16 * 16 * 64 +
-           hone_packed_index(hone_kv_layout(kv), slot, d % 16);
+           hone_packed_index(hone_kv_form_of(kv)->layout, slot, d % 16);
 }
 
-static inline float *hone_kv_scales(const hone_kv *kv, void *page)
+/* Bytes from the page's begin to the scales: of keys [64], then of values [64]; grouped: of keys
+ * [4 panels][k_pad / 32][16], then of values [ceil(v_pad / 32)][64]. */
+static inline size_t hone_kv_k_scales(const hone_kv *kv)
 {
-    return (float *)(void *)((uint8_t *)page + 64 * (hone_kv_k_pad(kv) + hone_kv_v_pad(kv)));
+    return hone_kv_bytes(kv, 64 * (hone_kv_k_pad(kv) + hone_kv_v_pad(kv)));
 }
 
-/* Scale of one key or value in int8: largest magnitude / 127 (0 if that is zero). A NaN or infinity
- * gives a NaN scale, so that it is not lost. */
-static inline float hone_kv_scale_of(const float *x, size_t n)
+static inline size_t hone_kv_v_scales(const hone_kv *kv)
 {
-    float top = 0.0f;
+    return hone_kv_k_scales(kv) +
+           (hone_kv_form_of(kv)->grouped ? 128 * (hone_kv_k_pad(kv) / 32) : 256);
+}
+
+/* The scale of group g of dimensions of key (or value) `slot` */
+static inline uint8_t *hone_kv_k_scale_at(const hone_kv *kv, const void *page, size_t slot,
+                                          size_t g)
+{
+    size_t i = hone_kv_form_of(kv)->grouped
+                   ? 2 * ((slot / 16 * (hone_kv_k_pad(kv) / 32) + g) * 16 + slot % 16)
+                   : 4 * slot;
+    return (uint8_t *)(uintptr_t)page + hone_kv_k_scales(kv) + i;
+}
+
+static inline uint8_t *hone_kv_v_scale_at(const hone_kv *kv, const void *page, size_t slot,
+                                          size_t g)
+{
+    size_t i = hone_kv_form_of(kv)->grouped ? 2 * (g * 64 + slot) : 4 * slot;
+    return (uint8_t *)(uintptr_t)page + hone_kv_v_scales(kv) + i;
+}
+
+static inline float hone_kv_scale_get(const hone_kv *kv, const uint8_t *at)
+{
+    uint16_t h;
+    float f;
+    memcpy(&h, at, 2);
+    if (hone_kv_form_of(kv)->grouped)
+        return hone_f16_to_f32(h);
+    memcpy(&f, at, 4);
+    return f;
+}
+
+/* Scale of one key or value (or 32 of its dimensions) and what divides by it: the largest magnitude
+ * / top; grouped: the first element of the largest magnitude, with its sign, / -8, as a float16. A
+ * NaN or infinity gives a NaN scale, so that it is not lost. */
+static inline float hone_kv_scale_put(const hone_kv *kv, const float *x, size_t n, uint8_t *at)
+{
+    const hone_kv_form *form = hone_kv_form_of(kv);
+    float top = 0.0f, largest = 0.0f, scale;
     for (size_t i = 0; i < n; i++) {
         float a = __builtin_fabsf(x[i]);
-        if (!(a <= 3.402823466e38f))
-            return __builtin_nanf("");
+        if (!(a <= 3.402823466e38f)) {
+            top = largest = __builtin_nanf("");
+            break;
+        }
+        largest = a > top ? x[i] : largest;
         top = a > top ? a : top;
     }
-    return top / 127.0f;
+    if (form->grouped) {
+        uint16_t h = hone_f32_to_f16(largest / -8.0f);
+        memcpy(at, &h, 2);
+        return hone_f16_to_f32(h);
+    }
+    scale = top / form->top;
+    memcpy(at, &scale, 4);
+    return scale;
 }
 
-/* The code of x: x / scale rounded to nearest even, within +-127. */
-static inline int8_t hone_kv_code_of(float x, float scale)
+/* x / scale, within +-top; 0 where the scale is 0 or NaN */
+static inline float hone_kv_quotient(float x, float scale, float low, float high)
 {
-    if (!(scale > 0.0f))
-        return 0;
+    if (!(__builtin_fabsf(scale) > 0.0f))
+        return 0.0f;
     float q = x / scale;
-    q = q > 127.0f ? 127.0f : q < -127.0f ? -127.0f : q;
-    return (int8_t)(int)((q + 12582912.0f) - 12582912.0f);
+    return q > high ? high : q < low ? low : q;
+}
+
+/* A number to 1 + 5 + 2 or 1 + 4 + 3 bits, both with 15 added to the exponent, to nearest even.
+ * E4M3 so reaches 1.75; its codes are those of OCP's for 256 times the number. */
+static inline uint8_t hone_kv_fp8_of(float q, unsigned mantissa)
+{
+    uint32_t sign = hone_f32_bits(q) >> 24 & 0x80, drop = 23 - mantissa, code;
+    float a = __builtin_fabsf(q);
+    if (a < 0x1p-14f) { /* subnormal: a whole number of 2^(-14 - mantissa) */
+        float unit = mantissa == 3 ? 0x1p6f : 0x1p7f;
+        code = hone_f32_bits(a + unit) - hone_f32_bits(unit);
+    } else {
+        uint32_t u = hone_f32_bits(a);
+        u += (1u << (drop - 1)) - 1 + (u >> drop & 1);
+        code = (u >> drop) - (112u << mantissa);
+    }
+    return (uint8_t)(sign | code);
+}
+
+/* The float16 number that an fp8 code is */
+static inline uint16_t hone_kv_fp8_f16(uint8_t code, unsigned mantissa)
+{
+    return (uint16_t)((code & 0x80u) << 8 | (code & 0x7fu) << (10 - mantissa));
 }
 
 static inline void hone_kv_put(const hone_kv *kv, void *page, size_t index, float x, float scale)
 {
-    uint8_t *at = (uint8_t *)page + index * hone_kv_element_bytes(kv);
-    uint16_t h = hone_f32_to_bf16(x);
-    int8_t c = kv->format == HONE_KV_I8 ? hone_kv_code_of(x, scale) : 0;
-    if (kv->format == HONE_KV_F32)
+    const hone_kv_form *form = hone_kv_form_of(kv);
+    uint8_t *at = (uint8_t *)page + index * form->bits / 8;
+    if (form->bits == 32) {
         memcpy(at, &x, 4);
-    else if (kv->format == HONE_KV_BF16)
+    } else if (form->bits == 16) {
+        uint16_t h = hone_f32_to_bf16(x);
         memcpy(at, &h, 2);
-    else
-        memcpy(at, &c, 1);
+    } else if (form->mantissa) {
+        *at = hone_kv_fp8_of(hone_kv_quotient(x, scale, -form->top, form->top), form->mantissa);
+    } else {
+        float q = form->grouped ? hone_kv_quotient(x, scale, -8.0f, 7.0f)
+                                : hone_kv_quotient(x, scale, -127.0f, 127.0f);
+        int code = (int)((q + 12582912.0f) - 12582912.0f);
+        unsigned shift = 4 * (index % 2);
+        *at = form->grouped ? (uint8_t)((*at & ~(15u << shift)) | (unsigned)(code + 8) << shift)
+                            : (uint8_t)code;
+    }
 }
 
 static inline float hone_kv_get(const hone_kv *kv, const void *page, size_t index)
 {
-    const uint8_t *at = (const uint8_t *)page + index * hone_kv_element_bytes(kv);
+    const hone_kv_form *form = hone_kv_form_of(kv);
+    const uint8_t *at = (const uint8_t *)page + index * form->bits / 8;
     uint16_t h;
     float f;
-    if (kv->format == HONE_KV_I8)
+    if (form->bits == 4)
+        return (float)(int)(*at >> 4 * (index % 2) & 15) - 8.0f;
+    if (form->mantissa)
+        return hone_f16_to_f32(hone_kv_fp8_f16(*at, form->mantissa));
+    if (form->bits == 8)
         return (float)(int8_t)*at;
-    if (kv->format == HONE_KV_BF16) {
+    if (form->bits == 16) {
         memcpy(&h, at, 2);
         return hone_bf16_to_f32(h);
     }

@@ -96,6 +96,9 @@ static void float32_products_keep_float32_keys_unless_told(void **state)
     assert_int_equal(parsed("{\"compute\": \"f32\", \"kv_format\": \"int8\"}").kv_format,
                      HONE_KV_I8);
     assert_int_equal(parsed("{\"compute\": \"bf16\"}").kv_format, HONE_KV_BF16);
+    assert_int_equal(parsed("{\"kv_format\": \"int4\"}").kv_format, HONE_KV_I4);
+    assert_int_equal(parsed("{\"kv_format\": \"fp8_e4m3\"}").kv_format, HONE_KV_E4M3);
+    assert_int_equal(parsed("{\"kv_format\": \"fp8_e5m2\"}").kv_format, HONE_KV_E5M2);
 }
 
 static void what_is_wrong_is_named(void **state)

@@ -145,6 +145,12 @@ static void the_memory_goal_counts_weights_and_a_full_context(void **state)
     hone_roofline b = hone_technique_roofline(&f, &kv, HONE_GOAL_MEMORY);
     assert_true(a.kv_bytes == 100 * 2.0 * 2 * (32 + 16) * 2);
     assert_true(b.kv_bytes == 100 * 2.0 * 2 * (32 + 16 + 2 * 4)); /* a scale for each row */
+    kv = with(c, "kv:int4"); /* half bytes, and two of scale for each 32 */
+    b = hone_technique_roofline(&f, &kv, HONE_GOAL_MEMORY);
+    assert_true(b.kv_bytes == 100 * 2.0 * 2 * (16 + 8 + 2 * 2));
+    kv = with(c, "kv:fp8");
+    b = hone_technique_roofline(&f, &kv, HONE_GOAL_MEMORY);
+    assert_true(b.kv_bytes == 100 * 2.0 * 2 * (32 + 16 + 2 * 4));
     assert_true(a.weight_bytes == b.weight_bytes);
 }
 

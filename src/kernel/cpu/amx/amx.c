@@ -4,13 +4,15 @@
  *
  * The activation's bf16 rows are stored [k_pad/32][rows][32], so that 16 rows of a block of 32 are
  * one contiguous tile at any row. A packed bf16 panel is a column of weight tiles, 1 KB per block
- * of 32. bf16   32 x 32 blocks of the result (2 x 2 tiles); 256 rows and 2048 of K stay in L2, the
- * two panels of a step in L1. scaled codes expanded to bf16 tiles once per 1024 of K; 30 rows x 1
- * panel, whose sums C stay in 30 registers; each group's D comes out of the tiles through L1. The
- * other kernels of this set are those of AVX-512.
+ * of 32. Attention: attention.h. bf16   32 x 32 blocks of the result (2 x 2 tiles); 256 rows and
+ * 2048 of K stay in L2, the two panels of a step in L1. scaled codes expanded to bf16 tiles once
+ * per 1024 of K; 30 rows x 1 panel, whose sums C stay in 30 registers; each group's D comes out of
+ * the tiles through L1. The other kernels of this set are those of AVX-512.
  */
 #include "kernel/cpu/avx512/vec.h"
 
+#include "kernel/cpu/amx/attention.h"
+#include "kernel/cpu/amx/expand.h"
 #include "kernel/cpu/amx/tile.h"
 #include "kernel/layout.h"
 #include "kernel/table.h"
@@ -183,40 +185,6 @@ static void many_bf16(const view *v)
 
 /* ---- codes with scales ------------------------------------------------------------------------
  */
-
-/* 4 rows of 16 int8 codes -> 2 rows [16][2] of a bf16 tile */
-static void expand_i8(const uint8_t *codes, size_t blocks, uint8_t *to)
-{
-    for (size_t k = 0; k < blocks * 32; k += 2) {
-        __m128i e = _mm_loadu_si128((const __m128i *)(const void *)(codes + k * 16));
-        __m128i o = _mm_loadu_si128((const __m128i *)(const void *)(codes + k * 16 + 16));
-        __m512i even = _mm512_castps_si512(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(e)));
-        __m512i odd = _mm512_castps_si512(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(o)));
-        /* an integer of 8 bits is exact in the upper half: the lower half of `odd` is zero */
-        __m512i pair = _mm512_or_si512(_mm512_srli_epi32(even, 16), odd);
-        _mm512_storeu_si512((void *)(to + k * 32), pair);
-    }
-}
-
-/* One unit of 8 rows holds 4 rows of a tile: nibble i of each word, looked up by VPERMW in a table
- * of 32 words that holds each code twice (it looks at five bits of the index). */
-static void expand_u4(const uint8_t *codes, size_t blocks, const float table[16], uint8_t *to)
-{
-    uint16_t words[32];
-    for (int i = 0; i < 32; i++)
-        words[i] = hone_f32_to_bf16(table[i % 16]);
-    __m512i t = _mm512_loadu_si512((const void *)words);
-    for (size_t unit = 0; unit < blocks * 4; unit++, to += 256) {
-        __m512i x = _mm512_loadu_si512((const void *)(codes + unit * 64));
-        _mm512_storeu_si512((void *)to, _mm512_permutexvar_epi16(x, t));
-        _mm512_storeu_si512((void *)(to + 64),
-                            _mm512_permutexvar_epi16(_mm512_srli_epi16(x, 4), t));
-        _mm512_storeu_si512((void *)(to + 128),
-                            _mm512_permutexvar_epi16(_mm512_srli_epi16(x, 8), t));
-        _mm512_storeu_si512((void *)(to + 192),
-                            _mm512_permutexvar_epi16(_mm512_srli_epi16(x, 12), t));
-    }
-}
 
 #define EACH_10(M, t)                                                                              \
     M(t##0) M(t##1) M(t##2) M(t##3) M(t##4) M(t##5) M(t##6) M(t##7) M(t##8) M(t##9)
@@ -393,6 +361,10 @@ void hone_kernels_amx(hone_kernels *t)
 {
     many_below = t->product_many;
     pack_below = t->act_pack;
+    attn_below = t->attn_piece;
+    t->attn_piece = attn_tiles;
+    t->attn_merge = attn_merge;
+    t->attn_finish = attn_finish;
     t->act_bf16 = true;
     t->act_pack = act_pack;
     t->product_many = product_many;

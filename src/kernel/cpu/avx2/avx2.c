@@ -12,6 +12,8 @@
 #define MANY_PANELS  1
 #define FEW_U4_OWN
 
+#include "kernel/cpu/generic/attn_product.h"
+
 #include "kernel/cpu/generic/attention.h"
 #include "kernel/cpu/generic/elementwise.h"
 #include "kernel/cpu/generic/product.h"

@@ -257,6 +257,25 @@ V16_INLINE void v16_pair_i8(const uint8_t *b, size_t unit, int i, v16 *even, v16
     *odd = (v16){v16_from_i8(at + 16), v16_from_i8(at + 24)};
 }
 
+/* fp8 by way of float16, whose exponents have the same bias (layout.h) */
+V16_INLINE v16 v16_from_fp8(const uint8_t *at, int mantissa)
+{
+    __m256i x = _mm256_slli_epi16(
+        _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)at)), 8);
+    if (mantissa == 3) /* the sign stays, the rest moves into the wider exponent */
+        x = _mm256_and_si256(_mm256_srai_epi16(x, 1), _mm256_set1_epi16((short)0xbfff));
+    return (v16){_mm256_cvtph_ps(_mm256_castsi256_si128(x)),
+                 _mm256_cvtph_ps(_mm256_extracti128_si256(x, 1))};
+}
+
+V16_INLINE void v16_pair_fp8(const uint8_t *b, size_t unit, int i, int mantissa, v16 *even,
+                             v16 *odd)
+{
+    const uint8_t *at = b + unit * 128 + (size_t)i * 32;
+    *even = v16_from_fp8(at, mantissa);
+    *odd = v16_from_fp8(at + 16, mantissa);
+}
+
 /* table[bits shift..shift+3 of each lane]: the low three bits index both halves, the fourth chooses
  */
 V16_INLINE __m256 v16_lookup(__m256i x, int shift, v16_table t)

@@ -201,6 +201,24 @@ V16_INLINE void v16_pair_i8(const uint8_t *b, size_t unit, int i, v16 *even, v16
     *odd = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(o));
 }
 
+/* fp8 by way of float16, whose exponents have the same bias (layout.h) */
+V16_INLINE __m512i v16_fp8_f16(const uint8_t *at, int mantissa)
+{
+    __m512i x = _mm512_slli_epi16(
+        _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)at)), 8);
+    if (mantissa == 3) /* the sign stays, the rest moves into the wider exponent */
+        x = _mm512_and_si512(_mm512_srai_epi16(x, 1), _mm512_set1_epi16((short)0xbfff));
+    return x;
+}
+
+V16_INLINE void v16_pair_fp8(const uint8_t *b, size_t unit, int i, int mantissa, v16 *even,
+                             v16 *odd)
+{
+    __m512i x = v16_fp8_f16(b + unit * 128 + (size_t)i * 32, mantissa);
+    *even = _mm512_cvtph_ps(_mm512_castsi512_si256(x));
+    *odd = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(x, 1));
+}
+
 V16_INLINE void v16_pair_u4(const uint8_t *b, size_t unit, int i, v16_table t, int linear,
                             v16 *even, v16 *odd)
 {

@@ -7,16 +7,23 @@
 #ifndef HONE_KERNEL_GENERIC_CORE_H
 #define HONE_KERNEL_GENERIC_CORE_H
 
+#include "kernel/cpu/generic/unroll.h"
 #include "kernel/kernel.h"
 
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 32")
-#endif
-
 /* The layouts as the template knows them. */
-enum { CORE_F32, CORE_BF16, CORE_I8, CORE_U4, CORE_U4_LINEAR, CORE_U2, CORE_U3, CORE_U5, CORE_U6 };
+enum {
+    CORE_F32,
+    CORE_BF16,
+    CORE_I8,
+    CORE_U4,
+    CORE_U4_LINEAR,
+    CORE_U2,
+    CORE_U3,
+    CORE_U5,
+    CORE_U6,
+    CORE_E4M3, /* fp8, of keys and values only */
+    CORE_E5M2
+};
 
 enum { CORE_P = 4, CORE_R = 6, FEW_ROWS = 4 };
 
@@ -67,6 +74,8 @@ V16_INLINE void core_pair(int layout, const uint8_t *b, size_t unit, int u, int 
         v16_pair_planes(b + unit / 4 * 320, unit / 2 % 2, u, i, 4, 1, t, even, odd);
     else if (layout == CORE_U6)
         v16_pair_planes(b + unit / 4 * 384, unit / 2 % 2, u, i, 4, 2, t, even, odd);
+    else if (layout == CORE_E4M3 || layout == CORE_E5M2)
+        v16_pair_fp8(b, unit, i, layout == CORE_E4M3 ? 3 : 2, even, odd);
     else
         v16_pair_u4(b, unit, i, t, layout == CORE_U4_LINEAR, even, odd);
 }
@@ -74,19 +83,19 @@ V16_INLINE void core_pair(int layout, const uint8_t *b, size_t unit, int u, int 
 /* Bytes of codes of 8 rows of k */
 V16_INLINE size_t core_unit_bytes(int layout)
 {
-    return layout == CORE_F32    ? 512
-           : layout == CORE_BF16 ? 256
-           : layout == CORE_I8   ? 128
-           : layout == CORE_U2   ? 32
-           : layout == CORE_U3   ? 48
-           : layout == CORE_U5   ? 80
-           : layout == CORE_U6   ? 96
-                                 : 64;
+    return layout == CORE_F32                         ? 512
+           : layout == CORE_BF16                      ? 256
+           : layout == CORE_I8 || layout >= CORE_E4M3 ? 128
+           : layout == CORE_U2                        ? 32
+           : layout == CORE_U3                        ? 48
+           : layout == CORE_U5                        ? 80
+           : layout == CORE_U6                        ? 96
+                                                      : 64;
 }
 
 V16_INLINE bool core_is_planes(int layout)
 {
-    return layout >= CORE_U2;
+    return layout >= CORE_U2 && layout <= CORE_U6;
 }
 
 V16_INLINE v16_table core_table(int layout, const float *table, float low)

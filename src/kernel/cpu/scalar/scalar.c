@@ -87,24 +87,35 @@ static void product(const hone_packed *w, const hone_act *a, size_t row0, size_t
     }
 }
 
+/* Dimensions that share the scale of the one at d */
+static size_t scale_span(const hone_kv *kv, size_t dim, size_t d)
+{
+    return hone_kv_form_of(kv)->grouped && dim - d > 32 ? 32 : dim - d;
+}
+
 static void kv_write(const hone_kv *kv, void *page, size_t slot, const float *k, const float *v)
 {
-    float ks = 1.0f, vs = 1.0f;
-    if (kv->format == HONE_KV_I8) {
-        ks = hone_kv_scale_of(k, kv->k_dim);
-        vs = hone_kv_scale_of(v, kv->v_dim);
-        hone_kv_scales(kv, page)[slot] = ks;
-        hone_kv_scales(kv, page)[64 + slot] = vs;
+    bool scaled = hone_kv_form_of(kv)->top > 0.0f;
+    for (size_t d = 0, n; d < kv->k_dim; d += n) {
+        n = scale_span(kv, kv->k_dim, d);
+        uint8_t *at = hone_kv_k_scale_at(kv, page, slot, d / 32);
+        float scale = scaled ? hone_kv_scale_put(kv, k + d, n, at) : 1.0f;
+        for (size_t i = d; i < d + n; i++)
+            hone_kv_put(kv, page, hone_kv_k_index(kv, slot, i), k[i], scale);
     }
-    for (size_t d = 0; d < kv->k_dim; d++)
-        hone_kv_put(kv, page, hone_kv_k_index(kv, slot, d), k[d], ks);
-    for (size_t d = 0; d < kv->v_dim; d++)
-        hone_kv_put(kv, page, hone_kv_v_index(kv, slot, d), v[d], vs);
+    for (size_t d = 0, n; d < kv->v_dim; d += n) {
+        n = scale_span(kv, kv->v_dim, d);
+        uint8_t *at = hone_kv_v_scale_at(kv, page, slot, d / 32);
+        float scale = scaled ? hone_kv_scale_put(kv, v + d, n, at) : 1.0f;
+        for (size_t i = d; i < d + n; i++)
+            hone_kv_put(kv, page, hone_kv_v_index(kv, slot, i), v[i], scale);
+    }
 }
 
 /* Score of one key before scaling: the product over the padded head. */
 static float score(const hone_attn *t, const void *page, size_t slot, const float *q)
 {
+    const hone_kv_form *form = hone_kv_form_of(&t->kv);
     size_t pad = hone_kv_k_pad(&t->kv);
     float s = 0.0f;
     for (size_t d = 0; d < pad; d += 32) {
@@ -115,10 +126,15 @@ static float score(const hone_attn *t, const void *page, size_t slot, const floa
             o = __builtin_fmaf(q[i + 1],
                                hone_kv_get(&t->kv, page, hone_kv_k_index(&t->kv, slot, i + 1)), o);
         }
-        s += e + o;
+        if (form->grouped)
+            s = __builtin_fmaf(
+                hone_kv_scale_get(&t->kv, hone_kv_k_scale_at(&t->kv, page, slot, d / 32)), e + o,
+                s);
+        else
+            s += e + o;
     }
-    if (t->kv.format == HONE_KV_I8)
-        s *= hone_kv_scales(&t->kv, (void *)(uintptr_t)page)[slot];
+    if (form->top > 0.0f && !form->grouped)
+        s *= hone_kv_scale_get(&t->kv, hone_kv_k_scale_at(&t->kv, page, slot, 0));
     s *= t->scale;
     if (t->softcap != 0.0f) {
         float lanes[16];
@@ -128,20 +144,29 @@ static float score(const hone_attn *t, const void *page, size_t slot, const floa
     return s;
 }
 
-/* O = O + (E + O') for each half of 32 keys of the tile. */
+/* O = O + (E + O') for each half of 32 keys of the tile; p: probabilities, not yet rounded. */
 static void add_values(const hone_attn *t, const void *page, const float *p, float *o)
 {
-    for (size_t d = 0; d < t->kv.v_dim; d++)
+    const hone_kv *kv = &t->kv;
+    float x[64];
+    for (size_t d = 0; d < kv->v_dim; d++) {
+        for (size_t j = 0; d % 32 == 0 && j < 64; j++) { /* 32 dimensions share their scales */
+            x[j] = p[j];
+            if (hone_kv_form_of(kv)->top > 0.0f)
+                x[j] *= hone_kv_scale_get(kv, hone_kv_v_scale_at(kv, page, j, d / 32));
+            if (kv->format != HONE_KV_F32)
+                x[j] = hone_bf16_to_f32(hone_f32_to_bf16(x[j]));
+        }
         for (size_t j = 0; j < 64; j += 32) {
             float even = 0.0f, odd = 0.0f;
             for (size_t i = j; i < j + 32; i += 2) {
-                even = __builtin_fmaf(
-                    p[i], hone_kv_get(&t->kv, page, hone_kv_v_index(&t->kv, i, d)), even);
-                odd = __builtin_fmaf(
-                    p[i + 1], hone_kv_get(&t->kv, page, hone_kv_v_index(&t->kv, i + 1, d)), odd);
+                even = __builtin_fmaf(x[i], hone_kv_get(kv, page, hone_kv_v_index(kv, i, d)), even);
+                odd = __builtin_fmaf(x[i + 1], hone_kv_get(kv, page, hone_kv_v_index(kv, i + 1, d)),
+                                     odd);
             }
             o[d] += even + odd;
         }
+    }
 }
 
 /* One tile of 64 keys, of which [lo, hi) are visible, into the row's state O, m, l. */
@@ -166,11 +191,6 @@ static void attn_tile(const hone_attn *t, const void *page, size_t lo, size_t hi
     }
     *l = __builtin_fmaf(*l, corr, v16_reduce_add(sum));
     *m = m_new;
-    for (size_t j = 0; t->kv.format != HONE_KV_F32 && j < 64; j++) {
-        if (t->kv.format == HONE_KV_I8)
-            p[j] *= hone_kv_scales(&t->kv, (void *)(uintptr_t)page)[64 + j];
-        p[j] = hone_bf16_to_f32(hone_f32_to_bf16(p[j]));
-    }
     for (size_t d = 0; d < v_pad; d++)
         state[d] *= corr;
     add_values(t, page, p, state);

@@ -1,0 +1,11 @@
+/* unroll - UNROLL for (...): the loop is written out, so that arrays of v16 stay in registers. */
+#ifndef HONE_KERNEL_GENERIC_UNROLL_H
+#define HONE_KERNEL_GENERIC_UNROLL_H
+
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+
+#endif
