@@ -100,8 +100,7 @@ static hone_status print_table(const hone_compare *c)
     char heads[HONE_COMPARE_TESTS * 140 + 400];
     cli_table *t;
     size_t n_before = sizeof before / sizeof *before, n_after = sizeof after / sizeof *after;
-    size_t used = (size_t)snprintf(heads, sizeof heads, ",");
-    used = add_heads(heads, sizeof heads, 0, c, before, n_before);
+    size_t used = add_heads(heads, sizeof heads, 0, c, before, n_before);
     for (size_t k = 0; k < c->n_tests && used < sizeof heads; k++) {
         char name[96];
         short_name(c->tests[k], name, sizeof name);
