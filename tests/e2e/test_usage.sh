@@ -50,6 +50,14 @@ expect 2 "$HONE" help nothing
 expect 2 "$HONE" --completion fish
 says "bash"
 
+# The shapes that synth's help names are those that there are.
+expect 2 "$HONE" synth nothing -o "$WORK/x.gguf"
+shapes=$(sed -n 's/.*there are: //p' "$WORK/err" | tr -d ,)
+expect 0 "$HONE" synth --help
+for shape in ${shapes:?}; do
+    prints "$shape"
+done
+
 if command -v bash >/dev/null 2>&1; then
     expect 0 "$HONE" --completion bash
     bash -n "$WORK/out" || fail "the completion is no valid bash"
