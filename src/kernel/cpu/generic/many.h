@@ -62,39 +62,43 @@ enum { MANY_TOGETHER = MANY_ROWS * MANY_PANELS <= CORE_SUMS };
         y##r = v16_load(e + (MANY_ROWS + (r)) * 16);
 #define CHAIN_ADD1(c, s) v16_store(c, v16_add(v16_load(c), s));
 #define CHAIN_ADD(r, p)                                                                            \
-    CHAIN_ADD1(c0 + (r)*16, v16_add(x##r, u##r))                                                   \
+    CHAIN_ADD1(c0 + (r)*ld0, v16_add(x##r, u##r))                                                  \
     if (MANY_PANELS > 1)                                                                           \
-    CHAIN_ADD1(c1 + (r)*16, v16_add(y##r, v##r))
+    CHAIN_ADD1(c1 + (r)*ld1, v16_add(y##r, v##r))
 #define CHAIN_SCALE1(s, c, sum) v16_store(c, v16_fma(s, v16_add(v16_zero(), sum), v16_load(c)));
 #define CHAIN_SCALE(r, p)                                                                          \
-    CHAIN_SCALE1(s0, c0 + (r)*16, v16_add(x##r, u##r))                                             \
+    CHAIN_SCALE1(s0, c0 + (r)*ld0, v16_add(x##r, u##r))                                            \
     if (MANY_PANELS > 1)                                                                           \
-    CHAIN_SCALE1(s1, c1 + (r)*16, v16_add(y##r, v##r))
+    CHAIN_SCALE1(s1, c1 + (r)*ld1, v16_add(y##r, v##r))
 #define CHAIN_MIN(r, p)                                                                            \
     {                                                                                              \
-        v16 sa = v16_set1(0.0f + g->ones[(size_t)(r)*g->ld_ones + b]);                             \
-        v16_store(c0 + (r)*16, v16_fma(m0, sa, v16_load(c0 + (r)*16)));                            \
+        v16 sa = v16_set1(0.0f + t->ones[(size_t)(r)*t->ld_ones + b]);                             \
+        v16_store(c0 + (r)*ld0, v16_fma(m0, sa, v16_load(c0 + (r)*ld0)));                          \
         if (MANY_PANELS > 1)                                                                       \
-            v16_store(c1 + (r)*16, v16_fma(m1, sa, v16_load(c1 + (r)*16)));                        \
+            v16_store(c1 + (r)*ld1, v16_fma(m1, sa, v16_load(c1 + (r)*ld1)));                      \
     }
 
-/* Of groups of one block: scales [block][16] of each panel; mins (or NULL) and the activations'
- * sums per block */
-typedef struct tile_groups {
+/* Where a tile adds to: the sums of each panel, row r at c + r * ld. Of groups of one block, scales
+ * [block][16] (or NULL), mins (or NULL) and the activations' sums per block. */
+typedef struct tile_to {
+    float *c[2];
+    size_t ld[2];
     const float *scale[2], *min[2], *ones;
     size_t ld_ones;
-} tile_groups;
+} tile_to;
 
-/* tile_R: `blocks` blocks of R rows x MANY_PANELS, blocks of N units of 8 rows of k. Without g
- * C += E + O; otherwise C = fma(scale, E + O, C), C = fma(min, SA, C). c[R][16] each. */
+/* tile_R: `blocks` blocks of R rows x MANY_PANELS, blocks of N units of 8 rows of k. Without scales
+ * C += E + O; otherwise C = fma(scale, E + O, C), C = fma(min, SA, C). */
 typedef void tile_fn(const float *a, size_t lda, const float *b0, const float *b1, size_t blocks,
-                     const tile_groups *g, float *c0, float *c1);
+                     const tile_to *t);
 
 #define TILE_FN(name, R, N)                                                                        \
     static __attribute__((noinline)) void name##_##R(const float *a, size_t lda, const float *b0,  \
                                                      const float *b1, size_t blocks,               \
-                                                     const tile_groups *g, float *c0, float *c1)   \
+                                                     const tile_to *t)                             \
     {                                                                                              \
+        float *c0 = t->c[0], *c1 = t->c[1];                                                        \
+        const size_t ld0 = t->ld[0], ld1 = t->ld[1];                                               \
         const float *p0 = a, *p1 = a + 3 * lda, *p2 = a + 6 * lda;                                 \
         for (size_t b = 0; b < blocks; b++) {                                                      \
             ROWS_##R(CHAIN_DECL) if (MANY_TOGETHER)                                                \
@@ -110,21 +114,21 @@ typedef void tile_fn(const float *a, size_t lda, const float *b0, const float *b
                 CHAIN_HALF(R, N, CHAIN_O)                                                          \
                 ROWS_##R(CHAIN_BACK) p0--, p1--, p2--, b0 -= 16, b1 -= 16;                         \
             }                                                                                      \
-            if (!g) {                                                                              \
+            if (!t->scale[0]) {                                                                    \
                 ROWS_##R(CHAIN_ADD) continue;                                                      \
             }                                                                                      \
             {                                                                                      \
-                v16 s0 = v16_load(g->scale[0] + b * 16), s1 = v16_load(g->scale[1] + b * 16);      \
+                v16 s0 = v16_load(t->scale[0] + b * 16), s1 = v16_load(t->scale[1] + b * 16);      \
                 (void)s1;                                                                          \
                 ROWS_##R(CHAIN_SCALE)                                                              \
             }                                                                                      \
-            if (g->min[0]) {                                                                       \
-                v16 m0 = v16_load(g->min[0] + b * 16), m1 = v16_load(g->min[1] + b * 16);          \
+            if (t->min[0]) {                                                                       \
+                v16 m0 = v16_load(t->min[0] + b * 16), m1 = v16_load(t->min[1] + b * 16);          \
                 (void)m1;                                                                          \
                 ROWS_##R(CHAIN_MIN)                                                                \
             }                                                                                      \
         }                                                                                          \
-        (void)p1, (void)p2, (void)b1, (void)c1;                                                    \
+        (void)p1, (void)p2, (void)b1, (void)c1, (void)ld1;                                         \
     }
 
 #if MANY_ROWS > 6
@@ -157,13 +161,14 @@ V16_INLINE const float *scales_at(const uint8_t *scales, size_t group)
 
 /* The end of a group of many blocks: C = fma(scale, D, C), then C = fma(min, SA, C), SA in
  * ones[R] */
-static void many_group(int R, const core_job *j, size_t g, const float *d, const float *ones)
+static void many_group(int R, const core_job *j, const tile_to *t, size_t g, const float *d,
+                       const float *ones)
 {
     for (int p = 0; p < MANY_PANELS; p++) {
         v16 s = v16_load(scales_at(j->scale[p], g));
         v16 m = j->min[p] ? v16_load(scales_at(j->min[p], g)) : s;
         for (int r = 0; r < R; r++) {
-            float *c = j->c[p] + r * 16;
+            float *c = t->c[p] + (size_t)r * t->ld[p];
             v16 x = v16_fma(s, v16_load(d + (p * MANY_ROWS + r) * 16), v16_load(c));
             if (j->min[p])
                 x = v16_fma(m, v16_set1(ones[r]), x);
@@ -172,7 +177,8 @@ static void many_group(int R, const core_job *j, size_t g, const float *d, const
     }
 }
 
-/* As `core` for R rows and weights that are float already, into sums c[R][16] of each panel */
+/* As `core` for R rows and weights that are float already; panels are whole or do not exist, and
+ * there is no bias */
 static void many(int R, const core_job *j)
 {
     enum { LAST = MANY_PANELS - 1, TILE = MANY_PANELS * MANY_ROWS * 16 };
@@ -180,26 +186,32 @@ static void many(int R, const core_job *j)
     size_t block = j->half ? 16 : 32;
     const float *b0 = (const float *)(const void *)j->b[0],
                 *b1 = (const float *)(const void *)j->b[LAST];
-    for (int p = 0; p < MANY_PANELS && !j->more; p++)
-        memset(j->c[p], 0, (size_t)R * 64);
-    tile_groups groups = {.scale = {scales_at(j->scale[0], 0), scales_at(j->scale[LAST], 0)},
-                          .min = {scales_at(j->min[0], 0), scales_at(j->min[LAST], 0)},
-                          .ones = j->sums,
-                          .ld_ones = j->ld_sums};
+    float nobody[16] __attribute__((aligned(64))) = {0}; /* reads what a panel past the end gives */
+    tile_to to = {.ones = j->sums, .ld_ones = j->ld_sums};
+    for (int p = 0; p < MANY_PANELS; p++) {
+        to.c[p] = j->columns[p] ? j->c[p] : nobody;
+        to.ld[p] = j->columns[p] ? j->ldc : 0;
+        for (int r = 0; !j->more && r < R; r++)
+            v16_store(to.c[p] + (size_t)r * to.ld[p], v16_zero());
+        if (j->group == 1) {
+            to.scale[p] = scales_at(j->scale[p], 0);
+            to.min[p] = scales_at(j->min[p], 0);
+        }
+    }
     if (j->group <= 1) {
-        fn(j->a, j->lda, b0, b1, j->blocks, j->group ? &groups : NULL, j->c[0], j->c[LAST]);
+        fn(j->a, j->lda, b0, b1, j->blocks, &to);
         return;
     }
     for (size_t g = 0, b = 0; b < j->blocks; g++) {
         size_t n = j->blocks - b < j->group ? j->blocks - b : j->group;
         float ones[MANY_ROWS] = {0}, d[TILE] __attribute__((aligned(64)));
+        const tile_to sum = {.c = {d, d + LAST * MANY_ROWS * 16}, .ld = {16, 16}};
         memset(d, 0, sizeof d);
-        fn(j->a + block * b, j->lda, b0 + 16 * block * b, b1 + 16 * block * b, n, NULL, d,
-           d + LAST * MANY_ROWS * 16);
+        fn(j->a + block * b, j->lda, b0 + 16 * block * b, b1 + 16 * block * b, n, &sum);
         for (int r = 0; j->min[0] && r < R; r++)
             for (size_t i = b; i < b + n; i++)
                 ones[r] += j->sums[(size_t)r * j->ld_sums + i];
-        many_group(R, j, g, d, ones);
+        many_group(R, j, &to, g, d, ones);
         b += n;
     }
 }
@@ -345,8 +357,7 @@ static void many_chunk(const chunk *c, float *sums)
             j.scale[s] = (const uint8_t *)(c->scales + (real - c->panel0) * CHUNK_GROUPS * 16);
             if (j.min[s])
                 j.min[s] = (const uint8_t *)(c->mins + (real - c->panel0) * CHUNK_GROUPS * 16);
-            /* beyond the last, sums that nobody reads */
-            j.c[s] = sums + (p + (size_t)s - c->panel0) * CHUNK_ROWS * 16;
+            j.c[s] = sums + (real - c->panel0) * CHUNK_ROWS * 16;
         }
         rows_past(&j, c->row1 - c->row0);
     }
