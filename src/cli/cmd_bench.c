@@ -16,13 +16,14 @@ enum { RESAMPLES = 2000 };
 static hone_status measure_all(bench *b)
 {
     double ignored;
-    for (size_t r = 0; r <= b->reps; r++) {
+    size_t warm = (size_t)cli_int(b->c, "warm-up"), rounds = b->reps + warm;
+    for (size_t r = 0; r < rounds; r++) {
         for (size_t i = 0; i < b->n_tests; i++) {
             HONE_TRY(hone_interrupt_check());
             bench_test *t = &b->tests[i];
-            cli_progress((double)(r * b->n_tests + i) / (double)((b->reps + 1) * b->n_tests), "%s",
-                         r == 0 ? "warming up" : "measuring");
-            HONE_TRY(bench_measure(b, t, r == 0 ? &ignored : &t->tok_s[r - 1]));
+            cli_progress((double)(r * b->n_tests + i) / (double)(rounds * b->n_tests), "%s",
+                         r < warm ? "warming up" : "measuring");
+            HONE_TRY(bench_measure(b, t, r < warm ? &ignored : &t->tok_s[r - warm]));
         }
     }
     return HONE_OK;
@@ -182,7 +183,14 @@ static const cli_option options[] = {
      .fallback = "5",
      .min = 1,
      .max = BENCH_REPS_MAX,
-     .help = "repetitions of every test, interleaved, after one to warm up"},
+     .help = "repetitions of every test, interleaved, after those to warm up"},
+    {.name = "warm-up",
+     .type = CLI_INT,
+     .argument = "N",
+     .fallback = "1",
+     .min = 0,
+     .max = 100,
+     .help = "repetitions before, that do not count"},
     {.name = "versus",
      .type = CLI_TEXT,
      .argument = "WHAT",
@@ -222,7 +230,8 @@ const cli_command cli_cmd_bench = {
     .name = "bench",
     .summary = "measure prefill and decode speed against this machine's limits",
     .description =
-        "Runs every test once to warm up and then R times, the tests taking turns, and prints the "
+        "Runs every test once to warm up (--warm-up) and then R times, the tests taking turns, and "
+        "prints the "
         "median of tokens per second (of all sequences together) with its 95% bootstrap interval. "
         "Tokens are random. A prefill is timed to its last token's logits; a decode step to those "
         "of "
