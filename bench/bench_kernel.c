@@ -1,7 +1,7 @@
 /*
  * bench_kernel - every kernel on every instruction set of this machine, one thread, beside what one
  * core can do: fused multiply-adds from registers and reading memory, both measured in the same run
- * with random data. Usage: bench_kernel [seconds per measurement, default 0.3] [isa]
+ * with random data. Usage: bench_kernel [seconds per measurement, default 0.3] [isa [weight type]]
  */
 #include "base/mem.h"
 #include "base/rng.h"
@@ -181,7 +181,8 @@ static void do_product(void *arg)
                      j->scratch);
 }
 
-static void bench_products(const hone_kernels *kt, double flops_peak, double bytes_peak)
+static void bench_products(const hone_kernels *kt, const char *only, double flops_peak,
+                           double bytes_peak)
 {
     static const hone_dtype types[] = {HONE_DTYPE_BF16, HONE_DTYPE_F32,  HONE_DTYPE_Q8_0,
                                        HONE_DTYPE_Q4_0, HONE_DTYPE_Q4_1, HONE_DTYPE_Q4_K,
@@ -192,6 +193,8 @@ static void bench_products(const hone_kernels *kt, double flops_peak, double byt
     fill_normal(x, (size_t)MANY * K, 3);
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
         product_job j = {.kt = kt, .y = y, .scratch = scratch};
+        if (only && strcmp(only, hone_dtype_name(types[t])) != 0)
+            continue;
         bool f32 = types[t] == HONE_DTYPE_F32;
         /* enough columns that no cache holds them; N of them when arithmetic counts */
         hone_coding coding = hone_dtype_coding(types[t]);
@@ -390,7 +393,9 @@ int main(int argc, char **argv)
         double flops = peak_flops(isa), bytes = rate(read_all, &b) * (double)b.bytes * 1e-9;
         printf("%-12s limits of one core: %.1f GFLOP/s (fused multiply-adds), %.2f GB/s read\n",
                hone_isa_name(isa), flops, bytes);
-        bench_products(kt, flops, bytes);
+        bench_products(kt, argc > 3 ? argv[3] : NULL, flops, bytes);
+        if (argc > 3)
+            continue;
         bench_attention(kt, flops, bytes);
         bench_rows(kt);
     }
