@@ -1,7 +1,8 @@
 /*
  * bench_kernel - every kernel on every instruction set of this machine, one thread, beside what one
  * core can do: fused multiply-adds from registers and reading memory, both measured in the same run
- * with random data. Usage: bench_kernel [seconds per measurement, default 0.3] [isa [weight type]]
+ * with random data. Usage: bench_kernel [seconds per measurement, default 0.3]
+ * [isa [weight type or "all" [products]]]
  */
 #include "base/mem.h"
 #include "base/rng.h"
@@ -234,10 +235,11 @@ static void bench_products(const hone_kernels *kt, const char *only, double flop
             double calls = rate(do_product, &j);
             hone_cost cost = hone_product_cost(&j.w, rows[r]);
             double gf = calls * cost.flops * 1e-9, gb = calls * cost.bytes * 1e-9;
-            printf("%-12s product %-5s %4zu rows  %8.1f GFLOP/s %5.1f %% of limit  %6.2f GB/s "
+            printf("%-12s product %-8s %-5s %4zu rows  %8.1f GFLOP/s %5.1f %% of limit  %6.2f GB/s "
                    "%5.1f %% of limit\n",
-                   hone_isa_name(kt->isa), hone_dtype_name(types[t]), rows[r], gf,
-                   100 * gf / flops_peak, gb, 100 * gb / bytes_peak);
+                   hone_isa_name(kt->isa), hone_products_name(kt->products),
+                   hone_dtype_name(types[t]), rows[r], gf, 100 * gf / flops_peak, gb,
+                   100 * gb / bytes_peak);
             fflush(stdout);
         }
         hone_free_big(mem, act_bytes);
@@ -379,6 +381,10 @@ static void bench_rows(const hone_kernels *kt)
 int main(int argc, char **argv)
 {
     seconds = argc > 1 ? atof(argv[1]) : seconds;
+    hone_products products = HONE_PRODUCTS_EXACT;
+    for (int p = 0; argc > 4 && p < HONE_PRODUCTS_COUNT; p++)
+        if (strcmp(argv[4], hone_products_name((hone_products)p)) == 0)
+            products = (hone_products)p;
     hone_fp_mode_enter();
     fill_normal(start_values, 32, 1);
     block b = {get((size_t)256 << 20), (size_t)256 << 20};
@@ -389,11 +395,11 @@ int main(int argc, char **argv)
         hone_isa isa = (hone_isa)i;
         if (!hone_isa_supported(isa) || (argc > 2 && strcmp(argv[2], hone_isa_name(isa)) != 0))
             continue;
-        const hone_kernels *kt = hone_kernels_get(isa);
+        const hone_kernels *kt = hone_kernels_with(isa, products);
         double flops = peak_flops(isa), bytes = rate(read_all, &b) * (double)b.bytes * 1e-9;
         printf("%-12s limits of one core: %.1f GFLOP/s (fused multiply-adds), %.2f GB/s read\n",
                hone_isa_name(isa), flops, bytes);
-        bench_products(kt, argc > 3 ? argv[3] : NULL, flops, bytes);
+        bench_products(kt, argc > 3 && strcmp(argv[3], "all") != 0 ? argv[3] : NULL, flops, bytes);
         if (argc > 3)
             continue;
         bench_attention(kt, flops, bytes);

@@ -70,15 +70,31 @@ static hone_status read_kv(const char *name, hone_config *c)
     return hone_fail(HONE_INTERNAL, "--kv %s is in the table of options but is no format", name);
 }
 
+static hone_status read_products(const char *name, hone_config *c)
+{
+    for (int i = 0; i < HONE_PRODUCTS_COUNT; i++) {
+        if (strcmp(name, hone_products_name((hone_products)i)) == 0) {
+            c->products = i;
+            return HONE_OK;
+        }
+    }
+    return hone_fail(HONE_INTERNAL, "--products %s is in the table of options but is no kind",
+                     name);
+}
+
 static hone_status apply_options(const cli_context *c, hone_config *out)
 {
     if (cli_given(c, "dtype")) {
         bool f32 = strcmp(cli_text(c, "dtype"), "f32") == 0;
         out->compute = f32 ? HONE_COMPUTE_F32 : HONE_COMPUTE_BF16;
         out->kv_format = f32 ? HONE_KV_F32 : HONE_KV_BF16;
+        if (f32)
+            out->products = HONE_PRODUCTS_EXACT;
     }
     if (cli_given(c, "weights"))
         HONE_TRY(read_weights(cli_text(c, "weights"), out));
+    if (cli_given(c, "products"))
+        HONE_TRY(read_products(cli_text(c, "products"), out));
     if (cli_given(c, "kv"))
         HONE_TRY(read_kv(cli_text(c, "kv"), out));
     if (cli_given(c, "threads"))

@@ -20,6 +20,11 @@
          .type = CLI_TEXT,                                                                         \
          .argument = "FORMATS",                                                                    \
          .help = "round weights while loading: q8_0, or attention=q8_0,mlp=q4_0,head=q8_0"},       \
+        {.name = "products",                                                                       \
+         .type = CLI_CHOICE,                                                                       \
+         .argument = "KIND",                                                                       \
+         .choices = "exact|int8|int8-row|bf16-dot",                                                \
+         .help = "exact (default), or techniques that change the logits: docs/numerics.md"},       \
         {.name = "kv",                                                                             \
          .type = CLI_CHOICE,                                                                       \
          .argument = "FORMAT",                                                                     \

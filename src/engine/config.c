@@ -47,14 +47,15 @@ hone_status hone_config_to_json(const hone_config *c, char **json)
 {
     *json = NULL;
     json_t *o =
-        json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:b, s:i, s:{s:s, s:s, s:s}}", "compute",
-                  compute_names[c->compute], "threads", c->threads, "isa", isa_name(c->isa),
-                  "kv_format", hone_kv_format_name((hone_kv_format)c->kv_format), "context_tokens",
-                  (json_int_t)c->context_tokens, "step_tokens", (json_int_t)c->step_tokens,
-                  "kv_bytes_max", (json_int_t)c->kv_bytes_max, "prefix_reuse", c->prefix_reuse,
-                  "numerics_version", (int)HONE_NUMERICS_VERSION, "weights", kind_names[0],
-                  weight_name(c->weight_dtype[0]), kind_names[1], weight_name(c->weight_dtype[1]),
-                  kind_names[2], weight_name(c->weight_dtype[2]));
+        json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:b, s:i, s:{s:s, s:s, s:s}}",
+                  "compute", compute_names[c->compute], "products",
+                  hone_products_name((hone_products)c->products), "threads", c->threads, "isa",
+                  isa_name(c->isa), "kv_format", hone_kv_format_name((hone_kv_format)c->kv_format),
+                  "context_tokens", (json_int_t)c->context_tokens, "step_tokens",
+                  (json_int_t)c->step_tokens, "kv_bytes_max", (json_int_t)c->kv_bytes_max,
+                  "prefix_reuse", c->prefix_reuse, "numerics_version", (int)HONE_NUMERICS_VERSION,
+                  "weights", kind_names[0], weight_name(c->weight_dtype[0]), kind_names[1],
+                  weight_name(c->weight_dtype[1]), kind_names[2], weight_name(c->weight_dtype[2]));
     char *text = o ? json_dumps(o, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
     json_decref(o);
     if (!text)
@@ -151,6 +152,14 @@ static hone_status read_kv(const json_t *value, int *out)
     return read_name(value, "kv_format", names, HONE_KV_COUNT, out);
 }
 
+static hone_status read_products(const json_t *value, int *out)
+{
+    const char *names[HONE_PRODUCTS_COUNT];
+    for (int i = 0; i < HONE_PRODUCTS_COUNT; i++)
+        names[i] = hone_products_name((hone_products)i);
+    return read_name(value, "products", names, HONE_PRODUCTS_COUNT, out);
+}
+
 static hone_status read_numerics(const json_t *value)
 {
     uint64_t v;
@@ -173,6 +182,8 @@ static hone_status read_member(const char *key, const json_t *v, hone_config *c)
         c->compute = (hone_compute)i;
     } else if (strcmp(key, "weights") == 0) {
         HONE_TRY(read_weights(v, c));
+    } else if (strcmp(key, "products") == 0) {
+        HONE_TRY(read_products(v, &c->products));
     } else if (strcmp(key, "kv_format") == 0) {
         HONE_TRY(read_kv(v, &c->kv_format));
     } else if (strcmp(key, "isa") == 0) {
@@ -232,6 +243,9 @@ hone_status hone_config_from_json(const char *json, hone_config *out)
 void hone_config_describe(const hone_config *c, char *out, size_t n)
 {
     size_t at = (size_t)snprintf(out, n, "%s", compute_names[c->compute]);
+    if (c->products != HONE_PRODUCTS_EXACT && at < n)
+        at += (size_t)snprintf(out + at, n - at, " products=%s",
+                               hone_products_name((hone_products)c->products));
     for (int k = 0; k < HONE_WEIGHT_KINDS; k++)
         if (c->weight_dtype[k] != HONE_WEIGHT_AS_FILED && at < n)
             at += (size_t)snprintf(out + at, n - at, " %s=%s", kind_short[k],

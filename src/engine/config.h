@@ -23,6 +23,7 @@ enum { HONE_ISA_BEST = -1 };
 typedef struct hone_config {
     hone_compute compute;
     int weight_dtype[HONE_WEIGHT_KINDS]; /* hone_dtype to round to while loading, or AS_FILED */
+    int products;  /* hone_products of kernel/kernel.h; other than exact only under BF16 */
     int kv_format; /* hone_kv_format of kernel/kernel.h; bf16 by default (f32 under F32) */
     int threads;   /* 0 = CPUs allowed */
     int isa;       /* hone_isa at most, or HONE_ISA_BEST */
@@ -39,7 +40,7 @@ HONE_CHECKED hone_status hone_config_to_json(const hone_config *c, char **json);
 /* Missing keys keep their defaults; unknown keys and values out of range are FORMAT errors naming
  * them. */
 HONE_CHECKED hone_status hone_config_from_json(const char *json, hone_config *out);
-/* A short name for people: "bf16 attn=q8_0 mlp=q4_0 kv=i8 threads=2". At most n bytes with the 0.
+/* A short name for people: "bf16 attn=q8_0 mlp=q4_0 kv=int8 threads=2". At most n bytes with the 0.
  */
 void hone_config_describe(const hone_config *c, char *out, size_t n);
 

@@ -142,13 +142,34 @@ static hone_status load_model(hone_engine *e, const char *path, const hone_packe
     return s;
 }
 
+/* The kernels of the configuration's products; other than exact are refused where they would be
+ * something else than asked for, or a hundred times slower. */
+static hone_status pick_kernels(const hone_config *c, hone_isa isa, const hone_kernels **out)
+{
+    hone_products products = (hone_products)c->products;
+    const char *name = hone_products_name(products);
+    if (products != HONE_PRODUCTS_EXACT && c->compute == HONE_COMPUTE_F32)
+        return hone_fail(
+            HONE_USAGE,
+            "products %s with compute f32: float32 is the reference and knows no other "
+            "products; give compute bf16 or products exact",
+            name);
+    if (!hone_products_supported(isa, products))
+        return hone_fail(HONE_UNSUPPORTED,
+                         "products %s need an instruction (AVX512_BF16) that is not there with %s; "
+                         "give products exact or int8, or isa scalar, their slow definition",
+                         name, hone_isa_name(isa));
+    *out = hone_kernels_with(isa, products);
+    return HONE_OK;
+}
+
 static hone_status open_parts(hone_engine *e, const char *path, const hone_packed_cache *cache,
                               hone_progress_fn *progress, void *arg)
 {
     hone_isa isa;
     hone_config *c = &e->config;
     HONE_TRY(hone_isa_pick(c->isa == HONE_ISA_BEST ? NULL : hone_isa_name((hone_isa)c->isa), &isa));
-    e->kt = hone_kernels_get(isa);
+    HONE_TRY(pick_kernels(c, isa, &e->kt));
     HONE_TRY(hone_pool_open(c->threads, worker_start, &e->pool));
     HONE_TRY(load_model(e, path, cache, progress, arg));
     HONE_TRY(resolve(c, e->model, isa, hone_pool_threads(e->pool)));

@@ -94,6 +94,14 @@ static unsigned detect(void)
     return sets;
 }
 
+bool hone_isa_has_bf16(void)
+{
+    uint32_t a = 0, b, c, d;
+    if (!hone_isa_supported(HONE_ISA_AVX512) || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || a < 1)
+        return false;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & L71A_AVX512_BF16);
+}
+
 unsigned hone_fp_mode_enter(void)
 {
     unsigned former = _mm_getcsr();
@@ -108,6 +116,11 @@ void hone_fp_mode_leave(unsigned former)
 }
 
 #else
+
+bool hone_isa_has_bf16(void)
+{
+    return false;
+}
 
 static unsigned detect(void)
 {

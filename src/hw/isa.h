@@ -33,7 +33,9 @@ typedef enum hone_isa {
 
 const char *hone_isa_name(hone_isa isa); /* "avx2"; "?" if there is no such set */
 bool hone_isa_supported(hone_isa isa);   /* HONE_ISA_SCALAR always is */
-hone_isa hone_isa_best(void);            /* the strongest supported */
+/* Whether the processor has VDPBF16PS on AVX-512 (AVX512_BF16, supported with HONE_ISA_AVX512). */
+bool hone_isa_has_bf16(void);
+hone_isa hone_isa_best(void); /* the strongest supported */
 
 /* The set to run with: `name`, or the environment's HONE_ISA if name is NULL or "", or the best if
  * that is unset too. Errors: USAGE, listing the supported sets, if the name is unknown or

@@ -67,8 +67,9 @@ __attribute__((target("avx2"))) static double peak_avx2_int8(const void *data, s
     for (size_t r = 0; r < rounds; r++) {
         __m256i a = _mm256_castps_si256(_mm256_loadu_ps(x + (r * 16) % 1024));
 #pragma GCC unroll 12
-        for (int c = 0; c < CHAINS; c++) {
-            __m256i pairs = _mm256_maddubs_epi16(a, acc[c]);
+        for (int c = 0; c < CHAINS; c++) { /* fresh operands: no chain but that of the sums */
+            __m256i b = _mm256_castps_si256(_mm256_loadu_ps(x + 8 * c + (r * 16) % 1024));
+            __m256i pairs = _mm256_maddubs_epi16(a, b);
             acc[c] = _mm256_add_epi32(acc[c], _mm256_madd_epi16(pairs, one));
         }
     }

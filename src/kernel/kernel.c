@@ -16,13 +16,17 @@ static void overlay(void)
         switch ((hone_isa)i) {
         case HONE_ISA_SCALAR:
             hone_kernels_scalar(&t);
+            hone_kernels_scalar_techniques(&t);
             break;
 #if defined(__x86_64__)
         case HONE_ISA_AVX2:
             hone_kernels_avx2(&t);
+            hone_kernels_avx2_int8(&t);
             break;
         case HONE_ISA_AVX512:
             hone_kernels_avx512(&t);
+            if (hone_isa_has_bf16())
+                hone_kernels_bf16(&t);
             break;
         case HONE_ISA_AVX512_VNNI:
             hone_kernels_vnni(&t);
@@ -37,6 +41,7 @@ static void overlay(void)
         t.isa = (hone_isa)i;
         tables[i] = t;
     }
+    hone_techniques_overlay(tables);
 }
 
 const hone_kernels *hone_kernels_get(hone_isa isa)
@@ -67,7 +72,8 @@ size_t hone_act_bytes(const hone_kernels *kt, size_t rows, size_t k, int flags)
     return align64(rows * (k_pad + ROW_PAD) * 4) +
            (kt->act_bf16 ? rows * k_pad * 2 + TILE_SLACK : 0) +
            (flags & HONE_ACT_SUMS ? align64(rows * (k_pad / 32) * 4) : 0) +
-           (flags & HONE_ACT_SUMS16 ? align64(rows * (k_pad / 16) * 4) : 0);
+           (flags & HONE_ACT_SUMS16 ? align64(rows * (k_pad / 16) * 4) : 0) +
+           hone_act_int8_bytes(kt, rows, k_pad);
 }
 
 void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, void *mem,
@@ -86,8 +92,11 @@ void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, voi
         act->sums = (float *)(void *)at;
         at += align64(rows * (k_pad / 32) * 4);
     }
-    if (flags & HONE_ACT_SUMS16)
+    if (flags & HONE_ACT_SUMS16) {
         act->sums16 = (float *)(void *)at;
+        at += align64(rows * (k_pad / 16) * 4);
+    }
+    hone_act_int8_init(kt, at, act);
 }
 
 void hone_product(const hone_kernels *kt, const hone_packed *w, const hone_act *a, size_t row0,
@@ -96,8 +105,10 @@ void hone_product(const hone_kernels *kt, const hone_packed *w, const hone_act *
 {
     if (row0 >= row1 || panel0 >= panel1)
         return;
-    hone_product_few_fn *few = kt->product_few;
-    hone_product_many_fn *many = kt->product_many;
+    hone_product_many_fn *few = kt->product_few, *many = kt->product_many,
+                         *technique = hone_technique_product(kt, w, a);
+    if (technique)
+        few = many = technique;
     (row1 - row0 <= HONE_FEW_ROWS ? few : many)(w, a, row0, row1, panel0, panel1, y, ldy, bias,
                                                 scratch);
 }

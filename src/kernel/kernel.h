@@ -136,9 +136,33 @@ typedef struct hone_act {
     uint16_t *bf16; /* [k_pad/32][rows][32], or NULL if the table does not want it */
     float *sums;    /* [rows][k_pad/32]: E + O of each block with weights 1; NULL without SUMS */
     float *sums16;  /* [rows][k_pad/16]: the same in blocks of 16; NULL without SUMS16 */
+    /* Only of a table with int8 products, otherwise NULL: */
+    const struct hone_kernels *kt;
+    int8_t *codes8; /* row r at codes8 + r * ld8, in the order of kernel/int8.h */
+    size_t ld8;
+    bool row_scales;           /* scales8 are all those of the row */
+    float *scales8;            /* [rows][k_pad/32] */
+    int32_t *sums8, *sums8_16; /* [rows][k_pad/32] and [rows][k_pad/16]: sums of codes */
 } hone_act;
 
 typedef struct hone_kernels hone_kernels;
+
+/* The arithmetic of products (docs/numerics.md): EXACT is the definition; the others are
+ * techniques, definitions of their own with a cost in quality. */
+#define HONE_PRODUCTS_LIST(X)                                                                      \
+    X(EXACT, "exact")       /* float32 sums of bfloat16 activations */                             \
+    X(INT8, "int8")         /* activations in 8 bits, a scale per 32 of them */                    \
+    X(INT8_ROW, "int8-row") /* a scale per row */                                                  \
+    X(BF16_DOT, "bf16-dot") /* the chains of VDPBF16PS */
+
+typedef enum hone_products {
+#define HONE_PRODUCTS_ENUM(id, name) HONE_PRODUCTS_##id,
+    HONE_PRODUCTS_LIST(HONE_PRODUCTS_ENUM)
+#undef HONE_PRODUCTS_ENUM
+        HONE_PRODUCTS_COUNT
+} hone_products;
+
+const char *hone_products_name(hone_products p);
 
 /* The flags that products with w need. One act may serve several weights: or their flags, but F32
  * layouts never share one with others. */
@@ -246,6 +270,7 @@ hone_cost hone_attn_cost(const hone_attn *t);
  * of n = 0 is -inf. argmax    NaNs are never chosen; 0 if there is nothing else. */
 struct hone_kernels {
     hone_isa isa;
+    hone_products products;
     bool act_bf16; /* act_pack also writes bf16 (for tiles) */
 #define X(ret, name, args, text) hone_##name##_fn *name;
 #include "kernel/kernels.def"
@@ -254,5 +279,11 @@ struct hone_kernels {
 
 /* The table of `isa` over the weaker ones. isa must be supported. Never NULL. */
 const hone_kernels *hone_kernels_get(hone_isa isa);
+
+/* The same table for other products. hone_products_supported: whether isa has fast ones; only
+ * BF16_DOT asks for an instruction (AVX512_BF16) that a set may be without, and works without it
+ * too, slowly. */
+const hone_kernels *hone_kernels_with(hone_isa isa, hone_products products);
+bool hone_products_supported(hone_isa isa, hone_products products);
 
 #endif

@@ -6,10 +6,21 @@
 #include "kernel/kernel.h"
 
 void hone_kernels_scalar(hone_kernels *t);
+void hone_kernels_scalar_techniques(hone_kernels *t);
+void hone_kernels_avx2_int8(hone_kernels *t);
+void hone_kernels_bf16(hone_kernels *t); /* where there is AVX512_BF16 */
 void hone_kernels_avx2(hone_kernels *t);
 void hone_kernels_avx512(hone_kernels *t);
 void hone_kernels_vnni(hone_kernels *t);
 void hone_kernels_amx(hone_kernels *t);
 void hone_kernels_amx_emulated(hone_kernels *t); /* tests: tiles in plain C */
+
+/* techniques.c: the tables of products other than exact, and what they keep of activations. */
+void hone_techniques_overlay(const hone_kernels exact[HONE_ISA_COUNT]);
+size_t hone_act_int8_bytes(const hone_kernels *kt, size_t rows, size_t k_pad);
+void hone_act_int8_init(const hone_kernels *kt, uint8_t *at, hone_act *act);
+/* The slot that multiplies w under kt's products, or NULL: exactly. */
+hone_product_many_fn *hone_technique_product(const hone_kernels *kt, const hone_packed *w,
+                                             const hone_act *a);
 
 #endif

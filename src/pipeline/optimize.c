@@ -101,6 +101,7 @@ static hone_status choose_base(pipeline *p, pipeline_trial *t)
     hone_config f32 = p->base;
     f32.compute = HONE_COMPUTE_F32;
     f32.kv_format = HONE_KV_F32;
+    f32.products = HONE_PRODUCTS_EXACT;
     p->base_is_f32 = true;
     p->base_quality = (pipeline_quality){.perplexity_ref = t->quality.perplexity_ref,
                                          .perplexity = t->quality.perplexity_ref,

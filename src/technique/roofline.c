@@ -49,6 +49,13 @@ double hone_technique_weight_bytes(const hone_technique_facts *f, const hone_con
     return weights * share * d->block_bytes / d->block_elements + filed * (1 - share);
 }
 
+bool hone_technique_codes(const hone_technique_facts *f, const hone_config *c,
+                          hone_weight_kind kind)
+{
+    double weights = hone_technique_weights(f, kind);
+    return weights > 0 && hone_technique_weight_bytes(f, c, kind) < 1.5 * weights;
+}
+
 /* Bytes of keys and values per token and all layers, as the pages lay them out: small heads are
  * filled up to whole panels. */
 static double kv_bytes_per_token(const hone_model_facts *m, const hone_config *c)
@@ -78,6 +85,36 @@ double hone_technique_ops_s(const hone_limits *machine, const hone_config *c, do
             best = fmax(best, ops[isa]);
     }
     return best;
+}
+
+double hone_technique_products_ops_s(const hone_limits *machine, const hone_config *c, double rows)
+{
+    hone_isa top = c->isa == HONE_ISA_BEST ? hone_isa_best() : (hone_isa)c->isa;
+    double exact = hone_technique_ops_s(machine, c, rows), peak = 0;
+    if (c->products == HONE_PRODUCTS_BF16_DOT)
+        peak = machine->peak_ops_s[HONE_PEAK_AVX512_BF16];
+    else if (c->products != HONE_PRODUCTS_EXACT)
+        peak = machine->peak_ops_s[top >= HONE_ISA_AVX512_VNNI ? HONE_PEAK_AVX512_INT8
+                                                               : HONE_PEAK_AVX2_INT8];
+    return peak > 0 ? peak : exact;
+}
+
+/* Seconds of a step's multiplications on all threads: weights that the products take at their rate,
+ * other weights and attention at the exact one's. 0 = unknown. */
+static double ops_seconds(const hone_technique_facts *f, const hone_config *c, double rows,
+                          double ops)
+{
+    double exact = hone_technique_ops_s(&f->machine, c, rows),
+           fast = hone_technique_products_ops_s(&f->machine, c, rows), all = 0, taken = 0;
+    for (int k = 0; k < HONE_WEIGHT_KINDS; k++) {
+        double weights = hone_technique_weights(f, (hone_weight_kind)k);
+        bool takes = c->products == HONE_PRODUCTS_BF16_DOT ||
+                     hone_technique_codes(f, c, (hone_weight_kind)k);
+        all += weights;
+        taken += takes ? weights : 0;
+    }
+    double quick = all > 0 ? rows * f->model.flops_per_token * taken / all : 0;
+    return exact > 0 ? quick / fast + (ops - quick) / exact : 0;
 }
 
 /* Positions that a token of a prompt sees on average: depth rises from 0 to n, windows cut it. */
@@ -117,11 +154,11 @@ hone_roofline hone_technique_roofline(const hone_technique_facts *f, const hone_
     r.kv_bytes = kv * sessions * seen;
     r.cached = r.weight_bytes + r.kv_bytes < f->cache_bytes;
     r.ops = rows * (m->flops_per_token + 4.0 * m->layers * m->heads * m->head_dim * seen);
-    double share = share_of_threads(f, c), ops = hone_technique_ops_s(&f->machine, c, rows);
-    if (f->machine.read_bytes_s <= 0 || ops <= 0)
+    double share = share_of_threads(f, c), ops_s = ops_seconds(f, c, rows, r.ops);
+    if (f->machine.read_bytes_s <= 0 || ops_s <= 0)
         return r;
     r.read_s = (r.weight_bytes + r.kv_bytes) / (f->machine.read_bytes_s * share);
-    r.ops_s = r.ops / (ops * share);
+    r.ops_s = ops_s / share;
     r.cost = fmax(r.read_s, r.ops_s) / (g == HONE_GOAL_THROUGHPUT ? sessions : 1);
     r.bound = r.ops_s > r.read_s            ? HONE_BOTTLENECK_ARITHMETIC
               : r.kv_bytes > r.weight_bytes ? HONE_BOTTLENECK_KV_READ

@@ -12,5 +12,8 @@ double hone_technique_weights(const hone_technique_facts *f, hone_weight_kind ki
 /* Bytes that they take in memory under c. */
 double hone_technique_weight_bytes(const hone_technique_facts *f, const hone_config *c,
                                    hone_weight_kind kind);
+/* Whether they are codes of at most 8 bits there, which int8 products multiply as whole numbers. */
+bool hone_technique_codes(const hone_technique_facts *f, const hone_config *c,
+                          hone_weight_kind kind);
 
 #endif

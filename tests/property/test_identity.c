@@ -39,7 +39,8 @@ typedef struct setting {
     const char *path; /* of the tree, or "shared:NAME" of ../shared/data/golden/models */
     hone_compute compute;
     int kv, weights;
-    int share; /* of the rounds: 1/share */
+    int share;    /* of the rounds: 1/share */
+    int products; /* techniques keep the identity among themselves */
 } setting;
 
 #define LLAMA   DATA "/models/llama"
@@ -47,28 +48,33 @@ typedef struct setting {
 #define STORIES "shared:../../stories260k/stories260k.gguf"
 
 static const setting settings[] = {
-    {LLAMA, HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 1},
-    {LLAMA, HONE_COMPUTE_F32, HONE_KV_F32, HONE_WEIGHT_AS_FILED, 2},
-    {TIED, HONE_COMPUTE_BF16, HONE_KV_I8, HONE_WEIGHT_AS_FILED, 2},
-    {STORIES, HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_DTYPE_Q8_0, 1},
-    {LLAMA, HONE_COMPUTE_BF16, HONE_KV_I4, HONE_WEIGHT_AS_FILED, 2},
-    {STORIES, HONE_COMPUTE_BF16, HONE_KV_E4M3, HONE_WEIGHT_AS_FILED, 1},
-    {TIED, HONE_COMPUTE_BF16, HONE_KV_E5M2, HONE_WEIGHT_AS_FILED, 2},
-    {DATA "/models/gemma3", HONE_COMPUTE_BF16, HONE_KV_I4, HONE_WEIGHT_AS_FILED, 2},
-    {STORIES, HONE_COMPUTE_BF16, HONE_KV_I8, HONE_DTYPE_Q4_0, 1},
-    {STORIES, HONE_COMPUTE_F32, HONE_KV_BF16, HONE_DTYPE_Q4_1, 2},
-    {DATA "/models/gemma3", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 1},
-    {DATA "/models/gemma3", HONE_COMPUTE_F32, HONE_KV_F32, HONE_WEIGHT_AS_FILED, 2},
-    {DATA "/models/gpt2", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 4},
-    {"shared:mistral", HONE_COMPUTE_BF16, HONE_KV_I8, HONE_WEIGHT_AS_FILED, 2},
-    {"shared:qwen2", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 8},
-    {"shared:qwen3", HONE_COMPUTE_F32, HONE_KV_F32, HONE_WEIGHT_AS_FILED, 8},
-    {"shared:phi3", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 4},
-    {"shared:phi3-longrope", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 4},
-    {"shared:gemma", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 8},
-    {"shared:gemma2", HONE_COMPUTE_BF16, HONE_KV_I8, HONE_WEIGHT_AS_FILED, 2},
-    {"shared:gpt_neox", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 8},
-    {"shared:starcoder2", HONE_COMPUTE_BF16, HONE_KV_F32, HONE_WEIGHT_AS_FILED, 4},
+    {LLAMA, HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 1, 0},
+    {LLAMA, HONE_COMPUTE_F32, HONE_KV_F32, HONE_WEIGHT_AS_FILED, 2, 0},
+    {TIED, HONE_COMPUTE_BF16, HONE_KV_I8, HONE_WEIGHT_AS_FILED, 2, 0},
+    {STORIES, HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_DTYPE_Q8_0, 1, 0},
+    {LLAMA, HONE_COMPUTE_BF16, HONE_KV_I4, HONE_WEIGHT_AS_FILED, 2, 0},
+    {STORIES, HONE_COMPUTE_BF16, HONE_KV_E4M3, HONE_WEIGHT_AS_FILED, 1, 0},
+    {TIED, HONE_COMPUTE_BF16, HONE_KV_E5M2, HONE_WEIGHT_AS_FILED, 2, 0},
+    {DATA "/models/gemma3", HONE_COMPUTE_BF16, HONE_KV_I4, HONE_WEIGHT_AS_FILED, 2, 0},
+    {STORIES, HONE_COMPUTE_BF16, HONE_KV_I8, HONE_DTYPE_Q4_0, 1, 0},
+    {STORIES, HONE_COMPUTE_F32, HONE_KV_BF16, HONE_DTYPE_Q4_1, 2, 0},
+    {DATA "/models/gemma3", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 1, 0},
+    {DATA "/models/gemma3", HONE_COMPUTE_F32, HONE_KV_F32, HONE_WEIGHT_AS_FILED, 2, 0},
+    {DATA "/models/gpt2", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 4, 0},
+    {"shared:mistral", HONE_COMPUTE_BF16, HONE_KV_I8, HONE_WEIGHT_AS_FILED, 2, 0},
+    {"shared:qwen2", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 8, 0},
+    {"shared:qwen3", HONE_COMPUTE_F32, HONE_KV_F32, HONE_WEIGHT_AS_FILED, 8, 0},
+    {"shared:phi3", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 4, 0},
+    {"shared:phi3-longrope", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 4, 0},
+    {"shared:gemma", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 8, 0},
+    {"shared:gemma2", HONE_COMPUTE_BF16, HONE_KV_I8, HONE_WEIGHT_AS_FILED, 2, 0},
+    {"shared:gpt_neox", HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 8, 0},
+    {"shared:starcoder2", HONE_COMPUTE_BF16, HONE_KV_F32, HONE_WEIGHT_AS_FILED, 4, 0},
+    {STORIES, HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_DTYPE_Q8_0, 2, HONE_PRODUCTS_INT8},
+    {STORIES, HONE_COMPUTE_BF16, HONE_KV_I8, HONE_DTYPE_Q4_1, 2, HONE_PRODUCTS_INT8},
+    {STORIES, HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_DTYPE_Q4_0, 2, HONE_PRODUCTS_INT8_ROW},
+    {LLAMA, HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_WEIGHT_AS_FILED, 2, HONE_PRODUCTS_BF16_DOT},
+    {STORIES, HONE_COMPUTE_BF16, HONE_KV_BF16, HONE_DTYPE_Q8_0, 2, HONE_PRODUCTS_BF16_DOT},
 };
 
 /* Where a setting's model lies; false (with a line, once) if nowhere. */
@@ -119,6 +125,7 @@ static hone_engine *open_engine(const setting *s, int threads, int isa)
     hone_config c = hone_config_default();
     c.compute = s->compute;
     c.kv_format = s->kv;
+    c.products = s->products;
     for (int k = 0; k < HONE_WEIGHT_KINDS; k++)
         c.weight_dtype[k] = s->weights;
     c.threads = threads;
@@ -132,6 +139,17 @@ static hone_engine *open_engine(const setting *s, int threads, int isa)
     if (hone_engine_open(path, &c, NULL, NULL, &e) != HONE_OK)
         fail_msg("%s: %s", path, hone_error());
     return e;
+}
+
+/* Whether a set has the setting's products; a line where the best has not. */
+static bool has_products(const setting *s, int isa)
+{
+    hone_isa set = isa == HONE_ISA_BEST ? hone_isa_best() : (hone_isa)isa;
+    bool has = hone_products_supported(set, (hone_products)s->products);
+    if (!has && isa == HONE_ISA_BEST)
+        print_message("SKIP products %s: not on this machine\n",
+                      hone_products_name((hone_products)s->products));
+    return has;
 }
 
 static void learn_truth(const setting *s, truth *t)
@@ -274,7 +292,7 @@ static void logits_are_identical_in_any_traffic_on_1_and_2_threads(void **state)
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         truth t;
         char path[512];
-        if (!find_model(&settings[i], path))
+        if (!find_model(&settings[i], path) || !has_products(&settings[i], HONE_ISA_BEST))
             continue;
         learn_truth(&settings[i], &t);
         for (int threads = 1; threads <= 2; threads++)
@@ -291,7 +309,7 @@ static void logits_are_identical_on_every_instruction_set(void **state)
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         truth t;
         char path[512];
-        if (!find_model(&settings[i], path))
+        if (!find_model(&settings[i], path) || !has_products(&settings[i], HONE_ISA_BEST))
             continue;
         learn_truth(&settings[i], &t);
         for (int isa = 0; isa < HONE_ISA_COUNT; isa++) {
@@ -300,6 +318,8 @@ static void logits_are_identical_on_every_instruction_set(void **state)
                     print_message("not on this machine: %s\n", hone_isa_name((hone_isa)isa));
                 continue;
             }
+            if (!has_products(&settings[i], isa))
+                continue;
             run_traffic(&settings[i], &t, 2, isa, 7 + i, rounds_of(&settings[i], ROUNDS / 2));
         }
         forget_truth(&t);

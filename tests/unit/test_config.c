@@ -40,7 +40,8 @@ static void text_is_canonical_and_complete(void **state)
     assert_string_equal(
         text, "{\"compute\":\"bf16\",\"context_tokens\":0,\"isa\":\"best\",\"kv_bytes_max\":0,"
               "\"kv_format\":\"bf16\",\"numerics_version\":1,\"prefix_reuse\":true,"
-              "\"step_tokens\":0,\"threads\":0,\"weights\":{\"attention\":\"as_filed\","
+              "\"products\":\"exact\",\"step_tokens\":0,\"threads\":0,\"weights\":{\"attention\":"
+              "\"as_filed\","
               "\"head\":\"as_filed\",\"mlp\":\"as_filed\"}}");
     hone_free(text);
 }
@@ -54,6 +55,7 @@ static void every_field_survives_the_text(void **state)
     c.weight_dtype[HONE_WEIGHT_MLP] = HONE_DTYPE_Q4_0;
     c.weight_dtype[HONE_WEIGHT_HEAD] = HONE_DTYPE_BF16;
     c.kv_format = HONE_KV_I8;
+    c.products = HONE_PRODUCTS_INT8_ROW;
     c.threads = 3;
     c.isa = HONE_ISA_AVX2;
     c.context_tokens = 4096;
@@ -66,6 +68,7 @@ static void every_field_survives_the_text(void **state)
     assert_int_equal(b.compute, c.compute);
     assert_memory_equal(b.weight_dtype, c.weight_dtype, sizeof c.weight_dtype);
     assert_int_equal(b.kv_format, c.kv_format);
+    assert_int_equal(b.products, HONE_PRODUCTS_INT8_ROW);
     assert_int_equal(b.threads, 3);
     assert_int_equal(b.isa, HONE_ISA_AVX2);
     assert_int_equal(b.context_tokens, 4096);
@@ -83,6 +86,7 @@ static void missing_members_keep_their_defaults(void **state)
     (void)state;
     hone_config c = parsed("{}"), d = hone_config_default();
     assert_int_equal(c.kv_format, d.kv_format);
+    assert_int_equal(c.products, HONE_PRODUCTS_EXACT);
     assert_int_equal(c.isa, d.isa);
     assert_int_equal(parsed("{\"threads\": 2}").threads, 2);
     assert_int_equal(parsed("{\"weights\": {\"mlp\": \"q8_0\"}}").weight_dtype[HONE_WEIGHT_HEAD],
@@ -116,6 +120,8 @@ static void what_is_wrong_is_named(void **state)
         {"{\"compute\": 1}", "compute", HONE_FORMAT},
         {"{\"isa\": \"sse\"}", "sse", HONE_FORMAT},
         {"{\"kv_format\": \"fp8\"}", "fp8", HONE_FORMAT},
+        {"{\"products\": \"int4\"}", "int4", HONE_FORMAT},
+        {"{\"products\": 8}", "products", HONE_FORMAT},
         {"{\"weights\": {\"mlp\": \"q9_0\"}}", "weights.mlp", HONE_FORMAT},
         {"{\"weights\": {\"mlp\": \"i32\"}}", "weights.mlp", HONE_FORMAT},
         {"{\"weights\": {\"norm\": \"q8_0\"}}", "weights.norm", HONE_FORMAT},
@@ -149,6 +155,9 @@ static void description_is_short_and_never_overflows(void **state)
     char text[128];
     hone_config_describe(&c, text, sizeof text);
     assert_string_equal(text, "bf16 attn=q8_0 mlp=q4_0 kv=int8 threads=2");
+    c.products = HONE_PRODUCTS_INT8;
+    hone_config_describe(&c, text, sizeof text);
+    assert_string_equal(text, "bf16 products=int8 attn=q8_0 mlp=q4_0 kv=int8 threads=2");
     for (size_t n = 1; n < 60; n++) {
         memset(text, '#', sizeof text);
         hone_config_describe(&c, text, n);

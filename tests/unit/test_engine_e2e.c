@@ -189,6 +189,83 @@ static void a_full_cache_is_an_error_that_leaves_sessions_as_they_were(void **st
     hone_engine_close(e);
 }
 
+/* The logits of eight tokens under c */
+static float *logits_of(const char *path, const hone_config *c, size_t *bytes)
+{
+    hone_engine *e;
+    hone_session *s;
+    static const int32_t ids[] = {1, 5, 9, 2, 7, 3, 8, 4};
+    if (hone_engine_open(path, c, NULL, NULL, &e) != HONE_OK)
+        fail_msg("%s", hone_error());
+    *bytes = 8 * (size_t)hone_engine_facts(e)->vocab * sizeof(float);
+    float *logits = hone_malloc(*bytes);
+    assert_int_equal(hone_session_open(e, &s), HONE_OK);
+    assert_int_equal(hone_session_feed(s, ids, 8, HONE_WANT_ALL, logits), HONE_OK);
+    hone_session_close(s);
+    hone_engine_close(e);
+    return logits;
+}
+
+static bool same_logits(const char *path, const hone_config *a, const hone_config *b,
+                        float *largest)
+{
+    size_t bytes;
+    float *x = logits_of(path, a, &bytes), *y = logits_of(path, b, &bytes);
+    bool same = memcmp(x, y, bytes) == 0;
+    *largest = 0;
+    for (size_t i = 0; i < bytes / sizeof *x; i++) {
+        float d = x[i] < y[i] ? y[i] - x[i] : x[i] - y[i];
+        *largest = d > *largest ? d : *largest;
+    }
+    hone_free(x);
+    hone_free(y);
+    return same;
+}
+
+/* Int8 products round the activations of weights that are codes, and nothing else; bf16-dot adds in
+ * another order. */
+static void products_change_what_they_say_and_little(void **state)
+{
+    (void)state;
+    need_stories();
+    float by;
+    hone_config c = config_of(1), other = c;
+    c.isa = other.isa = HONE_ISA_SCALAR;
+    other.products = HONE_PRODUCTS_INT8;
+    assert_true(same_logits(STORIES_GGUF, &c, &other, &by));
+    other.products = HONE_PRODUCTS_BF16_DOT;
+    assert_false(same_logits(STORIES_GGUF, &c, &other, &by));
+    assert_true(by < 0.5f);
+    for (int k = 0; k < HONE_WEIGHT_KINDS; k++)
+        c.weight_dtype[k] = HONE_DTYPE_Q8_0;
+    other = c;
+    for (int p = HONE_PRODUCTS_INT8; p <= HONE_PRODUCTS_INT8_ROW; p++) {
+        other.products = p;
+        assert_false(same_logits(STORIES_GGUF, &c, &other, &by));
+        assert_true(by < 0.5f);
+    }
+}
+
+static void products_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    hone_engine *e;
+    hone_config c = config_of(1);
+    c.compute = HONE_COMPUTE_F32;
+    c.kv_format = HONE_KV_F32;
+    c.products = HONE_PRODUCTS_INT8;
+    assert_int_equal(hone_engine_open(LLAMA, &c, NULL, NULL, &e), HONE_USAGE);
+    assert_non_null(strstr(hone_error(), "int8"));
+    c = config_of(1);
+    c.products = HONE_PRODUCTS_BF16_DOT;
+    c.isa = HONE_ISA_AVX2;
+    if (!hone_isa_supported(HONE_ISA_AVX2))
+        return;
+    assert_int_equal(hone_engine_open(LLAMA, &c, NULL, NULL, &e), HONE_UNSUPPORTED);
+    assert_non_null(strstr(hone_error(), "AVX512_BF16"));
+    assert_non_null(strstr(hone_error(), "avx2"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +273,8 @@ int main(void)
         cmocka_unit_test(every_allocation_failure_of_load_and_step_is_survived),
         cmocka_unit_test(every_allocation_failure_with_a_gptq_folder_is_survived),
         cmocka_unit_test(every_allocation_failure_with_a_q4_k_file_is_survived),
+        cmocka_unit_test(products_change_what_they_say_and_little),
+        cmocka_unit_test(products_that_cannot_be_are_refused),
         cmocka_unit_test(a_full_cache_is_an_error_that_leaves_sessions_as_they_were),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

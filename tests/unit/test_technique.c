@@ -136,6 +136,38 @@ static void the_roofline_of_a_decode_step_is_bytes_over_bandwidth(void **state)
     assert_true(hone_technique_predict(&f, &c, &q8, HONE_GOAL_DECODE_LATENCY) == 0);
 }
 
+/* Codes go at the integer rate, what stays in 16 bits and attention at the other. */
+static void int8_products_are_predicted_for_codes_only(void **state)
+{
+    (void)state;
+    hone_technique_facts f = small_facts();
+    hone_config c = hone_config_default(), q8 = with(c, "q8_0"), mlp = with(c, "q8_0:mlp");
+    c.isa = q8.isa = mlp.isa = HONE_ISA_AVX2;
+    f.model.layers = 2;
+    f.machine.read_bytes_s = 1e15; /* arithmetic alone */
+    f.machine.ops_s[HONE_ISA_AVX2] = 1e9;
+    f.machine.peak_ops_s[HONE_PEAK_AVX2_INT8] = 4e9;
+    double ops = hone_technique_roofline(&f, &q8, HONE_GOAL_TTFT).ops,
+           weights = 50 * f.model.flops_per_token;
+    bool avx2 = hone_isa_supported(HONE_ISA_AVX2);
+    assert_int_equal(applies(&f, &q8, "products:int8"), avx2);
+    assert_int_equal(applies(&f, &mlp, "products:int8-row"), avx2);
+    assert_false(applies(&f, &c, "products:int8"));      /* weights in 16 bits */
+    assert_false(applies(&f, &q8, "products:bf16-dot")); /* AVX2 has it not */
+    hone_config fast = with(q8, "products:int8");
+    assert_false(applies(&f, &fast, "products:int8"));
+    double want = ops / (ops - weights + weights / 4);
+    assert_true(fabs(hone_technique_predict(&f, &q8, &fast, HONE_GOAL_TTFT) - want) < 1e-9);
+    double share = 2 * 2 * 64 * 128 * 3 / f.model.flops_per_token; /* of the MLP */
+    fast = with(mlp, "products:int8-row");
+    want = ops / (ops - share * weights + share * weights / 4);
+    assert_true(fabs(hone_technique_predict(&f, &mlp, &fast, HONE_GOAL_TTFT) - want) < 1e-9);
+    fast = with(c, "products:int8"); /* by hand: nothing is multiplied otherwise */
+    assert_true(fabs(hone_technique_predict(&f, &c, &fast, HONE_GOAL_TTFT) - 1) < 1e-12);
+    q8.compute = HONE_COMPUTE_F32;
+    assert_false(applies(&f, &q8, "products:int8"));
+}
+
 static void the_memory_goal_counts_weights_and_a_full_context(void **state)
 {
     (void)state;
@@ -201,6 +233,7 @@ int main(void)
         cmocka_unit_test(every_row_is_complete_and_labels_are_unique),
         cmocka_unit_test(applied_values_make_configurations_that_survive_json),
         cmocka_unit_test(the_roofline_of_a_decode_step_is_bytes_over_bandwidth),
+        cmocka_unit_test(int8_products_are_predicted_for_codes_only),
         cmocka_unit_test(the_memory_goal_counts_weights_and_a_full_context),
         cmocka_unit_test(what_changes_nothing_or_is_not_there_does_not_apply),
         cmocka_unit_test(the_documentation_is_what_the_table_says),

@@ -208,10 +208,11 @@ static hone_packed pack(const hone_forward *f, matrix m, size_t n, size_t k, uin
 static void multiply(const hone_forward *f, const float *x, size_t ldx, size_t rows,
                      const hone_packed *m, void *act_memory, float *y, size_t ldy, void *product)
 {
+    const hone_kernels *kt = hone_kernels_get(f->kt->isa); /* exact, as all attention */
     hone_act act;
-    hone_act_init(f->kt, rows, m->k, act_flags(f), act_memory, &act);
-    f->kt->act_pack(&act, x, ldx, 0, rows);
-    hone_product(f->kt, m, &act, 0, rows, 0, m->n_panels, y, ldy, NULL, product);
+    hone_act_init(kt, rows, m->k, act_flags(f), act_memory, &act);
+    kt->act_pack(&act, x, ldx, 0, rows);
+    hone_product(kt, m, &act, 0, rows, 0, m->n_panels, y, ldy, NULL, product);
 }
 
 /* Scores of query i into probabilities, not yet divided by their sum, which is returned. */

@@ -1,6 +1,104 @@
+/* vnni - products of int8 activations by VPDPBUSD: four products of a byte without and one with a
+ * sign, summed exactly in 32 bits. */
+#include "kernel/cpu/avx512/vec.h"
+
 #include "kernel/table.h"
+
+#define CORE_SUMS      16
+#define I8_VECTOR      64
+#define I8_SIGNED      0
+#define I8_FEW_PANELS  4
+#define I8_MANY_PANELS 2
+#define I8_MANY_ROWS   6
+
+typedef uint16_t i8_words __attribute__((vector_size(I8_VECTOR)));
+typedef struct i8_quad {
+    i8_words p[1];
+} i8_quad;
+typedef __m512i i8_sums;
+
+V16_INLINE i8_quad i8_load(const uint8_t *at)
+{
+    return (i8_quad){{(i8_words)_mm512_loadu_si512((const void *)at)}};
+}
+
+V16_INLINE void i8_store(uint8_t *at, i8_quad q)
+{
+    _mm512_storeu_si512((void *)at, (__m512i)q.p[0]);
+}
+
+V16_INLINE i8_sums i8_set1(int32_t x)
+{
+    return _mm512_set1_epi32(x);
+}
+
+V16_INLINE i8_sums i8_load1(const void *at)
+{
+    int32_t x;
+    memcpy(&x, at, 4);
+    return _mm512_set1_epi32(x);
+}
+
+V16_INLINE i8_sums i8_add(i8_sums a, i8_sums b)
+{
+    return _mm512_add_epi32(a, b);
+}
+
+V16_INLINE v16 i8_to_f32(i8_sums a)
+{
+    return _mm512_cvtepi32_ps(a);
+}
+
+V16_INLINE void i8_dot(int flush, i8_sums *part, i8_sums *sums, i8_quad w, i8_sums a)
+{
+    (void)flush;
+    (void)part;
+    *sums = _mm512_dpbusd_epi32(*sums, (__m512i)w.p[0], a);
+}
+
+V16_INLINE void i8_flush(i8_sums *part, i8_sums *sums)
+{
+    (void)part;
+    (void)sums;
+}
+
+/* Rows r0..r3 of eight rows of 16 codes: their dwords side by side, then each 4 x 4 bytes turned;
+ * plus 128. */
+V16_INLINE i8_quad i8_rows(const uint8_t *at, int r0, int r1, int r2, int r3)
+{
+    __m512i index = _mm512_setr_epi32(r0 * 4, r1 * 4, r2 * 4, r3 * 4, r0 * 4 + 1, r1 * 4 + 1,
+                                      r2 * 4 + 1, r3 * 4 + 1, r0 * 4 + 2, r1 * 4 + 2, r2 * 4 + 2,
+                                      r3 * 4 + 2, r0 * 4 + 3, r1 * 4 + 3, r2 * 4 + 3, r3 * 4 + 3);
+    __m512i turn =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    __m512i a = _mm512_loadu_si512((const void *)at),
+            b = _mm512_loadu_si512((const void *)(at + 64));
+    __m512i x = _mm512_shuffle_epi8(_mm512_permutex2var_epi32(a, index, b), turn);
+    return (i8_quad){{(i8_words)_mm512_xor_si512(x, _mm512_set1_epi8((char)0x80))}};
+}
+
+V16_INLINE i8_quad i8_lookup(const uint8_t *table, i8_quad q)
+{
+    __m512i t = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)table));
+    return (i8_quad){{(i8_words)_mm512_shuffle_epi8(t, (__m512i)q.p[0])}};
+}
+
+/* Codes of 32 activations over their scale, in the order of kernel/int8.h; sums of each 16 */
+V16_INLINE void i8_store_codes(v16 a, v16 b, int8_t *to, int32_t sums[2])
+{
+    __m512i x = _mm512_cvtps_epi32(a), y = _mm512_cvtps_epi32(b);
+    __m256i codes = _mm256_set_m128i(_mm512_cvtepi32_epi8(y), _mm512_cvtepi32_epi8(x));
+    __m256i order = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15));
+    _mm256_storeu_si256((__m256i *)(void *)to, _mm256_shuffle_epi8(codes, order));
+    sums[0] = _mm512_reduce_add_epi32(x);
+    sums[1] = _mm512_reduce_add_epi32(y);
+}
+
+#include "kernel/cpu/generic/int8.h"
 
 void hone_kernels_vnni(hone_kernels *t)
 {
-    (void)t; /* nothing of its own yet: the weaker sets' kernels run */
+    t->act_int8 = act_int8;
+    t->product_int8 = product_int8;
 }

@@ -1,0 +1,247 @@
+/* bf16 - products by VDPBF16PS: two bfloat16 products of each column added to its float32 sum, the
+ * odd k first, each addition rounded (docs/numerics.md, "Techniques"). */
+#include "kernel/cpu/avx512/vec.h"
+
+#include "kernel/table.h"
+
+#define CORE_SUMS 16
+
+#include "kernel/cpu/generic/core.h"
+
+enum { DOT_ROWS = 6, DOT_PANELS = 2 };
+
+/* Weights as bfloat16 pairs [k/2][16][2] (stored so, or spread from codes), scales as floats */
+typedef struct dot_job {
+    const uint16_t *a; /* activations in bfloat16, row r at a + r * lda */
+    size_t lda;
+    const uint8_t *b[DOT_PANELS];
+    size_t k, group; /* elements of K, and per scale (k: none) */
+    const float *scale[DOT_PANELS], *min[DOT_PANELS];
+    const float *sums; /* of activations per block, row r at sums + r * ld_sums */
+    size_t ld_sums, block;
+    float *c[DOT_PANELS];
+    size_t ldc, columns[DOT_PANELS];
+    const float *bias[DOT_PANELS];
+} dot_job;
+
+V16_INLINE v16 dot_pair(v16 c, __m512i w, const uint16_t *a)
+{
+    int32_t x;
+    memcpy(&x, a, 4);
+    return _mm512_dpbf16_ps(c, (__m512bh)_mm512_set1_epi32(x), (__m512bh)w);
+}
+
+V16_INLINE void dot_core(int R, bool scaled, const dot_job *j)
+{
+    v16 c[DOT_PANELS][DOT_ROWS], d[DOT_PANELS][DOT_ROWS];
+    UNROLL for (int p = 0; p < DOT_PANELS; p++) UNROLL for (int r = 0; r < R; r++) c[p][r] =
+        v16_zero();
+    for (size_t k = 0, g = 0; k < j->k; g++) {
+        size_t from = k, end = k + j->group < j->k ? k + j->group : j->k;
+        UNROLL for (int p = 0; p < DOT_PANELS; p++) UNROLL for (int r = 0; r < R; r++) d[p][r] =
+            v16_zero();
+        for (; k < end; k += 2) {
+            __m512i w0 = _mm512_loadu_si512((const void *)(j->b[0] + k * 32));
+            __m512i w1 = _mm512_loadu_si512((const void *)(j->b[1] + k * 32));
+            UNROLL for (int r = 0; r < R; r++)
+            {
+                const uint16_t *a = j->a + (size_t)r * j->lda + k;
+                d[0][r] = dot_pair(d[0][r], w0, a);
+                d[1][r] = dot_pair(d[1][r], w1, a);
+            }
+        }
+        UNROLL for (int p = 0; p < DOT_PANELS; p++)
+        {
+            v16 s = scaled ? v16_load(j->scale[p] + g * 16) : v16_zero();
+            UNROLL for (int r = 0; r < R; r++) c[p][r] =
+                scaled ? v16_fma(s, d[p][r], c[p][r]) : d[p][r];
+        }
+        if (!scaled || !j->min[0])
+            continue;
+        UNROLL for (int r = 0; r < R; r++)
+        {
+            float ones = 0.0f;
+            for (size_t b = from / j->block; b < end / j->block; b++)
+                ones += j->sums[(size_t)r * j->ld_sums + b];
+            UNROLL for (int p = 0; p < DOT_PANELS; p++) c[p][r] =
+                v16_fma(v16_load(j->min[p] + g * 16), v16_set1(ones), c[p][r]);
+        }
+    }
+    UNROLL for (int p = 0; p < DOT_PANELS; p++)
+    {
+        if (!j->columns[p])
+            continue;
+        UNROLL for (int r = 0; r < R; r++)
+        {
+            v16 y = c[p][r];
+            if (j->bias[p])
+                y = v16_add(y, v16_load_n(j->bias[p], j->columns[p]));
+            v16_store_n(j->c[p] + (size_t)r * j->ldc, y, j->columns[p]);
+        }
+    }
+}
+
+typedef void dot_fn(const dot_job *j);
+#define DOT_FN(R)                                                                                  \
+    static __attribute__((noinline)) void dot_##R(const dot_job *j)                                \
+    {                                                                                              \
+        dot_core(R, false, j);                                                                     \
+    }                                                                                              \
+    static __attribute__((noinline)) void dot_scaled_##R(const dot_job *j)                         \
+    {                                                                                              \
+        dot_core(R, true, j);                                                                      \
+    }
+DOT_FN(1)
+DOT_FN(2)
+DOT_FN(3)
+DOT_FN(4)
+DOT_FN(5)
+DOT_FN(6)
+
+/* clang-format off: it takes the macros above for the beginning of this */
+static dot_fn *const dots[2][DOT_ROWS] = {
+    {dot_1, dot_2, dot_3, dot_4, dot_5, dot_6},
+    {dot_scaled_1, dot_scaled_2, dot_scaled_3, dot_scaled_4, dot_scaled_5, dot_scaled_6}};
+/* clang-format on */
+
+V16_INLINE __m512i dot_words(v16 even, v16 odd)
+{
+    __m512i e = _mm512_srli_epi32(_mm512_castps_si512(even), 16);
+    return _mm512_or_si512(
+        e, _mm512_castps_si512(odd)); /* the values are exact: odd's low half is 0 */
+}
+
+V16_INLINE void dot_spread_layout(int layout, const hone_packed *w, const uint8_t *codes,
+                                  uint8_t *to)
+{
+    v16_table t = core_table(layout, w->table, w->low);
+    for (size_t unit = 0; unit < w->k_pad / 8; unit += 2)
+        UNROLL for (int u = 0; u < 2; u++) UNROLL for (int i = 0; i < 4; i++, to += 64)
+        {
+            v16 even, odd;
+            core_pair(layout, codes, unit + (size_t)u, u, i, t, &even, &odd);
+            _mm512_storeu_si512((void *)to, dot_words(even, odd));
+        }
+}
+
+#define DOT_SPREAD(L, layout)                                                                      \
+    static __attribute__((noinline)) void dot_spread_##L(const hone_packed *w,                     \
+                                                         const uint8_t *codes, uint8_t *to)        \
+    {                                                                                              \
+        dot_spread_layout(layout, w, codes, to);                                                   \
+    }
+DOT_SPREAD(i8, CORE_I8)
+DOT_SPREAD(u4, CORE_U4)
+DOT_SPREAD(u2, CORE_U2)
+DOT_SPREAD(u3, CORE_U3)
+DOT_SPREAD(u5, CORE_U5)
+DOT_SPREAD(u6, CORE_U6)
+
+typedef void dot_spread_fn(const hone_packed *w, const uint8_t *codes, uint8_t *to);
+static dot_spread_fn *const dot_spreads[HONE_LAYOUT_COUNT] = {
+    [HONE_LAYOUT_I8] = dot_spread_i8, [HONE_LAYOUT_U4] = dot_spread_u4,
+    [HONE_LAYOUT_U2] = dot_spread_u2, [HONE_LAYOUT_U3] = dot_spread_u3,
+    [HONE_LAYOUT_U5] = dot_spread_u5, [HONE_LAYOUT_U6] = dot_spread_u6};
+
+/* Scratch of a call: [DOT_PANELS] codes as pairs, scales, mins; rows in bfloat16 */
+typedef struct dot_scratch {
+    uint8_t *bytes[DOT_PANELS];
+    float *scales[DOT_PANELS], *mins[DOT_PANELS];
+    uint16_t *rows;
+    uint8_t *end;
+} dot_scratch;
+
+static dot_scratch dot_cut(const hone_packed *w, uint8_t *at)
+{
+    dot_scratch x;
+    size_t groups = w->scale_bytes ? (w->k_pad + w->group - 1) / w->group : 0;
+    for (int p = 0; p < DOT_PANELS; p++) {
+        x.bytes[p] = at;
+        at += w->scale_bytes ? w->k_pad * 32 : 0;
+        x.scales[p] = (float *)(void *)at;
+        x.mins[p] = (float *)(void *)(at + groups * 64);
+        at += groups * 128;
+    }
+    x.rows = (uint16_t *)(void *)at;
+    x.end = at + DOT_ROWS * w->k_pad * 2;
+    return x;
+}
+
+static void dot_panel(dot_job *j, int s, const hone_packed *w, size_t p, size_t panel_end, float *y,
+                      const float *bias, const dot_scratch *x)
+{
+    size_t real = p < panel_end ? p : panel_end - 1, left = w->n - real * 16;
+    const uint8_t *panel = w->data + real * w->panel_bytes;
+    j->b[s] = panel;
+    j->c[s] = y + real * 16;
+    j->bias[s] = bias ? bias + real * 16 : NULL;
+    j->columns[s] = p >= panel_end ? 0 : left < 16 ? left : 16;
+    if (!w->scale_bytes)
+        return;
+    core_job k = {.scale_bytes = w->scale_bytes,
+                  .super_shift =
+                      w->scale_bytes == 1 ? (unsigned)__builtin_ctzll(256 / w->group) : 0};
+    dot_spreads[w->layout](w, panel, x->bytes[s]);
+    for (size_t g = 0; g * w->group < w->k_pad; g++) {
+        v16_store(x->scales[s] + g * 16,
+                  core_scales(&k, panel + w->scale_offset, panel + w->super_offset, g));
+        if (w->has_min)
+            v16_store(x->mins[s] + g * 16,
+                      core_scales(&k, panel + w->min_offset, panel + w->min_super_offset, g));
+    }
+    j->b[s] = x->bytes[s];
+    j->scale[s] = x->scales[s];
+    j->min[s] = w->has_min ? x->mins[s] : NULL;
+}
+
+/* Rows of activations (bfloat16 numbers in float32) as bfloat16 */
+static void dot_rows(const hone_act *a, size_t row, size_t rows, uint16_t *to)
+{
+    for (size_t r = row; r < row + rows; r++)
+        for (size_t i = 0; i < a->k_pad; i += 16, to += 16) {
+            __m512i x =
+                _mm512_srli_epi32(_mm512_loadu_si512((const void *)(a->f32 + r * a->ld + i)), 16);
+            _mm256_storeu_si256((__m256i *)(void *)to, _mm512_cvtepi32_epi16(x));
+        }
+}
+
+/* The slot below, for sums too long for the scratch */
+static hone_product_dot_fn *dot_below;
+
+static void product_dot(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
+                        size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
+                        void *scratch)
+{
+    dot_scratch x = dot_cut(w, scratch);
+    if ((size_t)(x.end - (uint8_t *)scratch) > hone_product_scratch_bytes()) {
+        dot_below(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
+        return;
+    }
+    size_t block = w->group == 16 ? 16 : 32;
+    const float *sums = block == 16 ? a->sums16 : a->sums;
+    dot_job j = {.lda = w->k_pad,
+                 .k = w->k_pad,
+                 .group = w->scale_bytes ? w->group : w->k_pad,
+                 .ld_sums = w->k_pad / block,
+                 .block = block,
+                 .ldc = ldy};
+    for (size_t p = panel0; p < panel1; p += DOT_PANELS) {
+        for (int s = 0; s < DOT_PANELS; s++)
+            dot_panel(&j, s, w, p + (size_t)s, panel1, y + row0 * ldy, bias, &x);
+        for (size_t row = row0, rows; row < row1; row += rows) {
+            rows = row1 - row < DOT_ROWS ? row1 - row : DOT_ROWS;
+            dot_rows(a, row, rows, x.rows);
+            j.a = x.rows;
+            j.sums = sums ? sums + row * j.ld_sums : NULL;
+            dots[w->scale_bytes != 0][rows - 1](&j);
+            for (int s = 0; s < DOT_PANELS; s++)
+                j.c[s] += rows * ldy;
+        }
+    }
+}
+
+void hone_kernels_bf16(hone_kernels *t)
+{
+    dot_below = t->product_dot;
+    t->product_dot = product_dot;
+}

@@ -1,0 +1,530 @@
+/*
+ * int8 - products of int8 activations with codes of at most 8 bits (docs/numerics.md,
+ * "Techniques"): a template over layouts and counts of rows and panels. A few rows go straight
+ * through the packed codes; for more a pair of panels is spread over bytes once (K x 32 bytes, in
+ * L2) and all rows pass it. The including set brings vec.h and core.h's v16, and:
+ * I8_VECTOR           bytes of a vector (32 or 64)
+ * i8_sums             16 sums of int32, with i8_set1, i8_load1 (a broadcast from memory), i8_add,
+ *                     i8_to_f32
+ * i8_dot(flush, &part, &sums, w, a)   part += w . a for 16 columns x 4 k; i8_flush puts a part into
+ *                     the sums after every `flush` calls (sets whose dot sums in 32 bits add at
+ * once) i8_rows(b, r...)    four rows of 16 codes as a quad: 16 columns x 4 k i8_lookup(table, q)
+ * codes of 4 bits -> bytes of the table I8_SIGNED           1: codes of 8 bits are multiplied as
+ * they are; 0: plus 128 I8_FEW_PANELS, I8_MANY_PANELS, I8_MANY_ROWS
+ */
+#ifndef HONE_KERNEL_GENERIC_INT8_H
+#define HONE_KERNEL_GENERIC_INT8_H
+
+#include "kernel/cpu/generic/core.h"
+#include "kernel/int8.h"
+
+enum { I8_ROWS_MAX = 6, I8_PANELS_MAX = 4, I8_PARTS = 64 / I8_VECTOR };
+
+/* CORE_I8, CORE_U4 and the planes from the packed codes; spread: quads in bytes */
+enum { I8_SPREAD = CORE_U6 + 100 };
+
+typedef struct int8_job {
+    core_job core;       /* b, scale, min, super, min_super, scale_bytes, super_shift, c, bias... */
+    const int8_t *codes; /* of the activations */
+    size_t ld_codes;
+    const float *scales; /* of the activations' blocks of 32 */
+    const int32_t *sums; /* of their codes in each block */
+    const int32_t *init; /* those times what the codes' bytes are too large by */
+    size_t ld_scales, ld_blocks;
+    size_t group; /* blocks per weight scale */
+    bool whole;   /* one scale per row: sums go on through the group */
+    uint8_t table[16];
+} int8_job;
+
+V16_INLINE i8_quad i8_srl(i8_quad x, int n)
+{
+    UNROLL for (int i = 0; i < I8_PARTS; i++) x.p[i] >>= (uint16_t)n;
+    return x;
+}
+
+V16_INLINE i8_quad i8_sll(i8_quad x, int n)
+{
+    UNROLL for (int i = 0; i < I8_PARTS; i++) x.p[i] <<= (uint16_t)n;
+    return x;
+}
+
+V16_INLINE i8_quad i8_and(i8_quad x, unsigned words)
+{
+    UNROLL for (int i = 0; i < I8_PARTS; i++) x.p[i] &= (uint16_t)words;
+    return x;
+}
+
+V16_INLINE i8_quad i8_or(i8_quad x, i8_quad y)
+{
+    UNROLL for (int i = 0; i < I8_PARTS; i++) x.p[i] |= y.p[i];
+    return x;
+}
+
+/* Nibble `odd` and the one after next of each word, as bytes */
+V16_INLINE i8_quad i8_nibbles(const uint8_t *at, int odd)
+{
+    return i8_and(i8_srl(i8_load(at), 4 * odd), 0x0f0f);
+}
+
+/* The same of pairs of bits, those from bit `from` of each word on */
+V16_INLINE i8_quad i8_pairs(const uint8_t *at, int from, int odd)
+{
+    i8_quad x = i8_srl(i8_load(at), from);
+    return odd ? i8_or(i8_and(i8_srl(x, 2), 0x0003), i8_and(i8_sll(x, 2), 0x0300))
+               : i8_or(i8_and(x, 0x0003), i8_and(i8_sll(x, 4), 0x0300));
+}
+
+/* and of single bits */
+V16_INLINE i8_quad i8_bits(const uint8_t *at, int from, int odd)
+{
+    i8_quad x = i8_srl(i8_load(at), from);
+    return odd ? i8_or(i8_and(i8_srl(x, 1), 0x0001), i8_and(i8_sll(x, 5), 0x0100))
+               : i8_or(i8_and(x, 0x0001), i8_and(i8_sll(x, 6), 0x0100));
+}
+
+/* Quad `odd` of unit p, u (8 k each, of 4 in a block) of planes */
+V16_INLINE i8_quad i8_planes(const uint8_t *block, int p, int u, int odd, int low, int high)
+{
+    const uint8_t *top = block + 64 * low;
+    i8_quad x =
+        low == 4 ? i8_nibbles(block + p * 128 + u * 64, odd) : i8_pairs(block + p * 64, 8 * u, odd);
+    if (high == 2)
+        x = i8_or(x, i8_sll(i8_pairs(top + p * 64, 8 * u, odd), low));
+    else if (high == 1)
+        x = i8_or(x, i8_sll(i8_bits(top, 8 * p + 4 * u, odd), low));
+    return x;
+}
+
+/* Quad `odd` of unit 2 p + u of a block of 32 that begins at `block` */
+V16_INLINE i8_quad i8_quad_of(int layout, const uint8_t *block, int p, int u, int odd,
+                              const uint8_t *table)
+{
+    const uint8_t *at = block + (2 * p + u) * (layout == CORE_I8 ? 128 : 64);
+    switch (layout) {
+    case I8_SPREAD:
+        return i8_load(block + ((2 * p + u) * 2 + odd) * 64);
+    case CORE_I8:
+        return odd ? i8_rows(at, 2, 6, 3, 7) : i8_rows(at, 0, 4, 1, 5);
+    case CORE_U4:
+        return i8_lookup(table, i8_nibbles(at, odd));
+    case CORE_U2:
+        return i8_planes(block, p, u, odd, 2, 0);
+    case CORE_U3:
+        return i8_planes(block, p, u, odd, 2, 1);
+    case CORE_U5:
+        return i8_planes(block, p, u, odd, 4, 1);
+    case CORE_U6:
+        return i8_planes(block, p, u, odd, 4, 2);
+    default:
+        return i8_nibbles(at, odd);
+    }
+}
+
+V16_INLINE size_t i8_block_bytes(int layout)
+{
+    return layout == I8_SPREAD ? 512 : 4 * core_unit_bytes(layout);
+}
+
+/* How many products of 4 may be summed in 16 bits */
+V16_INLINE int i8_flush_of(int layout)
+{
+    return layout == CORE_I8 || layout == CORE_U4 ? 1
+           : layout == CORE_U6                    ? 2
+           : layout == CORE_U5                    ? 4
+                                                  : 8;
+}
+
+/* sums += the products of half a block (16 k): units 2 p and 2 p + 1. Parts of 8 calls go on
+ * through both halves. */
+V16_INLINE void i8_half(int layout, int flush, int R, int P, const int8_job *j, size_t block, int p,
+                        i8_sums part[I8_PANELS_MAX][I8_ROWS_MAX],
+                        i8_sums sums[I8_PANELS_MAX][I8_ROWS_MAX])
+{
+    const int8_t *a = j->codes + block * 32 + p * 16;
+    UNROLL for (int q = 0; q < 4; q++)
+    {
+        i8_quad w[I8_PANELS_MAX];
+        UNROLL for (int n = 0; n < P; n++) w[n] = i8_quad_of(
+            layout, j->core.b[n] + block * i8_block_bytes(layout), p, q / 2, q % 2, j->table);
+        UNROLL for (int r = 0; r < R; r++)
+        {
+            i8_sums x = i8_load1(a + (size_t)r * j->ld_codes + 4 * q);
+            UNROLL for (int n = 0; n < P; n++) i8_dot(flush, &part[n][r], &sums[n][r], w[n], x);
+        }
+        if (flush < 8 && (q + 1) % flush == 0)
+            UNROLL for (int n = 0; n < P; n++) UNROLL for (int r = 0; r < R; r++)
+                i8_flush(&part[n][r], &sums[n][r]);
+    }
+}
+
+/* C = fma(scale * activation's scale, sums, C), and the same of mins */
+V16_INLINE void i8_scale(int R, int P, const int8_job *j, size_t g, size_t block,
+                         const int32_t *ones, i8_sums sums[I8_PANELS_MAX][I8_ROWS_MAX],
+                         v16 c[I8_PANELS_MAX][I8_ROWS_MAX])
+{
+    const core_job *k = &j->core;
+    UNROLL for (int n = 0; n < P; n++)
+    {
+        v16 s = core_scales(k, k->scale[n], k->super[n], g);
+        UNROLL for (int r = 0; r < R; r++)
+        {
+            v16 by = s;
+            if (!j->whole)
+                by = v16_mul(s, v16_set1(j->scales[(size_t)r * j->ld_scales + block]));
+            c[n][r] = v16_fma(by, i8_to_f32(sums[n][r]), c[n][r]);
+        }
+    }
+    if (!k->min[0])
+        return;
+    UNROLL for (int n = 0; n < P; n++)
+    {
+        v16 m = core_scales(k, k->min[n], k->min_super[n], g);
+        UNROLL for (int r = 0; r < R; r++)
+        {
+            v16 by = m;
+            if (!j->whole)
+                by = v16_mul(m, v16_set1(j->scales[(size_t)r * j->ld_scales + block]));
+            c[n][r] = v16_fma(by, v16_set1((float)ones[r]), c[n][r]);
+        }
+    }
+}
+
+V16_INLINE void int8_core(int layout, int flush, int R, int P, const int8_job *j)
+{
+    const core_job *k = &j->core;
+    i8_sums sums[I8_PANELS_MAX][I8_ROWS_MAX], part[I8_PANELS_MAX][I8_ROWS_MAX];
+    v16 c[I8_PANELS_MAX][I8_ROWS_MAX];
+    int32_t ones[I8_ROWS_MAX];
+    UNROLL for (int n = 0; n < P; n++) UNROLL for (int r = 0; r < R; r++)
+    {
+        c[n][r] = v16_zero();
+        part[n][r] = i8_set1(0);
+    }
+    for (size_t g = 0, block = 0; block < k->blocks; g++) {
+        size_t end = block + j->group < k->blocks ? block + j->group : k->blocks;
+        for (bool more = false; block < end; block++) {
+            UNROLL for (int r = 0; r < R; r++)
+            {
+                const size_t at = (size_t)r * j->ld_blocks + block;
+                i8_sums x = i8_load1(j->init + at);
+                UNROLL for (int n = 0; n < P; n++) sums[n][r] = more ? i8_add(sums[n][r], x) : x;
+                if (k->min[0])
+                    ones[r] = more ? ones[r] + j->sums[at] : j->sums[at];
+            }
+            if (k->half) {
+                i8_half(layout, flush, R, P, j, block / 2, (int)(block % 2), part, sums);
+            } else {
+                i8_half(layout, flush, R, P, j, block, 0, part, sums);
+                i8_half(layout, flush, R, P, j, block, 1, part, sums);
+            }
+            if (flush == 8)
+                UNROLL for (int n = 0; n < P; n++) UNROLL for (int r = 0; r < R; r++)
+                    i8_flush(&part[n][r], &sums[n][r]);
+            more = j->whole;
+            if (!more || block + 1 == end)
+                i8_scale(R, P, j, g, k->half ? block / 2 : block, ones, sums, c);
+        }
+    }
+    UNROLL for (int n = 0; n < P; n++)
+    {
+        if (!k->columns[n])
+            continue;
+        UNROLL for (int r = 0; r < R; r++)
+        {
+            if (j->whole)
+                c[n][r] = v16_mul(c[n][r], v16_set1(j->scales[(size_t)r * j->ld_scales]));
+            if (k->bias[n])
+                c[n][r] = v16_add(c[n][r], v16_load_n(k->bias[n], k->columns[n]));
+            v16_store_n(k->c[n] + (size_t)r * k->ldc, c[n][r], k->columns[n]);
+        }
+    }
+}
+
+typedef void int8_fn(const int8_job *j);
+
+#define I8_FN(name, layout, flush, R, P)                                                           \
+    static __attribute__((noinline)) void name(const int8_job *j)                                  \
+    {                                                                                              \
+        int8_core(layout, flush, R, P, j);                                                         \
+    }
+#define I8_FEW(L, layout)                                                                          \
+    I8_FN(int8_##L##_1, layout, i8_flush_of(layout), 1, I8_FEW_PANELS)                             \
+    I8_FN(int8_##L##_2, layout, i8_flush_of(layout), 2, I8_FEW_PANELS)                             \
+    I8_FN(int8_##L##_3, layout, i8_flush_of(layout), 3, I8_FEW_PANELS)                             \
+    I8_FN(int8_##L##_4, layout, i8_flush_of(layout), 4, I8_FEW_PANELS)                             \
+    static int8_fn *const int8_##L[] = {int8_##L##_1, int8_##L##_2, int8_##L##_3, int8_##L##_4};
+I8_FEW(i8, CORE_I8)
+I8_FEW(u4, CORE_U4)
+I8_FEW(u4_linear, CORE_U4_LINEAR)
+I8_FEW(u2, CORE_U2)
+I8_FEW(u3, CORE_U3)
+I8_FEW(u5, CORE_U5)
+I8_FEW(u6, CORE_U6)
+
+#define I8_MANY(flush)                                                                             \
+    I8_FN(int8_many_##flush##_1, I8_SPREAD, flush, 1, I8_MANY_PANELS)                              \
+    I8_FN(int8_many_##flush##_2, I8_SPREAD, flush, 2, I8_MANY_PANELS)                              \
+    I8_FN(int8_many_##flush##_3, I8_SPREAD, flush, 3, I8_MANY_PANELS)                              \
+    I8_FN(int8_many_##flush##_4, I8_SPREAD, flush, 4, I8_MANY_PANELS)                              \
+    I8_FN(int8_many_##flush##_5, I8_SPREAD, flush, 5, I8_MANY_PANELS)                              \
+    I8_FN(int8_many_##flush##_6, I8_SPREAD, flush, 6, I8_MANY_PANELS)                              \
+    static int8_fn *const int8_many_##flush[] = {int8_many_##flush##_1, int8_many_##flush##_2,     \
+                                                 int8_many_##flush##_3, int8_many_##flush##_4,     \
+                                                 int8_many_##flush##_5, int8_many_##flush##_6};
+I8_MANY(1)
+#if I8_SIGNED
+I8_MANY(2)
+I8_MANY(4)
+I8_MANY(8)
+#else
+#define int8_many_2 int8_many_1
+#define int8_many_4 int8_many_1
+#define int8_many_8 int8_many_1
+#endif
+
+static int int8_layout(const hone_packed *w)
+{
+    static const int cores[HONE_LAYOUT_COUNT] = {
+        [HONE_LAYOUT_I8] = CORE_I8, [HONE_LAYOUT_U4] = CORE_U4, [HONE_LAYOUT_U2] = CORE_U2,
+        [HONE_LAYOUT_U3] = CORE_U3, [HONE_LAYOUT_U5] = CORE_U5, [HONE_LAYOUT_U6] = CORE_U6};
+    bool linear = w->layout == HONE_LAYOUT_U4;
+    for (int i = 1; i < 16; i++)
+        linear = linear && w->table[i] == w->table[0] + (float)i;
+    return linear ? CORE_U4_LINEAR : cores[w->layout];
+}
+
+/* What must be added to the bytes of codes to give their values */
+static int32_t int8_low(const hone_packed *w, int layout)
+{
+    if (layout == CORE_I8 || layout == CORE_U4)
+        return I8_SIGNED ? 0 : -128;
+    return (int32_t)(layout == CORE_U4_LINEAR ? w->table[0] : w->low);
+}
+
+V16_INLINE void spread_layout(int layout, const uint8_t *codes, size_t blocks, const uint8_t *table,
+                              uint8_t *to)
+{
+    for (size_t b = 0; b < blocks; b++, codes += i8_block_bytes(layout))
+        UNROLL for (int q = 0; q < 8; q++, to += 64)
+            i8_store(to, i8_quad_of(layout, codes, q / 4, q / 2 % 2, q % 2, table));
+}
+
+#define I8_SPREAD_FN(L, layout)                                                                    \
+    static __attribute__((noinline)) void spread_##L(const uint8_t *codes, size_t blocks,          \
+                                                     const uint8_t *table, uint8_t *to)            \
+    {                                                                                              \
+        spread_layout(layout, codes, blocks, table, to);                                           \
+    }
+I8_SPREAD_FN(i8, CORE_I8)
+I8_SPREAD_FN(u4, CORE_U4)
+I8_SPREAD_FN(u4_linear, CORE_U4_LINEAR)
+I8_SPREAD_FN(u2, CORE_U2)
+I8_SPREAD_FN(u3, CORE_U3)
+I8_SPREAD_FN(u5, CORE_U5)
+I8_SPREAD_FN(u6, CORE_U6)
+
+typedef void spread_fn(const uint8_t *codes, size_t blocks, const uint8_t *table, uint8_t *to);
+
+typedef struct int8_row {
+    int8_fn *const *few, *const *many;
+    spread_fn *spread;
+} int8_row;
+
+/* By core layout */
+static const int8_row int8_rows[] = {
+    [CORE_I8] = {int8_i8, int8_many_1, spread_i8},
+    [CORE_U4] = {int8_u4, int8_many_1, spread_u4},
+    [CORE_U4_LINEAR] = {int8_u4_linear, int8_many_8, spread_u4_linear},
+    [CORE_U2] = {int8_u2, int8_many_8, spread_u2},
+    [CORE_U3] = {int8_u3, int8_many_8, spread_u3},
+    [CORE_U5] = {int8_u5, int8_many_4, spread_u5},
+    [CORE_U6] = {int8_u6, int8_many_2, spread_u6},
+};
+
+/* One call's matrices, and its scratch: init, then the panels in bytes and their scales */
+typedef struct int8_call {
+    const hone_packed *w;
+    const hone_act *a;
+    int layout;
+    int32_t low;
+    size_t blocks, groups; /* blocks of 32, of 16 in groups of 16 */
+    int32_t *init;         /* [I8_ROWS_MAX][blocks] */
+    uint8_t *bytes;        /* [I8_MANY_PANELS][k_pad][16] */
+    float *scales, *mins;  /* [I8_MANY_PANELS][groups][16] */
+    uint8_t *end;
+} int8_call;
+
+static uint8_t *int8_cut(uint8_t **at, size_t bytes)
+{
+    uint8_t *here = *at;
+    *at += (bytes + 63) / 64 * 64;
+    return here;
+}
+
+static int8_call int8_begin(const hone_packed *w, const hone_act *a, void *scratch)
+{
+    int8_call x = {.w = w, .a = a, .layout = int8_layout(w), .end = scratch};
+    x.low = int8_low(w, x.layout);
+    x.blocks = w->k_pad / (w->group == 16 ? 16 : 32);
+    x.groups = (w->k_pad + w->group - 1) / w->group;
+    x.init = (int32_t *)(void *)int8_cut(&x.end, I8_ROWS_MAX * x.blocks * 4);
+    x.bytes = int8_cut(&x.end, I8_MANY_PANELS * w->k_pad * 16);
+    x.scales = (float *)(void *)int8_cut(&x.end, I8_MANY_PANELS * x.groups * 64);
+    x.mins = (float *)(void *)int8_cut(&x.end, I8_MANY_PANELS * x.groups * 64);
+    return x;
+}
+
+/* The job of some rows from `row` on, without its panels */
+static void int8_rows_of(const int8_call *x, size_t row, size_t rows, int8_job *j)
+{
+    const hone_packed *w = x->w;
+    const hone_act *a = x->a;
+    j->codes = a->codes8 + row * a->ld8;
+    j->ld_codes = a->ld8;
+    j->scales = a->scales8 + row * (a->k_pad / 32);
+    j->ld_scales = a->k_pad / 32;
+    j->sums = (w->group == 16 ? a->sums8_16 : a->sums8) + row * x->blocks;
+    j->init = x->init;
+    j->ld_blocks = x->blocks;
+    for (size_t i = 0; i < rows * x->blocks; i++)
+        x->init[i] = j->sums[i] * x->low;
+}
+
+static int8_job int8_job_of(const int8_call *x)
+{
+    const hone_packed *w = x->w;
+    int8_job j = {.group = w->group / (w->group == 16 ? 16 : 32), .whole = x->a->row_scales};
+    j.core.blocks = x->blocks;
+    j.core.half = w->group == 16;
+    j.core.scale_bytes = w->scale_bytes;
+    j.core.super_shift = w->scale_bytes == 1 ? (unsigned)__builtin_ctzll(256 / w->group) : 0;
+    for (int i = 0; i < 16; i++)
+        j.table[i] = (uint8_t)((int)w->table[i] + (I8_SIGNED ? 0 : 128));
+    return j;
+}
+
+static void int8_panel(const int8_call *x, int8_job *j, int s, size_t p, size_t panel_end, float *y,
+                       const float *bias)
+{
+    const hone_packed *w = x->w;
+    core_job *k = &j->core;
+    size_t real = p < panel_end ? p : panel_end - 1, left = w->n - real * 16;
+    const uint8_t *panel = w->data + real * w->panel_bytes;
+    k->b[s] = panel;
+    k->scale[s] = panel + w->scale_offset;
+    k->min[s] = w->has_min ? panel + w->min_offset : NULL;
+    k->super[s] = panel + w->super_offset;
+    k->min_super[s] = panel + w->min_super_offset;
+    k->c[s] = y + real * 16;
+    k->bias[s] = bias ? bias + real * 16 : NULL;
+    k->columns[s] = p >= panel_end ? 0 : left < 16 ? left : 16;
+}
+
+static void int8_few(const int8_call *x, size_t row, size_t rows, size_t panel0, size_t panel1,
+                     float *y, size_t ldy, const float *bias)
+{
+    int8_job j = int8_job_of(x);
+    int8_rows_of(x, row, rows, &j);
+    j.core.ldc = ldy;
+    for (size_t p = panel0; p < panel1; p += I8_FEW_PANELS) {
+        for (int s = 0; s < I8_FEW_PANELS; s++)
+            int8_panel(x, &j, s, p + (size_t)s, panel1, y + row * ldy, bias);
+        int8_rows[x->layout].few[rows - 1](&j);
+    }
+}
+
+/* Panels [p, p + I8_MANY_PANELS) into scratch: bytes and float scales. j's pointers go there. */
+static void int8_spread(const int8_call *x, int8_job *j)
+{
+    core_job stored = j->core, *k = &j->core;
+    for (int s = 0; s < I8_MANY_PANELS; s++) {
+        uint8_t *to = x->bytes + (size_t)s * x->w->k_pad * 16;
+        float *scales = x->scales + (size_t)s * x->groups * 16,
+              *mins = x->mins + (size_t)s * x->groups * 16;
+        int8_rows[x->layout].spread(k->b[s], x->w->k_pad / 32, j->table, to);
+        for (size_t g = 0; g < x->groups; g++) {
+            v16_store(scales + g * 16, core_scales(&stored, k->scale[s], k->super[s], g));
+            if (k->min[s])
+                v16_store(mins + g * 16, core_scales(&stored, k->min[s], k->min_super[s], g));
+        }
+        k->b[s] = to;
+        k->scale[s] = (const uint8_t *)scales;
+        k->min[s] = k->min[s] ? (const uint8_t *)mins : NULL;
+    }
+    k->scale_bytes = 4;
+}
+
+static void int8_many(const int8_call *x, size_t row0, size_t row1, size_t panel0, size_t panel1,
+                      float *y, size_t ldy, const float *bias)
+{
+    for (size_t p = panel0; p < panel1; p += I8_MANY_PANELS) {
+        int8_job j = int8_job_of(x);
+        j.core.ldc = ldy;
+        for (int s = 0; s < I8_MANY_PANELS; s++)
+            int8_panel(x, &j, s, p + (size_t)s, panel1, y + row0 * ldy, bias);
+        int8_spread(x, &j);
+        size_t groups = (row1 - row0 + I8_MANY_ROWS - 1) / I8_MANY_ROWS, row = row0;
+        for (size_t g = 0; g < groups; g++) { /* as even as can be */
+            size_t rows = (row1 - row) / (groups - g);
+            int8_rows_of(x, row, rows, &j);
+            int8_rows[x->layout].many[rows - 1](&j);
+            for (int s = 0; s < I8_MANY_PANELS; s++)
+                j.core.c[s] += rows * ldy;
+            row += rows;
+        }
+    }
+}
+
+/* ---- the slots ------------------------------------------------------------------------------ */
+
+static void product_int8(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
+                         size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
+                         void *scratch)
+{
+    int8_call x = int8_begin(w, a, scratch);
+    bool fits = (size_t)(x.end - (uint8_t *)scratch) <= hone_product_scratch_bytes();
+    if (row1 - row0 > HONE_FEW_ROWS && fits) {
+        int8_many(&x, row0, row1, panel0, panel1, y, ldy, bias);
+        return;
+    }
+    for (size_t row = row0; row < row1;) {
+        size_t rows = row1 - row < HONE_FEW_ROWS ? row1 - row : HONE_FEW_ROWS;
+        int8_few(&x, row, rows, panel0, panel1, y, ldy, bias);
+        row += rows;
+    }
+}
+
+/* Largest magnitude, and NaN if there is a NaN or an infinity */
+V16_INLINE void i8_extent(v16 x, v16 *top, v16 *bad)
+{
+    *top = v16_max(*top, v16_max(x, v16_sub(v16_zero(), x)));
+    *bad = v16_fma(x, v16_zero(), *bad);
+}
+
+static float i8_scale_of(const float *x, size_t n)
+{
+    v16 top = v16_zero(), bad = v16_zero();
+    for (size_t i = 0; i < n; i += 16)
+        i8_extent(v16_load(x + i), &top, &bad);
+    return v16_reduce_max(top) / 127.0f + v16_reduce_add(bad);
+}
+
+static void act_int8(hone_act *act, size_t row0, size_t row1)
+{
+    size_t blocks = act->k_pad / 32;
+    for (size_t r = row0; r < row1; r++) {
+        const float *x = act->f32 + r * act->ld;
+        float *scales = act->scales8 + r * blocks;
+        float whole = act->row_scales ? i8_scale_of(x, act->k_pad) : 0.0f;
+        for (size_t b = 0; b < blocks; b++, x += 32) {
+            float s = scales[b] = act->row_scales ? whole : i8_scale_of(x, 32);
+            v16 by = v16_set1(s > 0.0f ? s : __builtin_inff());
+            int32_t *sums = act->sums8_16 + (r * blocks + b) * 2;
+            i8_store_codes(v16_div(v16_load(x), by), v16_div(v16_load(x + 16), by),
+                           act->codes8 + r * act->ld8 + 32 * b, sums);
+            act->sums8[r * blocks + b] = sums[0] + sums[1];
+        }
+    }
+}
+
+#endif

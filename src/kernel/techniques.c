@@ -1,0 +1,97 @@
+/* Tables of products that are techniques: the exact ones with another name, whose activations are
+ * also packed in 8 bits and whose products go to other slots (docs/numerics.md, "Techniques"). */
+#include "kernel/int8.h"
+#include "kernel/table.h"
+
+static hone_kernels tables[HONE_PRODUCTS_COUNT][HONE_ISA_COUNT];
+enum { ROW8_PAD = 64 };
+
+const char *hone_products_name(hone_products p)
+{
+    static const char *const names[HONE_PRODUCTS_COUNT] = {
+#define NAME(id, name) name,
+        HONE_PRODUCTS_LIST(NAME)
+#undef NAME
+    };
+    return (unsigned)p < HONE_PRODUCTS_COUNT ? names[p] : "?";
+}
+
+static bool is_int8(const hone_kernels *kt)
+{
+    return kt->products == HONE_PRODUCTS_INT8 || kt->products == HONE_PRODUCTS_INT8_ROW;
+}
+
+static void act_pack_int8(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
+{
+    hone_kernels_get(act->kt->isa)->act_pack(act, x, ldx, row0, row1);
+    if (act->codes8)
+        act->kt->act_int8(act, row0, row1);
+}
+
+void hone_techniques_overlay(const hone_kernels exact[HONE_ISA_COUNT])
+{
+    for (int p = 0; p < HONE_PRODUCTS_COUNT; p++)
+        for (int i = 0; i < HONE_ISA_COUNT; i++) {
+            hone_kernels *t = &tables[p][i];
+            *t = exact[i];
+            t->products = (hone_products)p;
+            if (is_int8(t))
+                t->act_pack = act_pack_int8;
+        }
+}
+
+const hone_kernels *hone_kernels_with(hone_isa isa, hone_products products)
+{
+    const hone_kernels *exact = hone_kernels_get(isa); /* fills the tables */
+    return products == HONE_PRODUCTS_EXACT || (unsigned)products >= HONE_PRODUCTS_COUNT
+               ? exact
+               : &tables[products][exact->isa];
+}
+
+bool hone_products_supported(hone_isa isa, hone_products products)
+{
+    return products != HONE_PRODUCTS_BF16_DOT || isa == HONE_ISA_SCALAR ||
+           (isa >= HONE_ISA_AVX512 && hone_isa_has_bf16());
+}
+
+/* ---- activations in 8 bits ------------------------------------------------------------------ */
+
+static size_t align64(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+size_t hone_act_int8_bytes(const hone_kernels *kt, size_t rows, size_t k_pad)
+{
+    if (!is_int8(kt))
+        return 0;
+    return align64(rows * (k_pad + ROW8_PAD)) + 2 * align64(rows * (k_pad / 32) * 4) +
+           align64(rows * (k_pad / 16) * 4);
+}
+
+void hone_act_int8_init(const hone_kernels *kt, uint8_t *at, hone_act *act)
+{
+    size_t rows = act->rows, blocks = act->k_pad / 32;
+    act->kt = kt;
+    if (!is_int8(kt) || act->flags & HONE_ACT_F32)
+        return;
+    act->ld8 = act->k_pad + ROW8_PAD;
+    act->row_scales = kt->products == HONE_PRODUCTS_INT8_ROW;
+    act->codes8 = (int8_t *)at;
+    at += align64(rows * act->ld8);
+    act->scales8 = (float *)(void *)at;
+    at += align64(rows * blocks * 4);
+    act->sums8 = (int32_t *)(void *)at;
+    at += align64(rows * blocks * 4);
+    act->sums8_16 = (int32_t *)(void *)at;
+}
+
+hone_product_many_fn *hone_technique_product(const hone_kernels *kt, const hone_packed *w,
+                                             const hone_act *a)
+{
+    if (a->codes8 && hone_int8_takes(w))
+        return kt->product_int8;
+    if (kt->products == HONE_PRODUCTS_BF16_DOT && w->layout != HONE_LAYOUT_F32)
+        return kt->product_dot;
+    return NULL;
+}
