@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LINE_DEPTH = 32, LINE_VALUES = 1 << 20 };
+enum { LINE_DEPTH = 32, LINE_VALUES = 1 << 20, LOT_DOCUMENTS = 1024, LOT_BYTES = 8 << 20 };
 #define DOCUMENT_MAX ((size_t)1 << 30)
 #define BLANKS       " \t\r\n"
 
@@ -239,6 +239,62 @@ hone_status hone_documents_next(hone_documents *d, hone_document *out, bool *mor
         if (out->n || out->messages)
             return HONE_OK;
     }
+}
+
+/* ---- lots ---- */
+
+static void empty_lot(hone_document_lot *lot)
+{
+    for (size_t i = 0; i < lot->n; i++)
+        json_decref(lot->of[i].messages);
+    lot->n = lot->text_n = 0;
+}
+
+void hone_document_lot_free(hone_document_lot *lot)
+{
+    empty_lot(lot);
+    hone_free(lot->of);
+    hone_free(lot->text);
+    *lot = (hone_document_lot){0};
+}
+
+static hone_status lot_put(hone_document_lot *lot, const hone_document *d)
+{
+    size_t need = lot->text_n + d->n;
+    if (need > lot->text_capacity) {
+        size_t capacity = need + need / 2;
+        char *more = hone_realloc(lot->text, capacity);
+        if (!more)
+            return hone_fail_memory(capacity, "documents");
+        lot->text = more;
+        lot->text_capacity = capacity;
+    }
+    if (d->n)
+        memcpy(lot->text + lot->text_n, d->text, d->n);
+    lot->text_n = need;
+    lot->of[lot->n] = *d;
+    json_incref(lot->of[lot->n++].messages);
+    return HONE_OK;
+}
+
+hone_status hone_documents_next_lot(hone_documents *d, hone_document_lot *lot)
+{
+    if (!lot->of && !(lot->of = hone_calloc(LOT_DOCUMENTS, sizeof *lot->of)))
+        return hone_fail_memory(LOT_DOCUMENTS * sizeof *lot->of, "documents");
+    empty_lot(lot);
+    bool more = true;
+    while (lot->n < LOT_DOCUMENTS && lot->text_n < LOT_BYTES) {
+        hone_document next;
+        HONE_TRY(hone_documents_next(d, &next, &more));
+        if (!more)
+            break;
+        HONE_TRY(lot_put(lot, &next));
+    }
+    /* The block of texts may have moved while it grew. */
+    for (size_t i = 0, at = 0; i < lot->n; at += lot->of[i++].n)
+        if (lot->of[i].text)
+            lot->of[i].text = lot->text + at;
+    return HONE_OK;
 }
 
 uint64_t hone_documents_broken(const hone_documents *d)

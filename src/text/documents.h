@@ -49,6 +49,19 @@ HONE_CHECKED hone_status hone_documents_open(const char *const *paths, size_t n,
                                              hone_documents **out);
 /* *more false: there are no more. Errors: DATA, FORMAT, LIMIT (a document above 1 GiB), MEMORY. */
 HONE_CHECKED hone_status hone_documents_next(hone_documents *d, hone_document *out, bool *more);
+
+/* Documents that are worked on together: their texts are copies, their conversations references. */
+typedef struct hone_document_lot {
+    hone_document *of; /* [n] */
+    size_t n;
+    char *text;
+    size_t text_n, text_capacity;
+} hone_document_lot;
+/* Replaces what is in the lot (at first all 0) by the next thousand documents or 8 MiB; n 0: there
+ * are no more. Errors: those of next; the lot is still to be freed. */
+HONE_CHECKED hone_status hone_documents_next_lot(hone_documents *d, hone_document_lot *lot);
+void hone_document_lot_free(hone_document_lot *lot);
+
 uint64_t hone_documents_broken(const hone_documents *d);     /* skipped so far */
 uint64_t hone_documents_bytes(const hone_documents *d);      /* of all files */
 uint64_t hone_documents_bytes_read(const hone_documents *d); /* of them, so far */

@@ -252,7 +252,7 @@ static hone_status load_unigram(hone_tokenizer *t, const hone_file *f)
     return hone_vocab_index(t);
 }
 
-static hone_status add_patterns(hone_tokenizer *t, const hone_gguf_pre *row)
+hone_status hone_gguf_add_patterns(hone_tokenizer *t, const hone_gguf_pre *row)
 {
     for (int i = 0; i < HONE_GGUF_PATTERNS_MAX && row->patterns[i]; i++) {
         hone_split_step triples = {.kind = HONE_SPLIT_TRIPLES,
@@ -281,7 +281,7 @@ static hone_status load_bpe(hone_tokenizer *t, const hone_file *f)
         HONE_TRY(hone_norm_add_spm(t, false, false));
     else
         HONE_TRY(hone_steps_add(&t->decoder, (hone_step){.kind = HONE_STEP_FROM_ALPHABET}));
-    HONE_TRY(add_patterns(t, row));
+    HONE_TRY(hone_gguf_add_patterns(t, row));
     HONE_TRY(add_tokens(t, f, false));
     defaults d = {.bos = -1, .eos = -1, .unk = -1, .add_bos = row->flags & HONE_PRE_BOS};
     HONE_TRY(read_specials(t, f, d));

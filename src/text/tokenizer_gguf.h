@@ -6,6 +6,8 @@
 
 #include "text/tokenizer_internal.h"
 
+#include <jansson.h>
+
 enum { HONE_GGUF_PATTERNS_MAX = 6 };
 
 enum {
@@ -26,5 +28,13 @@ extern const char hone_gguf_triples[];
 
 const hone_gguf_pre *hone_gguf_find_pre(const char *name); /* NULL: unknown */
 const hone_gguf_pre *hone_gguf_pre_row(size_t i);          /* NULL beyond the last */
+
+/* Whether the family cuts bytes, and tokenizer.json can say how. */
+bool hone_gguf_is_byte_level(const hone_gguf_pre *row);
+/* The family's steps as the tokenizer's pre-tokenizer. */
+HONE_CHECKED hone_status hone_gguf_add_patterns(hone_tokenizer *t, const hone_gguf_pre *row);
+/* "pre_tokenizer" and "decoder" of tokenizer.json for such a family; false: no memory, and then
+ * both are NULL (tokenizer_write.c). */
+bool hone_byte_level_json(const hone_gguf_pre *row, json_t **pre, json_t **decoder);
 
 #endif

@@ -189,3 +189,11 @@ const hone_gguf_pre *hone_gguf_pre_row(size_t i)
 {
     return i < sizeof rows / sizeof *rows ? &rows[i] : NULL;
 }
+
+bool hone_gguf_is_byte_level(const hone_gguf_pre *row)
+{
+    bool triples = false;
+    for (int i = 0; i < HONE_GGUF_PATTERNS_MAX && row->patterns[i]; i++)
+        triples |= row->patterns[i] == hone_gguf_triples;
+    return !triples && !(row->flags & HONE_PRE_META);
+}

@@ -159,6 +159,34 @@ static json_t *onig(const char *pattern)
     return text;
 }
 
+/* The cuts of a family, one after the other. */
+static json_t *splits_json(const hone_gguf_pre *row)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < HONE_GGUF_PATTERNS_MAX && row->patterns[i]; i++)
+        json_array_append_new(list, json_pack("{s:s, s:{s:o}, s:s, s:b}", "type", "Split",
+                                              "pattern", "Regex", onig(row->patterns[i]),
+                                              "behavior", "Isolated", "invert", 0));
+    return list;
+}
+
+bool hone_byte_level_json(const hone_gguf_pre *row, json_t **pre, json_t **decoder)
+{
+    json_t *list = splits_json(row);
+    json_array_append_new(list,
+                          json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space",
+                                    0, "trim_offsets", 0, "use_regex", 0));
+    *pre = json_pack("{s:s, s:o}", "type", "Sequence", "pretokenizers", list);
+    *decoder = json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 1,
+                         "trim_offsets", 1, "use_regex", 1);
+    if (*pre && *decoder)
+        return true;
+    json_decref(*pre);
+    json_decref(*decoder);
+    *pre = *decoder = NULL;
+    return false;
+}
+
 static hone_status write_bpe(writer *w)
 {
     const char *pre, *model;
@@ -168,32 +196,20 @@ static hone_status write_bpe(writer *w)
     if (!row)
         return hone_fail(HONE_INTERNAL, "pre-tokenizer \"%s\" was known when it was read", pre);
     bool meta = row->flags & HONE_PRE_META;
-    json_t *list = json_array();
-    w->pre = json_pack("{s:s, s:o}", "type", "Sequence", "pretokenizers", list);
-    for (int i = 0; i < HONE_GGUF_PATTERNS_MAX && row->patterns[i]; i++) {
-        if (row->patterns[i] == hone_gguf_triples)
-            return hone_fail(HONE_UNSUPPORTED,
-                             "pre-tokenizer \"%s\" groups digits by threes from the right, which "
-                             "hone does not write to tokenizer.json",
-                             pre);
-        json_array_append_new(list, json_pack("{s:s, s:{s:o}, s:s, s:b}", "type", "Split",
-                                              "pattern", "Regex", onig(row->patterns[i]),
-                                              "behavior", "Isolated", "invert", 0));
-    }
+    if (!meta && !hone_gguf_is_byte_level(row))
+        return hone_fail(HONE_UNSUPPORTED,
+                         "pre-tokenizer \"%s\" groups digits by threes from the right, which "
+                         "hone does not write to tokenizer.json",
+                         pre);
     w->model = bpe_model(w->t, false);
     w->normalizer = json_null();
-    if (meta) {
-        w->normalizer = replace("String", " ", HONE_META_SPACE);
-        w->decoder = json_pack("{s:s, s:[o, {s:s}, {s:s}]}", "type", "Sequence", "decoders",
-                               replace("String", HONE_META_SPACE, " "), "type", "ByteFallback",
-                               "type", "Fuse");
-        return HONE_OK;
-    }
-    json_array_append_new(list,
-                          json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space",
-                                    0, "trim_offsets", 0, "use_regex", 0));
-    w->decoder = json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 1,
-                           "trim_offsets", 1, "use_regex", 1);
+    if (!meta)
+        return hone_byte_level_json(row, &w->pre, &w->decoder) ? HONE_OK : no_memory();
+    w->pre = json_pack("{s:s, s:o}", "type", "Sequence", "pretokenizers", splits_json(row));
+    w->normalizer = replace("String", " ", HONE_META_SPACE);
+    w->decoder =
+        json_pack("{s:s, s:[o, {s:s}, {s:s}]}", "type", "Sequence", "decoders",
+                  replace("String", HONE_META_SPACE, " "), "type", "ByteFallback", "type", "Fuse");
     return HONE_OK;
 }
 

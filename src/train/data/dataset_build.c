@@ -20,8 +20,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LOT_ITEMS = 1024, LOT_BYTES = 8 << 20 };
-
 /* One of the two files. */
 typedef struct side {
     XXH3_state_t hash;
@@ -46,11 +44,9 @@ typedef struct builder {
     side *sides; /* train, validation */
     uint32_t width;
     hash_set seen;
-    hone_dataset_item items[LOT_ITEMS];
+    hone_document_lot lot;
+    hone_dataset_item *items; /* [lot.n] */
     size_t n_items;
-    char *text; /* of the lot's documents */
-    size_t text_n, text_capacity;
-    size_t text_at[LOT_ITEMS];
     hone_pool *pool;
     hone_dataset_build_report report;
 } builder;
@@ -186,41 +182,20 @@ static hone_status side_commit(side *x, const char *path)
 
 /* ---- lots ---- */
 
-static hone_status lot_put(builder *b, const hone_document *d)
-{
-    size_t need = b->text_n + d->n;
-    if (need > b->text_capacity) {
-        size_t capacity = need + need / 2;
-        char *more = hone_realloc(b->text, capacity);
-        if (!more)
-            return hone_fail_memory(capacity, "documents");
-        b->text = more;
-        b->text_capacity = capacity;
-    }
-    if (d->n)
-        memcpy(b->text + b->text_n, d->text, d->n);
-    b->text_at[b->n_items] = b->text_n;
-    b->text_n += d->n;
-    b->items[b->n_items++] = (hone_dataset_item){
-        .n = d->n, .file = d->file, .line = d->line, .messages = json_incref(d->messages)};
-    return HONE_OK;
-}
-
 static void encode_one(void *arg, size_t i, int thread)
 {
     builder *b = arg;
     (void)thread;
     if (hone_interrupted())
         return;
-    b->items[i].text = b->text + b->text_at[i];
-    hone_dataset_item_encode(b->options, &b->items[i]);
+    hone_dataset_item_encode(b->options, &b->lot.of[i], &b->items[i]);
 }
 
-static hone_status item_broken(builder *b, const hone_dataset_item *item)
+static hone_status item_broken(builder *b, const hone_document *d, const hone_dataset_item *item)
 {
     const char *why = item->why ? item->why : hone_status_text(item->status);
-    hone_status s = hone_fail(item->status, "%s: line %llu: %s", item->file,
-                              (unsigned long long)item->line, why);
+    hone_status s =
+        hone_fail(item->status, "%s: line %llu: %s", d->file, (unsigned long long)d->line, why);
     bool skip = b->options->skip_broken && s != HONE_MEMORY && s != HONE_INTERRUPTED;
     if (!skip)
         return s;
@@ -230,11 +205,11 @@ static hone_status item_broken(builder *b, const hone_dataset_item *item)
     return HONE_OK;
 }
 
-static hone_status item_write(builder *b, const hone_dataset_item *item)
+static hone_status item_write(builder *b, const hone_document *d, const hone_dataset_item *item)
 {
     bool again;
     if (item->status != HONE_OK)
-        return item_broken(b, item);
+        return item_broken(b, d, item);
     if (item->n_ids == 0)
         return HONE_OK;
     HONE_TRY(set_put(&b->seen, item->hash, &again));
@@ -245,36 +220,38 @@ static hone_status item_write(builder *b, const hone_dataset_item *item)
     return side_put(&b->sides[place < b->options->validation], item, b->width);
 }
 
+static void drop_items(builder *b)
+{
+    for (size_t i = 0; i < b->n_items; i++)
+        hone_dataset_item_free(&b->items[i]);
+    hone_free(b->items);
+    b->items = NULL;
+    b->n_items = 0;
+}
+
 static hone_status lot_write(builder *b)
 {
+    b->items = hone_calloc(b->lot.n + 1, sizeof *b->items);
+    if (!b->items)
+        return hone_fail_memory(b->lot.n * sizeof *b->items, "documents");
+    b->n_items = b->lot.n;
     hone_pool_run(b->pool, encode_one, b, b->n_items);
-    hone_status s = hone_interrupt_check();
-    for (size_t i = 0; i < b->n_items; i++) {
-        if (s == HONE_OK)
-            s = item_write(b, &b->items[i]);
-        hone_dataset_item_free(&b->items[i]);
-    }
-    b->n_items = 0;
-    b->text_n = 0;
-    return s;
+    HONE_TRY(hone_interrupt_check());
+    for (size_t i = 0; i < b->n_items; i++)
+        HONE_TRY(item_write(b, &b->lot.of[i], &b->items[i]));
+    drop_items(b);
+    return HONE_OK;
 }
 
 static hone_status read_all(builder *b, hone_documents *documents)
 {
-    for (;;) {
-        hone_document d;
-        bool more;
-        HONE_TRY(hone_documents_next(documents, &d, &more));
-        if (more)
-            HONE_TRY(lot_put(b, &d));
-        if (!more || b->n_items == LOT_ITEMS || b->text_n >= LOT_BYTES) {
-            HONE_TRY(lot_write(b));
-            if (b->options->on_progress)
-                b->options->on_progress(b->options->arg, documents);
-        }
-        if (!more)
-            return HONE_OK;
-    }
+    do {
+        HONE_TRY(hone_documents_next_lot(documents, &b->lot));
+        HONE_TRY(lot_write(b));
+        if (b->options->on_progress)
+            b->options->on_progress(b->options->arg, documents);
+    } while (b->lot.n);
+    return HONE_OK;
 }
 
 /* ---- the folder ---- */
@@ -340,10 +317,9 @@ static void free_builder(builder *b)
         hone_free(b->sides[i].offsets);
         hone_free(b->sides[i].learn);
     }
-    for (size_t i = 0; i < b->n_items; i++)
-        hone_dataset_item_free(&b->items[i]);
+    drop_items(b);
+    hone_document_lot_free(&b->lot);
     hone_free(b->seen.slots);
-    hone_free(b->text);
     hone_free(b);
 }
 

@@ -11,7 +11,6 @@ enum { RENDERED_AT = 1722000000 };
 
 void hone_dataset_item_free(hone_dataset_item *item)
 {
-    json_decref(item->messages);
     hone_free(item->why);
     hone_free(item->ids);
     hone_free(item->learn);
@@ -42,13 +41,14 @@ static hone_status hash_text(const char *text, size_t n, XXH128_hash_t *out)
     return HONE_OK;
 }
 
-static hone_status encode_text(const hone_dataset_build_options *o, hone_dataset_item *item)
+static hone_status encode_text(const hone_dataset_build_options *o, const hone_document *d,
+                               hone_dataset_item *item)
 {
     const hone_tokenizer *t = o->tokenizer;
-    HONE_TRY(hash_text(item->text, item->n, &item->hash));
-    HONE_TRY(hone_tokenizer_encode(t, item->text, item->n, HONE_ENCODE_ADD_SPECIAL, &item->ids,
-                                   &item->n_ids));
-    item->bytes = item->n;
+    HONE_TRY(hash_text(d->text, d->n, &item->hash));
+    HONE_TRY(
+        hone_tokenizer_encode(t, d->text, d->n, HONE_ENCODE_ADD_SPECIAL, &item->ids, &item->n_ids));
+    item->bytes = d->n;
     int32_t eos = hone_tokenizer_eos(t);
     if (eos < 0 || (item->n_ids && item->ids[item->n_ids - 1] == eos))
         return HONE_OK;
@@ -136,11 +136,12 @@ done:
     return s;
 }
 
-static hone_status put_turns(const hone_dataset_build_options *o, hone_dataset_item *item, turns *x)
+static hone_status put_turns(const hone_dataset_build_options *o, const json_t *messages,
+                             hone_dataset_item *item, turns *x)
 {
     size_t i;
     json_t *message;
-    json_array_foreach(item->messages, i, message)
+    json_array_foreach(messages, i, message)
     {
         const char *role = json_string_value(json_object_get(message, "role"));
         if (!role)
@@ -155,22 +156,24 @@ static hone_status put_turns(const hone_dataset_build_options *o, hone_dataset_i
     return hash_text(x->before, x->n_before, &item->hash);
 }
 
-static hone_status encode_chat(const hone_dataset_build_options *o, hone_dataset_item *item)
+static hone_status encode_chat(const hone_dataset_build_options *o, const json_t *messages,
+                               hone_dataset_item *item)
 {
     if (!o->chat)
         return hone_fail(HONE_DATA, "a conversation, but there is no chat template");
     turns x = {.said = json_array()};
     if (!x.said)
         return hone_fail_memory(64, "a conversation");
-    hone_status s = put_turns(o, item, &x);
+    hone_status s = put_turns(o, messages, item, &x);
     json_decref(x.said);
     hone_free(x.before);
     return s;
 }
 
-void hone_dataset_item_encode(const hone_dataset_build_options *o, hone_dataset_item *item)
+void hone_dataset_item_encode(const hone_dataset_build_options *o, const hone_document *d,
+                              hone_dataset_item *item)
 {
-    item->status = item->messages ? encode_chat(o, item) : encode_text(o, item);
+    item->status = d->messages ? encode_chat(o, d->messages, item) : encode_text(o, d, item);
     if (item->status != HONE_OK)
         item->why = hone_strdup(hone_error());
 }

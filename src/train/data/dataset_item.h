@@ -4,19 +4,13 @@
 #ifndef HONE_TRAIN_DATA_DATASET_ITEM_H
 #define HONE_TRAIN_DATA_DATASET_ITEM_H
 
+#include "text/documents.h"
 #include "train/data/dataset_build.h"
 
-#include <jansson.h>
 #include <stddef.h>
 #include <xxhash.h>
 
 typedef struct hone_dataset_item {
-    const char *text; /* [n]; of a conversation NULL until it is rendered */
-    size_t n;
-    json_t *messages; /* owned; NULL: a text */
-    const char *file;
-    uint64_t line;
-
     hone_status status; /* with `why` (hone_free), unless it is HONE_OK */
     char *why;
     XXH128_hash_t hash;
@@ -26,8 +20,9 @@ typedef struct hone_dataset_item {
     size_t n_ids;
 } hone_dataset_item;
 
-/* Fills what is below `line`. Any thread. */
-void hone_dataset_item_encode(const hone_dataset_build_options *o, hone_dataset_item *item);
+/* Fills an item that is all 0. Any thread. */
+void hone_dataset_item_encode(const hone_dataset_build_options *o, const hone_document *d,
+                              hone_dataset_item *item);
 /* Frees what it owns. */
 void hone_dataset_item_free(hone_dataset_item *item);
 
