@@ -38,6 +38,9 @@ bench-text: build ## tokenizers' speed; PEER_PYTHON=<a python with the tokenizer
 	@cmake --build $(BUILD) --target bench_text >/dev/null
 	@bench/text $(BUILD)/tests/bench_text $(PEER_PYTHON)
 
+bench-tokenizer-train: build ## training a tokenizer on 50 MB of TEXT=FILE.jsonl; PEER_PYTHON=<a python with the tokenizers package> for both sides
+	@TEXT="$(TEXT)" bench/tokenizer-train $(BUILD)/hone $(PEER_PYTHON)
+
 fuzz: ## libFuzzer with sanitizers (clang); SECONDS_EACH=60
 	@tools/fuzz.sh $(or $(SECONDS_EACH),60)
 
@@ -56,4 +59,4 @@ install: build ## into PREFIX (/usr/local): program, library with headers, manua
 clean: ## remove what was built
 	@rm -rf build
 
-.PHONY: all help build prepare test demo bench bench-formats fuzz lint asan tsan man install clean
+.PHONY: all help build prepare test demo bench bench-formats bench-tokenizer-train fuzz lint asan tsan man install clean
