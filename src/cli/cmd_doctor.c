@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/threads.h"
 #include "cli/registry_args.h"
+#include "engine/variants.h"
 #include "hw/doctor.h"
 #include "model/packed_cache.h"
 #include "store/bench_records.h"
@@ -75,7 +76,24 @@ static json_t *limits_json(const measured *m)
     return rows;
 }
 
-static hone_status print_json(const hone_doctor_report *r, const measured *m)
+static json_t *variants_json(const hone_variants *v)
+{
+    char chosen[32], usual[32];
+    json_t *list = json_object();
+    for (size_t i = 0; i < v->count; i++) {
+        const hone_variant *x = &v->list[i];
+        json_object_set_new(list, x->name,
+                            json_pack("{s:s, s:s, s:f}", "chosen",
+                                      hone_variant_value(x, x->chosen, chosen, sizeof chosen),
+                                      "usual", hone_variant_value(x, x->usual, usual, sizeof usual),
+                                      "gain", x->gain));
+    }
+    return json_pack("{s:s, s:s, s:o}", "isa", hone_isa_name(v->table.isa), "origin", v->origin,
+                     "choices", list);
+}
+
+static hone_status print_json(const hone_doctor_report *r, const measured *m,
+                              const hone_variants *v)
 {
     json_t *facts = json_array(), *root;
     for (int i = 0; i < r->count; i++) {
@@ -84,7 +102,7 @@ static hone_status print_json(const hone_doctor_report *r, const measured *m)
                                                "value", f->value, "health", health_name(f->health),
                                                "why", f->why, "mend", f->mend));
     }
-    root = json_pack("{s:o}", "facts", facts);
+    root = json_pack("{s:o, s:o}", "facts", facts, "variants", variants_json(v));
     if (m->count)
         json_object_set_new(root, "limits", limits_json(m));
     if (m->news.drifted)
@@ -157,7 +175,26 @@ static void describe_cache(char *text, size_t size)
     hone_free(folder);
 }
 
-static hone_status print_text(const hone_doctor_report *r, const measured *m)
+/* Which kernels run here, of those with equal bits */
+static hone_status print_variants(const hone_variants *v)
+{
+    cli_table *t;
+    char chosen[32], usual[32];
+    printf("\nkernels for %s, %s\n", hone_isa_name(v->table.isa), v->origin);
+    HONE_TRY(cli_table_open("name,what,>chosen,>usual,>faster by", &t));
+    for (size_t i = 0; i < v->count; i++) {
+        const hone_variant *x = &v->list[i];
+        cli_table_cell(t, "%s", x->name);
+        cli_table_cell(t, "%s", x->text);
+        cli_table_cell(t, "%s", hone_variant_value(x, x->chosen, chosen, sizeof chosen));
+        cli_table_cell(t, "%s", hone_variant_value(x, x->usual, usual, sizeof usual));
+        cli_table_cell(t, x->gain > 0 ? "%.1f %%" : "not measured", 100 * (x->gain - 1));
+    }
+    return cli_table_print(t, stdout);
+}
+
+static hone_status print_text(const hone_doctor_report *r, const measured *m,
+                              const hone_variants *v)
 {
     int problems = 0;
     cli_table *t;
@@ -175,6 +212,7 @@ static hone_status print_text(const hone_doctor_report *r, const measured *m)
     cli_table_cell(t, "packed weights");
     cli_table_cell(t, "%s", cache);
     HONE_TRY(cli_table_print(t, stdout));
+    HONE_TRY(print_variants(v));
     if (m->count) {
         putchar('\n');
         HONE_TRY(print_limits(m));
@@ -201,7 +239,11 @@ static hone_status run(cli_context *c)
     hone_doctor_examine("", &report);
     if (cli_flag(c, "measure"))
         HONE_TRY(measure(c, (int)cli_int(c, "threads"), &m));
-    return cli_json(c) ? print_json(&report, &m) : print_text(&report, &m);
+    hone_isa isa;
+    const hone_variants *v;
+    HONE_TRY(hone_isa_pick(NULL, &isa));
+    HONE_TRY(hone_variants_get(isa, &v));
+    return cli_json(c) ? print_json(&report, &m, v) : print_text(&report, &m, v);
 }
 
 static const cli_option options[] = {

@@ -1,10 +1,10 @@
 /* main - finds the command, parses its options, runs it and turns its status into an exit code. */
+#include "base/hone_commit.h"
 #include "base/interrupt.h"
 #include "cli/cli.h"
 #include "cli/help.h"
 #include "cli/model_names.h"
 #include "cli/parse.h"
-#include "store/hone_commit.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "cache/pages.h"
 #include "engine/session.h"
+#include "engine/variants.h"
 #include "hw/isa.h"
 
 #include <string.h>
@@ -159,7 +160,13 @@ static hone_status pick_kernels(const hone_config *c, hone_isa isa, const hone_k
                          "products %s need an instruction (AVX512_BF16) that is not there with %s; "
                          "give products exact or int8, or isa scalar, their slow definition",
                          name, hone_isa_name(isa));
-    *out = hone_kernels_with(isa, products);
+    if (products != HONE_PRODUCTS_EXACT) {
+        *out = hone_kernels_with(isa, products);
+        return HONE_OK;
+    }
+    const hone_variants *variants;
+    HONE_TRY(hone_variants_get(isa, &variants));
+    *out = &variants->table;
     return HONE_OK;
 }
 

@@ -109,8 +109,8 @@ void hone_product(const hone_kernels *kt, const hone_packed *w, const hone_act *
                          *technique = hone_technique_product(kt, w, a);
     if (technique)
         few = many = technique;
-    (row1 - row0 <= HONE_FEW_ROWS ? few : many)(w, a, row0, row1, panel0, panel1, y, ldy, bias,
-                                                scratch);
+    (row1 - row0 <= kt->few_rows[w->layout] ? few : many)(w, a, row0, row1, panel0, panel1, y, ldy,
+                                                          bias, scratch);
 }
 
 size_t hone_product_scratch_bytes(void)

@@ -32,7 +32,7 @@ enum {
     HONE_K_BLOCK = 32,      /* elements along K whose sums E and O are formed together */
     HONE_KV_PAGE = 64,      /* positions of a page = keys of an attention tile */
     HONE_ATTN_PIECE = 1024, /* positions of a piece of the context */
-    HONE_FEW_ROWS = 4       /* up to so many rows, hone_product takes product_few */
+    HONE_FEW_ROWS = 4       /* so few rows are one sweep over the weights, bound by memory */
 };
 
 /* ---- packed weights ------------------------------------------------------------------------- */
@@ -272,6 +272,10 @@ struct hone_kernels {
     hone_isa isa;
     hone_products products;
     bool act_bf16; /* act_pack also writes bf16 (for tiles) */
+    /* Up to so many rows hone_product takes product_few, straight from the codes; more go to
+     * product_many. Same bits: what is faster was found by measurement (engine/variants.h measures
+     * it on the machine at hand). At least HONE_FEW_ROWS. */
+    uint8_t few_rows[HONE_LAYOUT_COUNT];
 #define X(ret, name, args, text) hone_##name##_fn *name;
 #include "kernel/kernels.def"
 #undef X

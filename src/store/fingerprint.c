@@ -1,58 +1,18 @@
 #include "store/fingerprint.h"
 
+#include "base/hone_commit.h" /* made by cmake/commit.cmake */
 #include "base/mem.h"
-#include "base/threads.h"
-#include "hw/isa.h"
+#include "hw/machine.h"
 #include "kernel/kernel.h"
-#include "store/hone_commit.h" /* made by cmake/commit.cmake */
 
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <unistd.h>
-
-/* First line of a small file of /proc or /sys that starts with `prefix`, without it. */
-static void read_line(const char *path, const char *prefix, char *out, size_t size)
-{
-    snprintf(out, size, "unknown");
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return;
-    char line[512];
-    while (fgets(line, sizeof line, f)) {
-        if (strncmp(line, prefix, strlen(prefix)) != 0)
-            continue;
-        const char *text = line + strlen(prefix);
-        text += strspn(text, " \t:");
-        snprintf(out, size, "%.*s", (int)strcspn(text, "\n"), text);
-        break;
-    }
-    fclose(f);
-}
-
-static json_t *machine(void)
-{
-    char cpu[256], governor[64], pages[64], quota[64];
-    read_line("/proc/cpuinfo", "model name", cpu, sizeof cpu);
-    read_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "", governor,
-              sizeof governor);
-    read_line("/sys/kernel/mm/transparent_hugepage/enabled", "", pages, sizeof pages);
-    read_line("/sys/fs/cgroup/cpu.max", "", quota, sizeof quota);
-    struct utsname os;
-    const char *release = uname(&os) == 0 ? os.release : "unknown";
-    double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    return json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:I}", "cpu", cpu, "cpus_allowed",
-                     hone_cpus_allowed(), "cpu_quota", quota, "isa_best",
-                     hone_isa_name(hone_isa_best()), "governor", governor, "huge_pages", pages,
-                     "kernel", release, "memory_bytes", (json_int_t)memory);
-}
 
 static json_t *comparable(void)
 {
     const char *forced = getenv("HONE_ISA");
-    json_t *all = machine();
+    json_t *all = hone_machine_facts();
     json_t *software = json_pack("{s:s, s:s, s:s, s:s, s:i}", "isa_forced", forced ? forced : "",
                                  "compiler", __VERSION__, "hone", HONE_VERSION, "commit",
                                  HONE_COMMIT, "numerics_version", (int)HONE_NUMERICS_VERSION);
@@ -66,7 +26,7 @@ static json_t *comparable(void)
 
 hone_status hone_fingerprint_machine(char key[HONE_DIGEST_BYTES])
 {
-    json_t *facts = machine();
+    json_t *facts = hone_machine_facts();
     char *text = facts ? json_dumps(facts, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
     json_decref(facts);
     if (!text)

@@ -177,8 +177,7 @@ static void check_sets(hone_dtype t, bool f32, size_t n, size_t k, size_t rows, 
         if (!table_there(isa))
             continue;
         for (int bias = 0; bias < 2; bias++) {
-            if (rows <= HONE_FEW_ROWS)
-                compare(&p, (size_t)kind, isa, false, bias);
+            compare(&p, (size_t)kind, isa, false, bias);
             compare(&p, (size_t)kind, isa, true, bias);
         }
     }
@@ -327,7 +326,7 @@ static void check_made(hone_coding c, size_t n, size_t k, size_t rows)
     check_made_value(&p, &made, y);
     hone_free_big(y, rows * n * 4 + 64);
     for (int isa = 0; isa < TABLES; isa++)
-        for (int many = rows > HONE_FEW_ROWS; table_there(isa) && many < 2; many++)
+        for (int many = 0; table_there(isa) && many < 2; many++)
             compare(&p, c.bits * 1000 + c.group, isa, many, true);
     close_problem(&p);
 }
@@ -377,8 +376,7 @@ static void tables_that_look_linear_equal_scalar(void **state)
                                           : (float)ldexp(i % 5 ? 1.0 : -0.0, 17 * i - 132);
             for (int isa = 0; isa < TABLES; isa++)
                 for (int many = 0; table_there(isa) && many < 2; many++)
-                    if (many || rows <= (size_t)HONE_FEW_ROWS)
-                        compare(&p, f, isa, many != 0, false);
+                    compare(&p, f, isa, many != 0, false);
             close_problem(&p);
         }
 }

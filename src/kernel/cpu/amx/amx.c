@@ -368,4 +368,7 @@ void hone_kernels_amx(hone_kernels *t)
     t->act_bf16 = true;
     t->act_pack = act_pack;
     t->product_many = product_many;
+    for (int l = 0; l < HONE_LAYOUT_COUNT; l++)
+        if (l != HONE_LAYOUT_F32)
+            t->few_rows[l] = HONE_FEW_ROWS;
 }

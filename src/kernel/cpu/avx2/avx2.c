@@ -205,7 +205,8 @@ void hone_kernels_avx2(hone_kernels *t)
 {
     t->act_pack = act_pack;
     t->product_few = product_few;
-    t->product_many = product_many;
+    t->product_many = product_expanded;
+    set_few_rows(t);
     t->attn_piece = attn_piece;
     t->attn_merge = attn_merge;
     t->attn_finish = attn_finish;

@@ -53,6 +53,9 @@ typedef struct core_job {
     float low;    /* planes */
     size_t ahead; /* blocks ahead of which lines are asked for; 0 = not */
     size_t next;  /* bytes from these panels to those that will be read after them */
+    /* of expanded panels: codes and scales that will be expanded next, asked for meanwhile */
+    const uint8_t *soon[CORE_P], *soon_scale[CORE_P];
+    size_t soon_bytes, soon_scale_bytes;
 } core_job;
 
 /* u = unit % 2, known when compiled */

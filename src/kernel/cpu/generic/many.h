@@ -265,6 +265,12 @@ enum {
     CHUNK_GROUPS = CHUNK_K_MAX / 16
 };
 
+V16_INLINE void ask_for(const uint8_t *at, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i += 64)
+        __builtin_prefetch(at + i, 0, 2);
+}
+
 /* rows cut into the fewest groups of at most MANY_ROWS, as even as can be */
 static void rows_past(core_job *j, size_t rows)
 {
@@ -272,6 +278,11 @@ static void rows_past(core_job *j, size_t rows)
     core_job job = *j;
     for (size_t g = 0, r = 0; g < groups; g++) {
         size_t n = (rows - r) / (groups - g);
+        for (int p = 0; p < MANY_PANELS; p++) {
+            ask_for(job.soon[p], g * job.soon_bytes / groups, (g + 1) * job.soon_bytes / groups);
+            if (g == 0)
+                ask_for(job.soon_scale[p], 0, job.soon_scale_bytes);
+        }
         many((int)n, &job);
         r += n;
         job.a += n * job.lda;
@@ -286,6 +297,7 @@ typedef struct chunk {
     const hone_packed *w;
     const hone_act *a;
     size_t row0, row1, panel0, panel1, k0, k1;
+    size_t panel_end; /* of the call */
     int layout;
     float *expanded;      /* [CHUNK_PANELS][CHUNK_K_MAX][16] */
     float *scales, *mins; /* [CHUNK_PANELS][CHUNK_GROUPS][16] */
@@ -328,6 +340,21 @@ static void expand_panels(const chunk *c)
         expand_scales(c);
 }
 
+/* What the next chunk expands in place of panel p */
+static void ask_chunk(const chunk *c, core_job *j, int s, size_t p)
+{
+    const hone_packed *w = c->w;
+    size_t k = c->k1 < w->k_pad ? c->k1 : 0, next = k ? p : p + CHUNK_PANELS;
+    size_t real = next < c->panel_end ? next : p;
+    const uint8_t *panel = w->data + real * w->panel_bytes;
+    j->soon[s] = panel + k / 8 * core_unit_bytes(c->layout);
+    j->soon_bytes = (c->k1 - c->k0) / 8 * core_unit_bytes(c->layout);
+    j->soon_scale[s] =
+        panel + w->scale_offset + (w->group ? k / w->group * 16 * (size_t)w->scale_bytes : 0);
+    j->soon_scale_bytes =
+        w->group ? (c->k1 - c->k0) / w->group * 16 * (size_t)w->scale_bytes : 0;
+}
+
 /* The product of one chunk of K, of panels (expanded already) and of rows, into sums
  * [panel][row][16] */
 static void many_chunk(const chunk *c, float *sums)
@@ -350,6 +377,7 @@ static void many_chunk(const chunk *c, float *sums)
         for (int s = 0; s < MANY_PANELS; s++) {
             size_t real = p + (size_t)s < c->panel1 ? p + (size_t)s : c->panel1 - 1;
             job_panel(&j, s, w, p + (size_t)s, c->panel1, NULL, NULL);
+            ask_chunk(c, &j, s, real);
             if (c->layout == CORE_F32)
                 j.b[s] += c->k0 * 64;
             else
@@ -401,7 +429,8 @@ static void product_expanded(const hone_packed *w, const hone_act *a, size_t row
                              size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
                              void *scratch)
 {
-    chunk c = {.w = w, .a = a, .layout = core_layout(w), .expanded = scratch};
+    chunk c = {
+        .w = w, .a = a, .layout = core_layout(w), .panel_end = panel1, .expanded = scratch};
     enum { SUMS = CHUNK_PANELS * CHUNK_ROWS * 16, SCALES = CHUNK_PANELS * CHUNK_GROUPS * 16 };
     float *sums = c.expanded + CHUNK_PANELS * CHUNK_K_MAX * 16, *d = sums + SUMS;
     size_t step = w->group > CHUNK_K ? CHUNK_K_MAX : CHUNK_K;

@@ -1,8 +1,7 @@
 /*
  * product - the slots of products and of packing activations. Included by a set's folder after its
  * vec.h and the choices that core.h, few.h and many.h name, and:
- * DIRECT_ROWS  up to so many rows go straight through the codes, more past expanded panels; of
- * bfloat16, which costs least to read
+ * DIRECT_ROWS  the usual few_rows (kernel.h) of bfloat16, which costs least to read
  */
 #ifndef HONE_KERNEL_GENERIC_PRODUCT_H
 #define HONE_KERNEL_GENERIC_PRODUCT_H
@@ -13,19 +12,12 @@
 enum { DIRECT_CODES = DIRECT_ROWS < 20 ? DIRECT_ROWS : 20 };
 
 /* Reading codes of planes once for every few rows never pays, of others for longer. */
-static size_t direct_rows(int layout)
+static void set_few_rows(hone_kernels *t)
 {
-    return core_is_planes(layout) ? 0 : layout <= CORE_BF16 ? DIRECT_ROWS : DIRECT_CODES;
-}
-
-static void product_many(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
-                         size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
-                         void *scratch)
-{
-    if (row1 - row0 <= direct_rows(core_layout(w)))
-        few_groups(w, a, row0, row1, panel0, panel1, y, ldy, bias);
-    else
-        product_expanded(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
+    for (int l = 0; l < HONE_LAYOUT_COUNT; l++)
+        t->few_rows[l] = l == HONE_LAYOUT_F32 || l == HONE_LAYOUT_BF16 ? DIRECT_ROWS
+                         : l == HONE_LAYOUT_I8 || l == HONE_LAYOUT_U4  ? DIRECT_CODES
+                                                                       : FEW_ROWS;
 }
 
 static void product_few(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
