@@ -38,6 +38,7 @@ function name(test,    n) {
     sub(/^decode-x/, "decode together: ", n)
     sub(/^decode-at-/, "decode at depth ", n)
     sub(/^prefill-/, "prefill ", n)
+    sub(/-int8$/, ", --products int8", n)
     if (n == "start") n = "start to first token, s"
     if (n == "memory") n = "peak memory / packed"
     if (n == "packed") n = "packed / file"
