@@ -25,6 +25,7 @@ struct hone_documents {
     uint64_t bytes, before; /* of all files, of the files that are done */
     uint64_t broken;
     json_t *value; /* of the last line */
+    char *joined;  /* its prompt and completion */
 };
 
 static bool ends_with(const char *s, const char *end)
@@ -38,6 +39,7 @@ void hone_documents_close(hone_documents *d)
     if (!d)
         return;
     json_decref(d->value);
+    hone_free(d->joined);
     if (d->open)
         hone_map_close(&d->map);
     hone_free(d);
@@ -156,6 +158,23 @@ static hone_status next_text(hone_documents *d, hone_document *out)
     return HONE_OK;
 }
 
+static hone_status use_prompt(hone_documents *d, const json_t *prompt, const json_t *answer,
+                              hone_document *out)
+{
+    size_t n = json_string_length(prompt), m = json_string_length(answer);
+    char *joined = hone_malloc(n + m + 1);
+    if (!joined)
+        return hone_fail_memory(n + m, "a prompt and its completion");
+    memcpy(joined, json_string_value(prompt), n);
+    memcpy(joined + n, json_string_value(answer), m);
+    hone_free(d->joined);
+    d->joined = joined;
+    out->text = joined;
+    out->n = m ? n + m : 0; /* nothing to learn: passed over */
+    out->prompt = n;
+    return HONE_OK;
+}
+
 static hone_status use_value(hone_documents *d, const char *where, hone_document *out)
 {
     const json_t *text = json_object_get(d->value, d->options.field);
@@ -168,6 +187,12 @@ static hone_status use_value(hone_documents *d, const char *where, hone_document
             out->n = 0;
         return HONE_OK;
     }
+    const json_t *prompt = json_object_get(d->value, "prompt");
+    const json_t *answer = json_object_get(d->value, "completion");
+    if (!answer)
+        answer = json_object_get(d->value, "response");
+    if (json_is_string(prompt) && json_is_string(answer))
+        return use_prompt(d, prompt, answer, out);
     if (json_is_array(messages) && json_array_size(messages)) {
         out->messages = messages;
         return HONE_OK;
@@ -176,7 +201,7 @@ static hone_status use_value(hone_documents *d, const char *where, hone_document
         return hone_fail(HONE_DATA, "%s is no JSON object", where);
     return hone_fail(HONE_DATA,
                      "%s: the object has neither a text \"%s\" nor a list \"messages\" that is not "
-                     "empty",
+                     "empty, nor \"prompt\" and \"completion\"",
                      where, d->options.field);
 }
 

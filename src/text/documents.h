@@ -4,8 +4,9 @@
  *
  * A text file is documents with a separator between them (the literal "<|endoftext|>" unless said
  * otherwise), or one document; blanks and line ends around a separator belong to no document. A
- * file named *.jsonl or *.ndjson is a document a line: an object with "text" (or another field), or
- * with "messages", a conversation. Documents of white space only are passed over.
+ * file named *.jsonl or *.ndjson is a document a line: an object with "text" (or another field),
+ * with "messages", a conversation, or with "prompt" and its "completion" (or "response").
+ * Documents of white space only are passed over.
  *
  * A broken document (bytes that are no UTF-8, a line that is no such object) is an error that names
  * file and line; if it is to be skipped it is counted, and `on_broken` hears the same words.
@@ -34,6 +35,7 @@ typedef struct hone_documents_options {
 typedef struct hone_document {
     const char *text; /* [n], well-formed UTF-8, n > 0; NULL when it is a conversation */
     size_t n;
+    size_t prompt;    /* bytes of the text that are a prompt, the rest answers it; 0: it has none */
     json_t *messages; /* not empty; NULL when it is a text. json_incref keeps it */
     const char *file;
     uint64_t line; /* where it starts, from 1 */

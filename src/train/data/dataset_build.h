@@ -3,7 +3,8 @@
  *
  * A text becomes its tokens and the end-of-text token. A conversation becomes what the chat
  * template writes, and only the assistant's turns, with what ends them, are to be learned; every
- * turn is tokenised by itself, as it is when the model answers.
+ * turn is tokenised by itself, as it is when the model answers. Of a prompt with its completion
+ * only the completion and the end are to be learned; both are plain text.
  *
  * On which side a document goes is decided by a hash of its text (runs of white space count as one
  * blank), so that equal documents are on the same side, in every data set that is ever made with

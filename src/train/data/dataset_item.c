@@ -41,6 +41,30 @@ static hone_status hash_text(const char *text, size_t n, XXH128_hash_t *out)
     return HONE_OK;
 }
 
+/* Appends the tokens of a part of the text. */
+static hone_status put_part(const hone_tokenizer *t, hone_dataset_item *item, const char *text,
+                            size_t n, unsigned flags, bool learn)
+{
+    int32_t *ids;
+    size_t m;
+    HONE_TRY(hone_tokenizer_encode(t, text, n, flags, &ids, &m));
+    size_t all = item->n_ids + m;
+    int32_t *more = hone_reallocarray(item->ids, all + 2, sizeof *more);
+    if (more)
+        item->ids = more;
+    uint8_t *marks = hone_realloc(item->learn, all + 2);
+    if (marks)
+        item->learn = marks;
+    if (more && marks && m) {
+        memcpy(item->ids + item->n_ids, ids, m * sizeof *ids);
+        memset(item->learn + item->n_ids, learn, m);
+        item->n_ids = all;
+    }
+    hone_free(ids);
+    item->bytes += n;
+    return more && marks ? HONE_OK : hone_fail_memory(all * 5, "the tokens of a conversation");
+}
+
 static hone_status encode_text(const hone_dataset_build_options *o, const hone_document *d,
                                hone_dataset_item *item)
 {
@@ -60,32 +84,31 @@ static hone_status encode_text(const hone_dataset_build_options *o, const hone_d
     return HONE_OK;
 }
 
-/* ---- conversations ---- */
-
-/* Appends the tokens of a part of the rendered text. */
-static hone_status put_part(const hone_tokenizer *t, hone_dataset_item *item, const char *text,
-                            size_t n, bool learn)
+/* What the model is to learn is the completion and the end of the text. */
+static hone_status encode_prompt(const hone_dataset_build_options *o, const hone_document *d,
+                                 hone_dataset_item *item)
 {
-    int32_t *ids;
-    size_t m;
-    unsigned flags = HONE_ENCODE_PARSE_SPECIAL;
-    HONE_TRY(hone_tokenizer_encode(t, text, n, flags, &ids, &m));
-    size_t all = item->n_ids + m;
-    int32_t *more = hone_reallocarray(item->ids, all + 1, sizeof *more);
-    if (more)
-        item->ids = more;
-    uint8_t *marks = hone_realloc(item->learn, all + 1);
-    if (marks)
-        item->learn = marks;
-    if (more && marks && m) {
-        memcpy(item->ids + item->n_ids, ids, m * sizeof *ids);
-        memset(item->learn + item->n_ids, learn, m);
-        item->n_ids = all;
+    const hone_tokenizer *t = o->tokenizer;
+    int32_t eos = hone_tokenizer_eos(t);
+    HONE_TRY(hash_text(d->text, d->n, &item->hash));
+    HONE_TRY(put_part(t, item, d->text, d->prompt, 0, false));
+    HONE_TRY(put_part(t, item, d->text + d->prompt, d->n - d->prompt, 0, true));
+    /* Room is there for one more on either side (put_part). */
+    if (hone_tokenizer_adds_bos(t)) {
+        memmove(item->ids + 1, item->ids, item->n_ids * sizeof *item->ids);
+        memmove(item->learn + 1, item->learn, item->n_ids);
+        item->ids[0] = hone_tokenizer_bos(t);
+        item->learn[0] = 0;
+        item->n_ids++;
     }
-    hone_free(ids);
-    item->bytes += n;
-    return more && marks ? HONE_OK : hone_fail_memory(all * 5, "the tokens of a conversation");
+    if (eos >= 0) {
+        item->ids[item->n_ids] = eos;
+        item->learn[item->n_ids++] = 1;
+    }
+    return HONE_OK;
 }
+
+/* ---- conversations ---- */
 
 static hone_status render(const hone_dataset_build_options *o, const json_t *messages, bool prompt,
                           char **text, size_t *n)
@@ -124,8 +147,11 @@ static hone_status put_answer(const hone_dataset_build_options *o, hone_dataset_
                                        "later ones follow: what the model is to learn cannot be "
                                        "told from the rest (one answer a conversation would do)"));
     HONE_GOTO(s, done,
-              put_part(o->tokenizer, item, prompt + x->n_before, n_prompt - x->n_before, false));
-    HONE_GOTO(s, done, put_part(o->tokenizer, item, full + n_prompt, n_full - n_prompt, true));
+              put_part(o->tokenizer, item, prompt + x->n_before, n_prompt - x->n_before,
+                       HONE_ENCODE_PARSE_SPECIAL, false));
+    HONE_GOTO(s, done,
+              put_part(o->tokenizer, item, full + n_prompt, n_full - n_prompt,
+                       HONE_ENCODE_PARSE_SPECIAL, true));
     hone_free(x->before);
     x->before = full;
     x->n_before = n_full;
@@ -173,7 +199,9 @@ static hone_status encode_chat(const hone_dataset_build_options *o, const json_t
 void hone_dataset_item_encode(const hone_dataset_build_options *o, const hone_document *d,
                               hone_dataset_item *item)
 {
-    item->status = d->messages ? encode_chat(o, d->messages, item) : encode_text(o, d, item);
+    item->status = d->messages ? encode_chat(o, d->messages, item)
+                   : d->prompt ? encode_prompt(o, d, item)
+                               : encode_text(o, d, item);
     if (item->status != HONE_OK)
         item->why = hone_strdup(hone_error());
 }
