@@ -93,7 +93,7 @@ sub entity {
 # What a page is wrapped in: menus, headers, footers, tables of contents.
 my $wrapping = qr/\b(?:related|sphinxsidebar\w*|footer\w*|navheader|navfooter|nav|navigation|sidebar\w*|toc|toctree-wrapper|
     breadcrumbs?|menu\w*|headerlink|header-?panel|page-header|path|quickview|bottomlang|toplang|contents|skip\w*|copyright|
-    legalnotice|noprint|search\w*|mw-nav|api_metadata|mark|hidden|node)\b/xi;
+    legalnotice|docnav|noprint|search\w*|mw-nav|api_metadata|mark|hidden|node)\b/xi;
 my %skipped = map { $_ => 1 } qw(head script style nav header footer svg form select noscript button iframe);
 my %alone = map { $_ => 1 } qw(br hr img input meta link area base col wbr source);
 my %apart = map { $_ => 1 } qw(p h1 h2 h3 h4 h5 h6 div pre ul ol dl table blockquote section article dt title body main figure);
@@ -145,10 +145,36 @@ sub html {
     return join '', @out;
 }
 
+# Lines that only lead to other pages, and marks of lists with nothing behind them.
+sub trimmed {
+    my ($text) = @_;
+    $text =~ s/^(?:Next|Previous|Prev|Up): [^\n]*\[(?:Contents|Index)\][^\n]*$//mg;
+    $text =~ s/^(?:\[ ?<< ?\]|<-\s*previous|<-previous)[^\n]*$//mgi;
+    $text =~ s/^[ \t]*\*[ \t]*\n//mg;
+    return $text;
+}
+
+# Pages of one package begin and end with the same lines: those that a fifth of them have go.
+sub put_pages {
+    my @pages = @_;                             # [text, source]
+    my %pages_with;
+    for my $page (@pages) {
+        my %here = map { $_ => 1 } split /\n/, $page->[0];
+        $pages_with{$_}++ for keys %here;
+    }
+    my $common = sub { $_[0] =~ /^\s*$/ || @pages >= 10 && ($pages_with{ $_[0] } || 0) > @pages / 5 };
+    for my $page (@pages) {
+        my @lines = split /\n/, $page->[0];
+        shift @lines while @lines && $common->($lines[0]);
+        pop @lines while @lines && $common->($lines[-1]);
+        put(join("\n", @lines), $page->[1]);
+    }
+}
+
 # ---- the kinds ----
 
 my %each = (
-    html => sub { html(characters(slurp($_[0]))) },
+    html => sub { trimmed(html(characters(slurp($_[0])))) },
     text => sub { characters(slurp($_[0])) },
     man  => sub {
         my ($path) = @_;
@@ -206,9 +232,15 @@ sub wordnet {
 
 my @found = grep { substr($_, length($root) + 1) =~ /$files/ } paths($root);
 die "$package: no file matches $files (does the package hold its documentation?)\n" unless @found;
+my @pages;
 for my $path (@found) {
     if ($kind eq 'dict') { dict($path) }
     elsif ($kind eq 'wordnet') { wordnet($path) }
-    elsif ($each{$kind}) { put($each{$kind}->($path), "$package/" . substr $path, length($root) + 1) }
+    elsif ($each{$kind}) {
+        my $page = [$each{$kind}->($path), "$package/" . substr $path, length($root) + 1];
+        if ($kind eq 'html') { push @pages, $page }
+        else { put(@$page) }
+    }
     else { die "no kind is called $kind\n" }
 }
+put_pages(@pages);
