@@ -52,6 +52,15 @@ static inline bool hone_add_overflow(size_t a, size_t b, size_t *out)
     return __builtin_add_overflow(a, b, out);
 }
 
+/* The next `bytes` of a buffer that is laid out in pieces, each aligned to 64 bytes; with base NULL
+ * only counts: *at is then what the buffer must hold. */
+static inline void *hone_cut(void *base, size_t *at, size_t bytes)
+{
+    size_t here = *at;
+    *at += (bytes + 63) & ~(size_t)63;
+    return base ? (uint8_t *)base + here : NULL;
+}
+
 typedef struct hone_arena {
     struct hone_arena_block *first;
     size_t block_bytes; /* size of a new block; larger requests get a block of their own */

@@ -17,14 +17,17 @@ static void overlay(void)
         case HONE_ISA_SCALAR:
             hone_kernels_scalar(&t);
             hone_kernels_scalar_techniques(&t);
+            hone_kernels_scalar_back(&t);
             break;
 #if defined(__x86_64__)
         case HONE_ISA_AVX2:
             hone_kernels_avx2(&t);
+            hone_kernels_avx2_back(&t);
             hone_kernels_avx2_int8(&t);
             break;
         case HONE_ISA_AVX512:
             hone_kernels_avx512(&t);
+            hone_kernels_avx512_back(&t);
             if (hone_isa_has_bf16())
                 hone_kernels_bf16(&t);
             break;

@@ -257,8 +257,17 @@ hone_cost hone_attn_cost(const hone_attn *t);
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
+/* A step of AdamW (Loshchilov and Hutter, arXiv:1711.05101): the gradient times grad_scale enters
+ * the means m and v; p = p * keep - rate * m / (sqrt(v) * v_scale + eps). The caller puts the bias
+ * corrections in: keep = 1 - lr * decay, rate = lr / (1 - beta1^t), v_scale = 1 / sqrt(1 -
+ * beta2^t). */
+typedef struct hone_adamw {
+    float grad_scale, beta1, beta2, keep, rate, v_scale, eps;
+} hone_adamw;
+
 #define X(ret, name, args, text) typedef ret hone_##name##_fn args;
 #include "kernel/kernels.def"
+#include "kernel/kernels_back.def"
 #undef X
 
 /* Semantics beyond the names in kernels.def:
@@ -267,7 +276,11 @@ hone_cost hone_attn_cost(const hone_attn *t);
  *           interleaved; the rest of the head stays.
  * layernorm weight and bias [n] or NULL; y may be x.
  * silu_mul and the other activations: y may be a or b; b NULL = without. exp_sum: y may be x. max
- * of n = 0 is -inf. argmax    NaNs are never chosen; 0 if there is nothing else. */
+ * of n = 0 is -inf. argmax    NaNs are never chosen; 0 if there is nothing else.
+ * pack_*    into dst, the start of the packed matrix; data of w is not looked at.
+ * *norm_back x, dy, dx [rows][n], rows one after the other; dx may be dy; dw[rows][n] = dy times
+ * the normalised x (to be summed over rows: the weight's gradient), or NULL. *_back of activations:
+ * b and db NULL = without; da may be dy or a. softmax_back: dx may be p or dp. */
 struct hone_kernels {
     hone_isa isa;
     hone_products products;
@@ -278,6 +291,7 @@ struct hone_kernels {
     uint8_t few_rows[HONE_LAYOUT_COUNT];
 #define X(ret, name, args, text) hone_##name##_fn *name;
 #include "kernel/kernels.def"
+#include "kernel/kernels_back.def"
 #undef X
 };
 

@@ -11,6 +11,10 @@ void hone_kernels_avx2_int8(hone_kernels *t);
 void hone_kernels_bf16(hone_kernels *t); /* where there is AVX512_BF16 */
 void hone_kernels_avx2(hone_kernels *t);
 void hone_kernels_avx512(hone_kernels *t);
+/* Slots of kernels_back.def */
+void hone_kernels_scalar_back(hone_kernels *t);
+void hone_kernels_avx2_back(hone_kernels *t);
+void hone_kernels_avx512_back(hone_kernels *t);
 void hone_kernels_vnni(hone_kernels *t);
 void hone_kernels_amx(hone_kernels *t);
 void hone_kernels_amx_emulated(hone_kernels *t); /* tests: tiles in plain C */

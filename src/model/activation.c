@@ -2,14 +2,14 @@
 
 #include <string.h>
 
-#define KERNEL(name) offsetof(hone_kernels, name)
+#define KERNELS(name) offsetof(hone_kernels, name##_mul), offsetof(hone_kernels, name##_back)
 
 static const hone_activation table[] = {
-    {"silu", {"silu", "swish"}, KERNEL(silu_mul)},
-    {"gelu", {"gelu"}, KERNEL(gelu_mul)},
-    {"gelu_tanh", {"gelu_pytorch_tanh", "gelu_new", "gelu_fast"}, KERNEL(gelu_tanh_mul)},
-    {"relu", {"relu"}, KERNEL(relu_mul)},
-    {"tanh", {"tanh"}, KERNEL(tanh_mul)},
+    {"silu", {"silu", "swish"}, KERNELS(silu)},
+    {"gelu", {"gelu"}, KERNELS(gelu)},
+    {"gelu_tanh", {"gelu_pytorch_tanh", "gelu_new", "gelu_fast"}, KERNELS(gelu_tanh)},
+    {"relu", {"relu"}, KERNELS(relu)},
+    {"tanh", {"tanh"}, KERNELS(tanh)},
 };
 enum { COUNT = sizeof table / sizeof *table };
 
@@ -36,5 +36,12 @@ hone_activate_fn *hone_activation_kernel(const hone_activation *a, const hone_ke
 {
     hone_activate_fn *f;
     memcpy(&f, (const char *)kt + a->slot, sizeof f);
+    return f;
+}
+
+hone_activate_back_fn *hone_activation_back(const hone_activation *a, const hone_kernels *kt)
+{
+    hone_activate_back_fn *f;
+    memcpy(&f, (const char *)kt + a->back, sizeof f);
     return f;
 }

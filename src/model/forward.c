@@ -9,11 +9,6 @@
 /* (sequence, KV head) pairs up to which long contexts are cut into pieces for more parallelism. */
 enum { PIECE_TASKS = 16 };
 
-static size_t aligned(size_t bytes)
-{
-    return (bytes + 63) & ~(size_t)63;
-}
-
 static size_t larger(size_t a, size_t b)
 {
     return a > b ? a : b;
@@ -22,14 +17,6 @@ static size_t larger(size_t a, size_t b)
 uint32_t hone_forward_width(const hone_model *m)
 {
     return hone_model_at(m, 0, HONE_SLOT_HEAD)->w.n ? m->hp.vocab : m->hp.hidden;
-}
-
-/* Cuts the next `bytes` from the buffer; with base NULL only counts. */
-static void *cut(uint8_t *base, size_t *at, size_t bytes)
-{
-    size_t here = *at;
-    *at += aligned(bytes);
-    return base ? base + here : NULL;
 }
 
 /* What the largest kind of layer needs of the step's memory, per row or once. */
@@ -73,35 +60,35 @@ static size_t lay_out(hone_forward *f, uint8_t *base)
     size_t at = 0, m = f->max_rows, threads = (size_t)hone_pool_threads(f->pool);
     f->max_piece_tasks = larger(n.kv_heads, PIECE_TASKS);
     f->partial_floats = n.partial_floats;
-    f->x = cut(base, &at, m * h->hidden * sizeof(float));
-    f->h = cut(base, &at, m * h->hidden * sizeof(float));
-    f->pending = cut(base, &at, n.pending ? m * h->hidden * sizeof(float) : 0);
-    f->q = cut(base, &at, m * n.q * sizeof(float));
-    f->k = cut(base, &at, m * n.kv * sizeof(float));
-    f->v = cut(base, &at, m * n.kv * sizeof(float));
-    f->attended = cut(base, &at, m * n.q * sizeof(float));
-    f->gate = cut(base, &at, m * n.ffn * sizeof(float));
-    f->up = cut(base, &at, m * n.ffn * sizeof(float));
+    f->x = hone_cut(base, &at, m * h->hidden * sizeof(float));
+    f->h = hone_cut(base, &at, m * h->hidden * sizeof(float));
+    f->pending = hone_cut(base, &at, n.pending ? m * h->hidden * sizeof(float) : 0);
+    f->q = hone_cut(base, &at, m * n.q * sizeof(float));
+    f->k = hone_cut(base, &at, m * n.kv * sizeof(float));
+    f->v = hone_cut(base, &at, m * n.kv * sizeof(float));
+    f->attended = hone_cut(base, &at, m * n.q * sizeof(float));
+    f->gate = hone_cut(base, &at, m * n.ffn * sizeof(float));
+    f->up = f->activated = hone_cut(base, &at, m * n.ffn * sizeof(float));
     for (uint32_t i = 0; i < h->n_ropes; i++) {
-        f->cos[i] = cut(base, &at, m * (h->ropes[0][i].dim / 2) * sizeof(float));
-        f->sin[i] = cut(base, &at, m * (h->ropes[0][i].dim / 2) * sizeof(float));
+        f->cos[i] = hone_cut(base, &at, m * (h->ropes[0][i].dim / 2) * sizeof(float));
+        f->sin[i] = hone_cut(base, &at, m * (h->ropes[0][i].dim / 2) * sizeof(float));
     }
-    f->act_memory = cut(base, &at, hone_act_bytes(f->kt, m, n.widest, ~0)); /* of any flags */
+    f->act_memory = hone_cut(base, &at, hone_act_bytes(f->kt, m, n.widest, ~0)); /* of any flags */
     if (f->model->ordered) {
-        f->ordered = cut(base, &at, m * n.widest * sizeof(float));
-        f->ordered_act_memory = cut(base, &at, hone_act_bytes(f->kt, m, n.widest, ~0));
+        f->ordered = hone_cut(base, &at, m * n.widest * sizeof(float));
+        f->ordered_act_memory = hone_cut(base, &at, hone_act_bytes(f->kt, m, n.widest, ~0));
     }
-    f->last = cut(base, &at, m * sizeof *f->last);
+    f->last = hone_cut(base, &at, m * sizeof *f->last);
     bool near = h->bidirectional && h->window;
-    f->near_first = cut(base, &at, near ? m * sizeof *f->near_first : 0);
-    f->near_last = cut(base, &at, near ? m * sizeof *f->near_last : 0);
-    f->block_memory = cut(base, &at, n.shared);
+    f->near_first = hone_cut(base, &at, near ? m * sizeof *f->near_first : 0);
+    f->near_last = hone_cut(base, &at, near ? m * sizeof *f->near_last : 0);
+    f->block_memory = hone_cut(base, &at, n.shared);
     f->partials =
-        cut(base, &at, f->max_piece_tasks * f->max_pieces * n.partial_floats * sizeof(float));
-    f->threads = cut(base, &at, threads * sizeof *f->threads);
+        hone_cut(base, &at, f->max_piece_tasks * f->max_pieces * n.partial_floats * sizeof(float));
+    f->threads = hone_cut(base, &at, threads * sizeof *f->threads);
     for (size_t t = 0; t < threads; t++) {
-        void *memory = cut(base, &at, n.scratch);
-        void *pages = cut(base, &at, f->max_pages * sizeof(void *));
+        void *memory = hone_cut(base, &at, n.scratch);
+        void *pages = hone_cut(base, &at, f->max_pages * sizeof(void *));
         if (base) {
             f->threads[t].memory = memory;
             f->threads[t].pages = pages;
@@ -356,7 +343,7 @@ static void set_sight(hone_forward *f, const hone_sequence *q)
     }
 }
 
-static void begin_step(hone_forward *f, const hone_batch *b)
+void hone_forward_begin(hone_forward *f, const hone_batch *b)
 {
     f->batch = b;
     for (uint32_t s = 0; s < b->n_sequences; s++)
@@ -375,6 +362,7 @@ typedef struct add_work {
     const hone_linear *output_norm, *sum_norm; /* or NULL */
     bool keep;                                 /* a block that joins follows: the stream stays */
     bool joins;
+    float *kept_h, *kept_sum; /* of the tape, or NULL */
 } add_work;
 
 /* What a block left in h goes into the stream; of blocks side by side, their sum. */
@@ -386,6 +374,8 @@ static void add_item(void *arg, size_t item, int thread)
            rows = hone_row_end(item, ROWS_PER_ITEM, f->batch->rows) - r0;
     float *x = f->x + r0 * n, *h = f->h + r0 * n, *pending = f->pending + r0 * n;
     (void)thread;
+    if (w->kept_h)
+        memcpy(w->kept_h + r0 * n, h, rows * n * sizeof *h);
     if (w->output_norm)
         hone_block_norm(f, w->output_norm, h, rows, n, h);
     if (w->joins)
@@ -395,14 +385,33 @@ static void add_item(void *arg, size_t item, int thread)
         return;
     }
     f->kt->add(x, h, rows * n);
+    if (w->kept_sum)
+        memcpy(w->kept_sum + r0 * n, x, rows * n * sizeof *x);
     if (w->sum_norm)
         hone_block_norm(f, w->sum_norm, x, rows, n, x);
 }
 
-static void run_layer(hone_forward *f, int layer)
+/* The blocks leave in the tape itself what it keeps of their insides. */
+static void use_tape(hone_forward *f, const hone_tape *t)
+{
+    f->tape = t;
+    if (!t)
+        return;
+    f->q = t->q;
+    f->k = t->k;
+    f->v = t->v;
+    f->attended = t->attended;
+    f->gate = t->gate;
+    f->up = t->up;
+}
+
+void hone_forward_layer(hone_forward *f, int layer, const hone_tape *tape)
 {
     const hone_layer_kind *kind = hone_kind(&f->model->hp, (uint32_t)layer);
+    use_tape(f, tape);
     for (uint32_t i = 0; i < kind->n_blocks; i++) {
+        if (tape)
+            memcpy(tape->x[i], f->x, (size_t)f->batch->rows * f->model->hp.hidden * sizeof *f->x);
         const hone_block_use *use = &kind->blocks[i];
         const hone_linear *after = hone_model_at(f->model, layer, use->block->norm_after);
         use->block->forward(f, layer, use);
@@ -410,7 +419,9 @@ static void run_layer(hone_forward *f, int layer)
                       .output_norm = use->norms & HONE_NORM_OUTPUT ? after : NULL,
                       .sum_norm = use->norms & HONE_NORM_SUM ? after : NULL,
                       .keep = i + 1 < kind->n_blocks && kind->blocks[i + 1].joins,
-                      .joins = use->joins};
+                      .joins = use->joins,
+                      .kept_h = tape ? tape->h[i] : NULL,
+                      .kept_sum = tape ? tape->sum[i] : NULL};
         uint64_t begin = hone_span_begin(f->spans);
         hone_pool_run(f->pool, add_item, &w, hone_row_items(f->batch->rows, ROWS_PER_ITEM));
         hone_span_end(f->spans, HONE_SPAN_RESIDUAL, layer, begin, 0,
@@ -474,9 +485,9 @@ static void finish_step(hone_forward *f, float *out)
 void hone_forward_run(hone_forward *f, const hone_batch *b, float *out)
 {
     uint64_t begin = hone_span_begin(f->spans);
-    begin_step(f, b);
+    hone_forward_begin(f, b);
     for (uint32_t layer = 0; layer < f->model->hp.layers; layer++)
-        run_layer(f, (int)layer);
+        hone_forward_layer(f, (int)layer, NULL);
     finish_step(f, out);
     hone_span_end(f->spans, HONE_SPAN_STEP, -1, begin, 0, 0);
 }

@@ -25,6 +25,16 @@
  * what the final norm makes of the wanted rows (layer = number of layers). */
 typedef void hone_watch_fn(void *arg, int layer, const float *x, uint32_t rows);
 
+/* What a layer's forward leaves for its backward (model/backward.h), [rows][...]; NULL = not kept.
+ */
+typedef struct hone_tape {
+    float *x[HONE_LAYER_BLOCKS];   /* the stream as each block read it */
+    float *h[HONE_LAYER_BLOCKS];   /* what a block added, before the norm behind it */
+    float *sum[HONE_LAYER_BLOCKS]; /* the stream after that, before its norm */
+    float *q, *k, *v, *attended, *gate, *up;
+    float *plain_q, *plain_k; /* before norms of heads */
+} hone_tape;
+
 typedef struct hone_forward {
     const hone_model *model;
     const hone_kernels *kt;
@@ -40,6 +50,8 @@ typedef struct hone_forward {
     /* [max_rows][...] float32, rows one after the other. pending: what blocks before a joining one
      * add. */
     float *x, *h, *pending, *q, *k, *v, *attended, *gate, *up;
+    float *activated;      /* what the MLP's last matrix reads: up, unless up is kept */
+    const hone_tape *tape; /* of the layer that runs; NULL = nothing is kept */
     float *cos[HONE_ROPES], *sin[HONE_ROPES]; /* [max_rows][dim / 2] */
     void *act_memory;
     /* Activations for matrices whose columns have an order of their own; NULL if none has. */
@@ -74,6 +86,11 @@ uint32_t hone_forward_width(const hone_model *m);
  * Cannot fail. */
 void hone_forward_run(hone_forward *f, const hone_batch *b, float *out);
 
+/* The same in parts, for whoever keeps what backward needs: the batch's rows into the stream x,
+ * then layer after layer. With a tape the layer keeps there what the tape has room for. */
+void hone_forward_begin(hone_forward *f, const hone_batch *b);
+void hone_forward_layer(hone_forward *f, int layer, const hone_tape *tape);
+
 /* Of encoders: what follows the layers, for rows of pooled[rows][hidden] that are not in the
  * forward's own memory; rows <= max_rows. The pooler (out[rows][hidden]) or the classifier
  * (out[rows][labels]); the model must have it. */
@@ -105,6 +122,8 @@ typedef struct hone_product_job {
 void hone_forward_products(hone_forward *f, const hone_act *act, const hone_product_job *jobs,
                            size_t n_jobs, hone_span_kind span, int layer);
 
+struct hone_backward; /* model/backward.h */
+
 /* One block: what it reads and adds. */
 typedef struct hone_block {
     const char *name;
@@ -112,6 +131,10 @@ typedef struct hone_block {
     /* The span in which the block's own norms are counted is HONE_SPAN_NORM. Reads with
      * hone_block_input and leaves what is to be added in f->h[rows][hidden]. */
     void (*forward)(hone_forward *f, int layer, const hone_block_use *use);
+    /* From dh, the gradient of what it added, to din[rows][hidden], that of what it read (in),
+     * adding those of its weights. NULL: it cannot be trained. */
+    void (*backward)(struct hone_backward *b, int layer, const float *in, const float *dh,
+                     float *din);
     const struct hone_block *slots; /* the block whose slots it uses; NULL = its own */
     /* Memory that it wants for itself, or NULL: of each thread (at threads[t].memory, shared with
      * other blocks' use of it), and of all together, at block_memory, which `prepare` may fill. */

@@ -4,7 +4,10 @@
  * o(attention(rope(norm(q(n))), rope(norm(k(n))), v(n))), with what a kind of layer says of it:
  * rotary positions and norms of heads or none, a window, a soft-cap.
  */
+#include "model/block/back.h"
 #include "model/block/common.h"
+
+#include <string.h>
 
 enum { TOKENS_PER_ITEM = 16 };
 
@@ -46,6 +49,18 @@ static void prepare_heads(const attention_work *w, float *x, size_t heads, hone_
         f->kt->rope(x, heads, hd, rotated, cs, sn, 0);
 }
 
+/* Queries and keys as they come from their products, for the backward of norms of heads. */
+static void keep_plain(const attention_work *w, size_t row)
+{
+    const hone_tape *t = w->f->tape;
+    const hone_layer_kind *y = w->kind;
+    size_t q = (size_t)y->heads * y->head_dim, k = (size_t)y->kv_heads * y->head_dim;
+    if (t && t->plain_q)
+        memcpy(t->plain_q + row * q, w->f->q + row * q, q * sizeof(float));
+    if (t && t->plain_k)
+        memcpy(t->plain_k + row * k, w->f->k + row * k, k * sizeof(float));
+}
+
 /* Prepares queries and keys of the rows whose positions fall into one page of one sequence, and
  * stores keys and values. A page belongs to one item, so that no two threads write to one. */
 static void rope_item(void *arg, size_t item, int thread)
@@ -75,6 +90,7 @@ static void rope_item(void *arg, size_t item, int thread)
         const float *cs = rotated ? f->cos[y->rope] + row * half : NULL;
         const float *sn = rotated ? f->sin[y->rope] + row * half : NULL;
         float *k = f->k + row * y->kv_heads * hd, *v = f->v + row * y->kv_heads * hd;
+        keep_plain(w, row);
         prepare_heads(w, f->q + row * y->heads * hd, y->heads, HONE_SLOT_NORM_Q, cs, sn, rotated);
         prepare_heads(w, k, y->kv_heads, HONE_SLOT_NORM_K, cs, sn, rotated);
         for (size_t j = 0; j < y->kv_heads; j++)
@@ -272,4 +288,5 @@ static void attention_forward(hone_forward *f, int layer, const hone_block_use *
 const hone_block hone_block_attention = {.name = "attention",
                                          .norm = HONE_SLOT_NORM_ATTENTION,
                                          .norm_after = HONE_SLOT_NORM_ATTENTION_AFTER,
-                                         .forward = attention_forward};
+                                         .forward = attention_forward,
+                                         .backward = hone_block_attention_back};

@@ -8,6 +8,7 @@
  * step, so nothing is kept in pages: a sequence and head is one item, its keys, values and the
  * positions that it can reach are packed like weights, and all products go through the kernels.
  */
+#include "base/mem.h"
 #include "model/block/common.h"
 
 #include <assert.h>
@@ -32,13 +33,6 @@ typedef struct scratch {
     float *by_key;   /* [rows][2 span]: k . Q[x] */
     void *product;
 } scratch;
-
-static void *cut(uint8_t *base, size_t *at, size_t bytes)
-{
-    size_t here = *at;
-    *at += (bytes + 63) & ~(size_t)63;
-    return base ? base + here : NULL;
-}
 
 /* The products' layout: exact with a float32 cache, else bfloat16, as attention has it. */
 static hone_packed plan(const hone_forward *f, size_t n, size_t k)
@@ -69,11 +63,11 @@ static size_t lay_out_shared(const hone_forward *f, const hone_layer_kind *y, vo
     const hone_hparams *h = &f->model->hp;
     size_t at = 0, n = 2 * (size_t)h->relative_span,
            width = (size_t)y->heads * y->head_dim * sizeof(float);
-    out->row = cut(base, &at, 2 * (size_t)f->max_rows * sizeof *out->row);
-    out->x = cut(base, &at, n * h->hidden * sizeof(float));
-    out->keys = cut(base, &at, n * width);
-    out->queries = cut(base, &at, n * width);
-    out->act = cut(base, &at, hone_act_bytes(f->kt, n, h->hidden, ~0));
+    out->row = hone_cut(base, &at, 2 * (size_t)f->max_rows * sizeof *out->row);
+    out->x = hone_cut(base, &at, n * h->hidden * sizeof(float));
+    out->keys = hone_cut(base, &at, n * width);
+    out->queries = hone_cut(base, &at, n * width);
+    out->act = hone_cut(base, &at, hone_act_bytes(f->kt, n, h->hidden, ~0));
     return at;
 }
 
@@ -82,16 +76,16 @@ static size_t lay_out_scratch(const hone_forward *f, const hone_layer_kind *y, v
 {
     size_t at = 0, rows = f->max_rows, n = 2 * (size_t)f->model->hp.relative_span, d = y->head_dim,
            wide = d > rows ? d : rows;
-    out->k = cut(base, &at, packed_bytes(f, rows, d));
-    out->v = cut(base, &at, packed_bytes(f, d, rows));
-    out->pos_k = cut(base, &at, packed_bytes(f, n, d));
-    out->pos_q = cut(base, &at, packed_bytes(f, n, d));
-    out->act = cut(base, &at, hone_act_bytes(f->kt, QUERIES_PER_BLOCK, wide, ~0));
-    out->key_act = cut(base, &at, hone_act_bytes(f->kt, rows, d, ~0));
-    out->scores = cut(base, &at, QUERIES_PER_BLOCK * rows * sizeof(float));
-    out->by_query = cut(base, &at, QUERIES_PER_BLOCK * n * sizeof(float));
-    out->by_key = cut(base, &at, rows * n * sizeof(float));
-    out->product = cut(base, &at, hone_product_scratch_bytes());
+    out->k = hone_cut(base, &at, packed_bytes(f, rows, d));
+    out->v = hone_cut(base, &at, packed_bytes(f, d, rows));
+    out->pos_k = hone_cut(base, &at, packed_bytes(f, n, d));
+    out->pos_q = hone_cut(base, &at, packed_bytes(f, n, d));
+    out->act = hone_cut(base, &at, hone_act_bytes(f->kt, QUERIES_PER_BLOCK, wide, ~0));
+    out->key_act = hone_cut(base, &at, hone_act_bytes(f->kt, rows, d, ~0));
+    out->scores = hone_cut(base, &at, QUERIES_PER_BLOCK * rows * sizeof(float));
+    out->by_query = hone_cut(base, &at, QUERIES_PER_BLOCK * n * sizeof(float));
+    out->by_key = hone_cut(base, &at, rows * n * sizeof(float));
+    out->product = hone_cut(base, &at, hone_product_scratch_bytes());
     return at;
 }
 

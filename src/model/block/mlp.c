@@ -1,5 +1,6 @@
 /* The MLP: down(act(up(n))), or gated down(act(gate(n)) * up(n)) (Shazeer, arXiv:2002.05202). */
 #include "model/activation.h"
+#include "model/block/back.h"
 #include "model/block/common.h"
 
 enum { ROWS_PER_ITEM = 4 };
@@ -20,8 +21,8 @@ static void activate_item(void *arg, size_t item, int thread)
            r1 = hone_row_end(item, ROWS_PER_ITEM, f->batch->rows);
     float *in = (w->gated ? f->gate : f->up) + r0 * n, *up = f->up + r0 * n;
     (void)thread;
-    w->activate(in, w->gated ? up : NULL, (r1 - r0) * n, up);
-    f->kt->act_pack(w->act, f->up, n, r0, r1);
+    w->activate(in, w->gated ? up : NULL, (r1 - r0) * n, f->activated + r0 * n);
+    f->kt->act_pack(w->act, f->activated, n, r0, r1);
 }
 
 static void mlp_forward(hone_forward *f, int layer, const hone_block_use *use)
@@ -50,4 +51,5 @@ static void mlp_forward(hone_forward *f, int layer, const hone_block_use *use)
 const hone_block hone_block_mlp = {.name = "mlp",
                                    .norm = HONE_SLOT_NORM_MLP,
                                    .norm_after = HONE_SLOT_NORM_MLP_AFTER,
-                                   .forward = mlp_forward};
+                                   .forward = mlp_forward,
+                                   .backward = hone_block_mlp_back};

@@ -1,0 +1,235 @@
+/* What blocks share on the way back: products, norms, sums over rows. */
+#include "base/mem.h"
+#include "model/backward.h"
+#include "model/backward_parts.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { ROWS_PER_ITEM = 16, PANELS_PER_ITEM = 4 };
+
+int hone_back_act_flags(const hone_backward *b)
+{
+    return b->layout == HONE_LAYOUT_F32 ? HONE_ACT_F32 : 0;
+}
+
+static hone_packed plan(const hone_backward *b, size_t n, size_t k)
+{
+    hone_packed w;
+    const hone_coding coding = hone_dtype_coding(HONE_DTYPE_F32);
+    hone_status s = hone_packed_plan(b->layout, &coding, n, k, &w);
+    assert(s == HONE_OK); /* the model's sizes are bounded */
+    (void)s;
+    return w;
+}
+
+size_t hone_back_packed_bytes(const hone_backward *b, size_t n, size_t k)
+{
+    hone_packed w = plan(b, n, k);
+    return hone_packed_bytes(&w);
+}
+
+hone_packed hone_back_pack(const hone_backward *b, const float *x, size_t ldx, size_t n, size_t k,
+                           bool columns, uint8_t *to)
+{
+    hone_packed w = plan(b, n, k);
+    (columns ? b->kt->pack_columns : b->kt->pack_rows)(&w, x, ldx, 0, w.n_panels, to);
+    w.data = to;
+    return w;
+}
+
+/* ---- sums over rows -------------------------------------------------------------------------- */
+
+typedef struct sum_work {
+    const hone_backward *b;
+    const float *x;
+    size_t rows, n;
+} sum_work;
+
+static void sum_item(void *arg, size_t item, int thread)
+{
+    const sum_work *w = arg;
+    size_t end = hone_row_end(item, HONE_BACK_SUM_ROWS, w->rows);
+    float *to = w->b->sums + item * w->n;
+    (void)thread;
+    memset(to, 0, w->n * sizeof *to);
+    for (size_t r = item * HONE_BACK_SUM_ROWS; r < end; r++)
+        w->b->kt->add(to, w->x + r * w->n, w->n);
+}
+
+/* to[n] += the sum of rows of x, each chunk's by itself and then theirs in order. */
+static void add_rows(hone_backward *b, const float *x, size_t rows, size_t n, float *to)
+{
+    sum_work w = {b, x, rows, n};
+    size_t chunks = hone_row_items(rows, HONE_BACK_SUM_ROWS);
+    hone_pool_run(b->f->pool, sum_item, &w, chunks);
+    for (size_t i = 0; i < chunks; i++)
+        b->kt->add(to, b->sums + i * n, n);
+}
+
+/* ---- products -------------------------------------------------------------------------------- */
+
+typedef struct product_work {
+    hone_backward *b;
+    const hone_act *act;
+    const hone_packed *w;
+    size_t column_items;
+    float *y;
+    size_t ldy;
+    bool add;
+} product_work;
+
+/* Tiles of the result; one that is to be added goes by the thread's own memory. */
+static void product_item(void *arg, size_t item, int thread)
+{
+    const product_work *w = arg;
+    const hone_backward *b = w->b;
+    size_t r0 = item / w->column_items * HONE_BACK_TILE_ROWS,
+           r1 = r0 + HONE_BACK_TILE_ROWS < w->act->rows ? r0 + HONE_BACK_TILE_ROWS : w->act->rows,
+           p0 = item % w->column_items * HONE_BACK_TILE_PANELS, p1 = p0 + HONE_BACK_TILE_PANELS;
+    if (p1 > w->w->n_panels)
+        p1 = w->w->n_panels;
+    if (!w->add) {
+        hone_product(b->kt, w->w, w->act, r0, r1, p0, p1, w->y, w->ldy, NULL,
+                     b->thread_memory[thread]);
+        return;
+    }
+    size_t scratch = (hone_product_scratch_bytes() + 63) / 64 * 64, c0 = p0 * HONE_PANEL,
+           c1 = p1 * HONE_PANEL < w->w->n ? p1 * HONE_PANEL : w->w->n;
+    enum { LD = HONE_BACK_TILE_PANELS * HONE_PANEL };
+    float *tile = (float *)(void *)((uint8_t *)b->thread_memory[thread] + scratch);
+    /* where the whole result would begin, of which this is the tile */
+    uintptr_t begin = (uintptr_t)tile - (r0 * LD + c0) * sizeof *tile;
+    hone_product(b->kt, w->w, w->act, r0, r1, p0, p1, (float *)begin, LD, NULL,
+                 b->thread_memory[thread]);
+    for (size_t r = r0; r < r1; r++)
+        b->kt->add(w->y + r * w->ldy + c0, tile + (r - r0) * LD, c1 - c0);
+}
+
+static void run_product(hone_backward *b, const hone_act *act, const hone_packed *m, float *y,
+                        size_t ldy, bool add)
+{
+    product_work w = {b, act, m,  (m->n_panels + HONE_BACK_TILE_PANELS - 1) / HONE_BACK_TILE_PANELS,
+                      y, ldy, add};
+    hone_pool_run(b->f->pool, product_item, &w,
+                  hone_row_items(act->rows, HONE_BACK_TILE_ROWS) * w.column_items);
+}
+
+/* What both factors of a product need first: activations packed, the other one packed by columns.
+ */
+typedef struct ready_work {
+    const hone_backward *b;
+    hone_act *act;
+    const float *x; /* [act->rows][act->k], or with `turned` its transpose, which goes there */
+    float *turned;
+    size_t act_items;
+    hone_packed w;
+    const float *columns; /* [w.k][w.n] */
+} ready_work;
+
+static void ready_item(void *arg, size_t item, int thread)
+{
+    const ready_work *w = arg;
+    const hone_kernels *kt = w->b->kt;
+    (void)thread;
+    if (item >= w->act_items) {
+        size_t p0 = (item - w->act_items) * PANELS_PER_ITEM,
+               p1 = hone_row_end(item - w->act_items, PANELS_PER_ITEM, w->w.n_panels);
+        kt->pack_columns(&w->w, w->columns, w->w.n, p0, p1, w->b->packed);
+        return;
+    }
+    size_t r0 = item * ROWS_PER_ITEM, r1 = hone_row_end(item, ROWS_PER_ITEM, w->act->rows),
+           k = w->act->k;
+    if (w->turned)
+        kt->transpose(w->x + r0, w->act->rows, k, r1 - r0, w->turned + r0 * k, k);
+    kt->act_pack(w->act, w->turned ? w->turned : w->x, k, r0, r1);
+}
+
+static void make_ready(ready_work *w, bool pack)
+{
+    w->act_items = hone_row_items(w->act->rows, ROWS_PER_ITEM);
+    hone_pool_run(w->b->f->pool, ready_item, w,
+                  w->act_items + (pack ? hone_row_items(w->w.n_panels, PANELS_PER_ITEM) : 0));
+    w->w.data = w->b->packed;
+}
+
+/* dx = (or +=) dy W */
+static void to_inputs(hone_backward *b, const hone_parameter *p, const float *dy, size_t rows,
+                      float *dx, bool add)
+{
+    hone_act act;
+    hone_act_init(b->kt, rows, p->n, hone_back_act_flags(b), b->act, &act);
+    ready_work w = {
+        .b = b, .act = &act, .x = dy, .w = plan(b, p->k, p->n), .columns = b->weights + p->at};
+    make_ready(&w, true);
+    run_product(b, &act, &w.w, dx, p->k, add);
+}
+
+/* dW += dy^T x; the rows of x are packed once for several. */
+static void to_weights(hone_backward *b, const hone_parameter *p, const float *dy, const float *x,
+                       size_t rows, bool first)
+{
+    hone_act act;
+    hone_act_init(b->kt, p->n, rows, hone_back_act_flags(b), b->turned_act, &act);
+    ready_work w = {
+        .b = b, .act = &act, .x = dy, .turned = b->turned, .w = plan(b, p->k, rows), .columns = x};
+    make_ready(&w, first);
+    run_product(b, &act, &w.w, b->grads + p->at, p->k, true);
+}
+
+static const hone_parameter *matrix_of(const hone_backward *b, int layer, hone_slot slot)
+{
+    const hone_parameter *p = hone_parameter_at(b->p, layer, slot, false);
+    if (!p && slot == HONE_SLOT_HEAD) /* tied */
+        p = hone_parameter_at(b->p, layer, HONE_SLOT_EMBEDDING, false);
+    assert(p);
+    return p;
+}
+
+void hone_back_linear(hone_backward *b, int layer, const hone_back_job *jobs, size_t n_jobs,
+                      const float *x, size_t rows, float *dx)
+{
+    for (size_t j = 0; j < n_jobs && dx; j++)
+        to_inputs(b, matrix_of(b, layer, jobs[j].slot), jobs[j].dy, rows, dx, j > 0);
+    for (size_t j = 0; j < n_jobs; j++) {
+        const hone_parameter *p = matrix_of(b, layer, jobs[j].slot),
+                             *bias = hone_parameter_at(b->p, layer, jobs[j].slot, true);
+        to_weights(b, p, jobs[j].dy, x, rows, j == 0);
+        if (bias)
+            add_rows(b, jobs[j].dy, rows, p->n, b->grads + bias->at);
+    }
+}
+
+/* ---- norms ----------------------------------------------------------------------------------- */
+
+typedef struct norm_work {
+    hone_backward *b;
+    const hone_linear *norm;
+    const float *x, *dy;
+    float *dx;
+    size_t rows, n;
+} norm_work;
+
+static void norm_item(void *arg, size_t item, int thread)
+{
+    const norm_work *w = arg;
+    const hone_hparams *h = &w->b->f->model->hp;
+    size_t r0 = item * ROWS_PER_ITEM, rows = hone_row_end(item, ROWS_PER_ITEM, w->rows) - r0,
+           at = r0 * w->n;
+    (void)thread;
+    (h->norm == HONE_NORM_RMS ? w->b->kt->rmsnorm_back : w->b->kt->layernorm_back)(
+        w->x + at, w->norm->v, h->norm_eps, rows, w->n, w->dy + at, w->dx + at, w->b->spread + at);
+}
+
+void hone_back_norm(hone_backward *b, int layer, hone_slot slot, const float *x, size_t rows,
+                    size_t n, const float *dy, float *dx)
+{
+    const hone_parameter *p = hone_parameter_at(b->p, layer, slot, false),
+                         *bias = hone_parameter_at(b->p, layer, slot, true);
+    norm_work w = {b, hone_model_at(b->f->model, layer, slot), x, dy, dx, rows, n};
+    if (bias)
+        add_rows(b, dy, rows, n, b->grads + bias->at);
+    hone_pool_run(b->f->pool, norm_item, &w, hone_row_items(rows, ROWS_PER_ITEM));
+    if (p)
+        add_rows(b, b->spread, rows, n, b->grads + p->at);
+}

@@ -1,0 +1,307 @@
+#include "model/parameters.h"
+
+#include "base/mem.h"
+#include "model/source.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { CHUNK = 256, PANELS_PER_ITEM = 8 };
+
+static size_t slot_index(int layer, hone_slot slot)
+{
+    size_t whole = HONE_SLOTS - HONE_LAYER_SLOTS, at = (size_t)slot;
+    return at < HONE_LAYER_SLOTS ? whole + (size_t)layer * HONE_LAYER_SLOTS + at
+                                 : at - HONE_LAYER_SLOTS;
+}
+
+/* ---- the list ------------------------------------------------------------------------------- */
+
+static void append(hone_parameters *p, const hone_place *place, hone_slot slot, uint32_t layer,
+                   bool bias, size_t n, size_t k, float add)
+{
+    (bias ? p->bias_of : p->weight_of)[slot_index((int)layer, slot)] = p->count;
+    p->list[p->count++] = (hone_parameter){.slot = slot,
+                                           .layer = layer,
+                                           .bias = bias,
+                                           .n = n,
+                                           .k = k,
+                                           .at = p->floats,
+                                           .add = add,
+                                           .place = *place};
+    p->floats += (n * k + 15) & ~(size_t)15;
+    p->numbers += n * k;
+}
+
+static hone_status plan_slot(const hone_file *f, const hone_model *m, const char *prefix,
+                             hone_slot slot, uint32_t layer, hone_parameters *p)
+{
+    const hone_linear *l = hone_model_at(m, (int)layer, slot);
+    hone_place place;
+    bool gguf = hone_file_kind(f) == HONE_FILE_GGUF;
+    bool vector = hone_slot_describe(slot)->vector;
+    if (!hone_place_find(m->arch, &m->hp, gguf, prefix, slot, layer, &place) ||
+        (vector ? !l->v : !l->w.n))
+        return HONE_OK;
+    if (!vector && l->w.layout != HONE_LAYOUT_F32 && l->w.layout != HONE_LAYOUT_BF16)
+        return hone_fail(HONE_UNSUPPORTED,
+                         "%s: tensor %s is quantised (%s): only float weights can be trained; "
+                         "--dtype f32 computes with their decoded values",
+                         hone_file_path(f), place.weight, hone_layout_name(l->w.layout));
+    float add = place.flags & HONE_NAME_PLUS_ONE ? 1.0f : 0.0f;
+    append(p, &place, slot, layer, false, vector ? 1 : place.n, place.k, add);
+    if (l->bias)
+        append(p, &place, slot, layer, true, 1, vector ? place.k : place.n, 0);
+    return HONE_OK;
+}
+
+hone_status hone_parameters_plan(const hone_file *f, const hone_model *m, hone_parameters *out)
+{
+    size_t slots = HONE_SLOTS - HONE_LAYER_SLOTS + (size_t)m->hp.layers * HONE_LAYER_SLOTS;
+    const char *prefix = hone_file_kind(f) == HONE_FILE_GGUF ? NULL : hone_arch_prefix(m->arch, f);
+    *out = (hone_parameters){.list = hone_calloc(2 * slots, sizeof *out->list),
+                             .weight_of = hone_malloc(slots * sizeof(size_t)),
+                             .bias_of = hone_malloc(slots * sizeof(size_t))};
+    hone_status s = HONE_OK;
+    if (!out->list || !out->weight_of || !out->bias_of)
+        s = hone_fail_memory(2 * slots * sizeof *out->list, "the list of parameters");
+    for (size_t i = 0; i < slots && s == HONE_OK; i++)
+        out->weight_of[i] = out->bias_of[i] = SIZE_MAX;
+    for (hone_slot slot = 0; slot < HONE_SLOTS && s == HONE_OK; slot++)
+        for (uint32_t i = 0; i < hone_slot_layers(&m->hp, slot) && s == HONE_OK; i++)
+            s = plan_slot(f, m, prefix, slot, i, out);
+    if (s != HONE_OK)
+        hone_parameters_free(out);
+    return s;
+}
+
+void hone_parameters_free(hone_parameters *p)
+{
+    hone_free(p->list);
+    hone_free(p->weight_of);
+    hone_free(p->bias_of);
+    *p = (hone_parameters){0};
+}
+
+const hone_parameter *hone_parameter_at(const hone_parameters *p, int layer, hone_slot slot,
+                                        bool bias)
+{
+    size_t i = (bias ? p->bias_of : p->weight_of)[slot_index(layer, slot)];
+    return i == SIZE_MAX ? NULL : &p->list[i];
+}
+
+/* ---- where a number stands in its tensor ----------------------------------------------------- */
+
+static const char *name_of(const hone_parameter *p)
+{
+    return p->bias ? p->place.bias : p->place.weight;
+}
+
+static bool is_vector(const hone_parameter *p)
+{
+    return p->bias || hone_slot_describe(p->slot)->vector;
+}
+
+static bool is_transposed(const hone_parameter *p)
+{
+    return !is_vector(p) && (p->place.flags & HONE_NAME_TRANSPOSED);
+}
+
+/* Numbers of a vector's tensor, rows of a matrix's: those of all slots that share it. */
+static size_t stored_rows(const hone_parameter *p)
+{
+    return hone_slot_describe(p->slot)->vector ? p->k : p->place.stored_n;
+}
+
+/* Row r of the slot in the tensor (of vectors: number r). */
+static size_t stored_row(const hone_parameter *p, size_t r)
+{
+    return hone_slot_describe(p->slot)->vector ? r : hone_row_source(&p->place.map, r);
+}
+
+/* ---- from a file ---------------------------------------------------------------------------- */
+
+static hone_status read_vector(const hone_file *f, const hone_parameter *p, float *to)
+{
+    const hone_tensor *t;
+    size_t size = 0;
+    HONE_TRY(hone_file_need_tensor(f, name_of(p), 1, (uint64_t[]){stored_rows(p)}, &t));
+    bool ok = hone_dtype_row_bytes((hone_dtype)t->dtype, 1, &size);
+    for (size_t i = 0; ok && i < p->k; i++)
+        ok = hone_dtype_decode((hone_dtype)t->dtype, t->data + stored_row(p, i) * size, 1, &to[i]);
+    return ok ? HONE_OK
+              : hone_fail(HONE_FORMAT, "%s: tensor %s cannot be decoded", hone_file_path(f),
+                          name_of(p));
+}
+
+/* Row `row` of the stored matrix, which has `cols` columns. */
+static bool read_row(const hone_source *s, size_t row, size_t cols, float *to)
+{
+    bool ok = true;
+    for (size_t k = 0; ok && k < cols; k += CHUNK)
+        ok = s->rows.decode(&s->rows, row, k, cols - k < CHUNK ? cols - k : CHUNK, to + k);
+    return ok;
+}
+
+/* Stored [k][stored n]: one row of it at a time. */
+static bool read_transposed(const hone_source *s, const hone_parameter *p, float *row, float *to)
+{
+    bool ok = true;
+    for (size_t k = 0; ok && k < p->k; k++) {
+        ok = read_row(s, k, p->place.stored_n, row);
+        for (size_t i = 0; ok && i < p->n; i++)
+            to[i * p->k + k] = row[stored_row(p, i)];
+    }
+    return ok;
+}
+
+static hone_status read_matrix(const hone_file *f, const hone_parameter *p, float *to)
+{
+    hone_source s;
+    size_t n = p->place.stored_n, k = p->k;
+    bool turned = is_transposed(p), ok = true;
+    float *row = turned ? hone_malloc(n * sizeof *row) : NULL;
+    if (turned && !row)
+        return hone_fail_memory(n * sizeof *row, "a row");
+    hone_status opened = hone_source_open(f, name_of(p), turned ? k : n, turned ? n : k, &s);
+    if (opened != HONE_OK) {
+        hone_free(row);
+        return opened;
+    }
+    if (turned)
+        ok = read_transposed(&s, p, row, to);
+    for (size_t r = 0; ok && r < p->n && !turned; r++)
+        ok = read_row(&s, stored_row(p, r), k, to + r * k);
+    hone_source_close(&s);
+    hone_free(row);
+    return ok ? HONE_OK
+              : hone_fail(HONE_FORMAT, "%s: tensor %s cannot be decoded", hone_file_path(f),
+                          name_of(p));
+}
+
+hone_status hone_parameters_read(const hone_file *f, const hone_parameters *p, float *values)
+{
+    memset(values, 0, p->floats * sizeof *values);
+    for (size_t i = 0; i < p->count; i++) {
+        const hone_parameter *one = &p->list[i];
+        HONE_TRY((is_vector(one) ? read_vector : read_matrix)(f, one, values + one->at));
+    }
+    return HONE_OK;
+}
+
+/* ---- into the model ------------------------------------------------------------------------- */
+
+typedef struct push_work {
+    const hone_kernels *kt;
+    const hone_packed *w;
+    const float *values;
+    uint8_t *to;
+} push_work;
+
+static void push_item(void *arg, size_t item, int thread)
+{
+    const push_work *w = arg;
+    size_t p0 = item * PANELS_PER_ITEM, p1 = p0 + PANELS_PER_ITEM;
+    (void)thread;
+    w->kt->pack_rows(w->w, w->values, w->w->k, p0, p1 < w->w->n_panels ? p1 : w->w->n_panels,
+                     w->to);
+}
+
+/* The model's own memory, which it shows as constant. */
+static void *writable(const hone_model *m, const void *at)
+{
+    assert(m->memory);
+    return (uint8_t *)m->memory + ((const uint8_t *)at - (const uint8_t *)m->memory);
+}
+
+void hone_parameters_push(const hone_parameters *p, const float *values, const hone_kernels *kt,
+                          hone_pool *pool, hone_model *m)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        const hone_parameter *one = &p->list[i];
+        const hone_linear *l = hone_model_at(m, (int)one->layer, one->slot);
+        if (is_vector(one)) {
+            float *to = writable(m, one->bias ? l->bias : l->v);
+            for (size_t j = 0; j < one->k; j++)
+                to[j] = values[one->at + j] + one->add;
+            continue;
+        }
+        push_work w = {kt, &l->w, values + one->at, writable(m, l->w.data)};
+        hone_pool_run(pool, push_item, &w, (l->w.n_panels + PANELS_PER_ITEM - 1) / PANELS_PER_ITEM);
+    }
+}
+
+/* ---- to a file ------------------------------------------------------------------------------ */
+
+/* The first parameter of the same tensor is the one that stands for it. */
+static bool leads(const hone_parameters *p, size_t i)
+{
+    for (size_t j = i; j-- > 0;)
+        if (strcmp(name_of(&p->list[j]), name_of(&p->list[i])) == 0)
+            return false;
+    return true;
+}
+
+hone_status hone_parameters_declare(const hone_parameters *p, hone_dtype type,
+                                    hone_safetensors_writer *w)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        const hone_parameter *one = &p->list[i];
+        uint64_t rows = stored_rows(one), k = one->k;
+        if (!leads(p, i))
+            continue;
+        if (is_vector(one))
+            HONE_TRY(hone_safetensors_writer_tensor(w, name_of(one), type, 1, &rows));
+        else
+            HONE_TRY(hone_safetensors_writer_tensor(w, name_of(one), type, 2,
+                                                    is_transposed(one) ? (uint64_t[]){k, rows}
+                                                                       : (uint64_t[]){rows, k}));
+    }
+    return HONE_OK;
+}
+
+/* The values of one parameter to their places in the tensor. */
+static void spread(const hone_parameter *p, const float *values, float *tensor)
+{
+    size_t stored = stored_rows(p);
+    const float *from = values + p->at;
+    if (is_vector(p)) {
+        for (size_t i = 0; i < p->k; i++)
+            tensor[stored_row(p, i)] = from[i];
+        return;
+    }
+    for (size_t r = 0; r < p->n; r++) {
+        size_t at = stored_row(p, r);
+        if (!is_transposed(p))
+            memcpy(tensor + at * p->k, from + r * p->k, p->k * sizeof *from);
+        for (size_t k = 0; is_transposed(p) && k < p->k; k++)
+            tensor[k * stored + at] = from[r * p->k + k];
+    }
+}
+
+hone_status hone_parameters_write(const hone_parameters *p, const float *values,
+                                  hone_safetensors_writer *w)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        size_t n = stored_rows(&p->list[i]) * (is_vector(&p->list[i]) ? 1 : p->list[i].k);
+        most = n > most ? n : most;
+    }
+    float *tensor = hone_alloc_big(most * sizeof *tensor);
+    if (!tensor)
+        return hone_fail_memory(most * sizeof *tensor, "a tensor to write");
+    hone_status s = HONE_OK;
+    for (size_t i = 0; i < p->count && s == HONE_OK; i++) {
+        const hone_parameter *one = &p->list[i];
+        size_t n = stored_rows(one) * (is_vector(one) ? 1 : one->k);
+        if (!leads(p, i))
+            continue;
+        memset(tensor, 0, n * sizeof *tensor);
+        for (size_t j = i; j < p->count; j++)
+            if (strcmp(name_of(&p->list[j]), name_of(one)) == 0)
+                spread(&p->list[j], values, tensor);
+        s = hone_safetensors_writer_write_f32(w, tensor, n);
+    }
+    hone_free_big(tensor, most * sizeof *tensor);
+    return s;
+}

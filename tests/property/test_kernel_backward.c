@@ -1,0 +1,249 @@
+// links: kernel
+/* Kernels of backward: every set gives scalar's bits on odd lengths; packing gives what the packer
+ * of files gives; derivatives agree with differences of the formulas in double; a step of AdamW
+ * agrees with the paper's in double. */
+#include "base/mem.h"
+#include "base/rng.h"
+#include "kernel/kernel.h"
+#include "kernel/layout.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { MAX = 4096 };
+
+static float x[MAX], y[MAX], z[MAX];
+
+static void numbers(uint64_t stream)
+{
+    double g[2];
+    for (size_t i = 0; i < MAX; i++) {
+        hone_rng_normal2(7, stream, i, g);
+        x[i] = (float)(g[0] * (i % 7 ? 1 : 6));
+        y[i] = (float)g[1];
+        hone_rng_normal2(8, stream, i, g);
+        z[i] = (float)g[0];
+    }
+}
+
+typedef void back_fn(const float *a, const float *b, const float *dy, size_t n, float *da,
+                     float *db);
+
+static back_fn *activation(const hone_kernels *kt, int i)
+{
+    back_fn *const f[] = {kt->silu_back, kt->gelu_back, kt->gelu_tanh_back, kt->relu_back,
+                          kt->tanh_back};
+    return f[i];
+}
+
+/* Everything that a set does with the numbers, one result after the other. */
+static size_t apply(const hone_kernels *kt, size_t n, float *out)
+{
+    unsigned mode = hone_fp_mode_enter();
+    float *at = out;
+    size_t rows = n / 5 + 1, cols = 5;
+    kt->transpose(x, cols, rows, cols, at, rows);
+    at += rows * cols;
+    kt->transpose(x, n, 19, n, at, 19);
+    at += 19 * n;
+    for (int i = 0; i < 2; i++, at += 4 * n) {
+        kt->rmsnorm_back(x, i ? NULL : y, 1e-5f, 1, n, z, at, at + n);
+        kt->layernorm_back(x, i ? NULL : y, 1e-5f, 1, n, z, at + 2 * n, at + 3 * n);
+    }
+    for (int i = 0; i < 5; i++, at += 3 * n) {
+        activation(kt, i)(x, y, z, n, at, at + n);
+        activation(kt, i)(x, NULL, z, n, at + 2 * n, NULL);
+    }
+    kt->softmax_back(x, y, 0.3f, 0.7f, n, at);
+    memcpy(at + n, z, n * sizeof *z);
+    kt->softcap_back(x, 30.0f, n, at + n);
+    at += 2 * n;
+    *at++ = kt->dot(x, y, n);
+    memcpy(at, x, n * sizeof *x);
+    memcpy(at + n, y, n * sizeof *y);
+    for (size_t i = 0; i < n; i++)
+        at[2 * n + i] = fabsf(z[i]);
+    const hone_adamw o = {0.5f, 0.9f, 0.95f, 0.999f, 0.01f, 4.4f, 1e-8f};
+    kt->adamw(&o, z, n, at, at + n, at + 2 * n);
+    at += 3 * n;
+    hone_fp_mode_leave(mode);
+    return (size_t)(at - out);
+}
+
+static void every_set_gives_the_scalar_bits(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {1, 5, 15, 16, 17, 31, 33, 64, 100, 129};
+    float *want = hone_malloc(64 * MAX * sizeof *want), *got = hone_malloc(64 * MAX * sizeof *got);
+    numbers(1);
+    for (int isa = HONE_ISA_SCALAR + 1; isa < HONE_ISA_COUNT; isa++) {
+        if (!hone_isa_supported((hone_isa)isa))
+            continue;
+        for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+            size_t n = apply(hone_kernels_get(HONE_ISA_SCALAR), lengths[l], want);
+            assert_int_equal(apply(hone_kernels_get((hone_isa)isa), lengths[l], got), n);
+            for (size_t i = 0; i < n; i++)
+                if (memcmp(&want[i], &got[i], 4) != 0)
+                    fail_msg("%s, %zu numbers: result %zu is %a, scalar %a",
+                             hone_isa_name((hone_isa)isa), lengths[l], i, (double)got[i],
+                             (double)want[i]);
+        }
+    }
+    hone_free(want);
+    hone_free(got);
+}
+
+/* ---- packing -------------------------------------------------------------------------------- */
+
+static void packs_as_the_packer_of_files_does(void **state)
+{
+    (void)state;
+    static const size_t sizes[][2] = {{1, 1}, {16, 32}, {17, 33}, {40, 50}, {5, 64}, {48, 31}};
+    const hone_coding coding = hone_dtype_coding(HONE_DTYPE_F32);
+    numbers(2);
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (int layout = HONE_LAYOUT_F32; layout <= HONE_LAYOUT_BF16; layout++)
+            for (int isa = 0; isa < HONE_ISA_COUNT; isa++) {
+                if (!hone_isa_supported((hone_isa)isa))
+                    continue;
+                const hone_kernels *kt = hone_kernels_get((hone_isa)isa);
+                size_t n = sizes[s][0], k = sizes[s][1];
+                hone_packed w;
+                hone_rows rows;
+                static float turned[MAX];
+                assert_int_equal(hone_packed_plan((hone_layout)layout, &coding, n, k, &w), HONE_OK);
+                size_t bytes = hone_packed_bytes(&w);
+                uint8_t *want = hone_alloc_big(bytes), *got = hone_alloc_big(bytes);
+                assert_true(hone_rows_init(&rows, HONE_DTYPE_F32, x, k));
+                assert_true(hone_pack_panels(&w, &rows, 0, w.n_panels, want));
+                memset(got, 0xff, bytes);
+                kt->pack_rows(&w, x, k, 0, w.n_panels, got);
+                assert_memory_equal(want, got, bytes);
+                kt->transpose(x, k, n, k, turned, n);
+                memset(got, 0xff, bytes);
+                kt->pack_columns(&w, turned, n, 0, w.n_panels, got);
+                assert_memory_equal(want, got, bytes);
+                hone_free_big(want, bytes);
+                hone_free_big(got, bytes);
+            }
+}
+
+/* ---- derivatives ---------------------------------------------------------------------------- */
+
+static double act(int i, double v)
+{
+    switch (i) {
+    case 0:
+        return v / (1 + exp(-v));
+    case 1:
+        return v * (1 + erf(v / sqrt(2))) / 2;
+    case 2:
+        return v * (1 + tanh(sqrt(2 / M_PI) * (v + 0.044715 * v * v * v))) / 2;
+    case 3:
+        return v > 0 ? v : 0;
+    default:
+        return tanh(v);
+    }
+}
+
+static void activations_have_their_derivatives(void **state)
+{
+    (void)state;
+    enum { N = 500 };
+    float da[N], db[N];
+    const double e = 1e-6;
+    numbers(3);
+    for (int i = 0; i < 5; i++) {
+        activation(hone_kernels_get(hone_isa_best()), i)(x, y, z, N, da, db);
+        for (size_t j = 0; j < N; j++) {
+            double v = (double)x[j], slope = (act(i, v + e) - act(i, v - e)) / (2 * e);
+            double wa = slope * (double)y[j] * (double)z[j], wb = act(i, v) * (double)z[j];
+            assert_true(fabs(wa - (double)da[j]) < 2e-6 * (1 + fabs(wa)));
+            assert_true(fabs(wb - (double)db[j]) < 2e-6 * (1 + fabs(wb)));
+        }
+    }
+}
+
+/* sum over i of z[i] * norm(v)[i], v being x with its element `at` moved by e */
+static double norm_sum(bool layer, size_t n, size_t at, double e)
+{
+    double mean = 0, square = 0, sum = 0;
+    for (size_t i = 0; i < n && layer; i++)
+        mean += ((double)x[i] + (i == at ? e : 0)) / (double)n;
+    for (size_t i = 0; i < n; i++) {
+        double d = (double)x[i] + (i == at ? e : 0) - mean;
+        square += d * d / (double)n;
+    }
+    for (size_t i = 0; i < n; i++) {
+        double d = (double)x[i] + (i == at ? e : 0) - mean;
+        sum += (double)z[i] * (double)y[i] * d / sqrt(square + 1e-5);
+    }
+    return sum;
+}
+
+static void norms_have_their_derivatives(void **state)
+{
+    (void)state;
+    enum { N = 75 };
+    float dx[N], dw[N];
+    const hone_kernels *kt = hone_kernels_get(hone_isa_best());
+    numbers(4);
+    for (int layer = 0; layer < 2; layer++) {
+        (layer ? kt->layernorm_back : kt->rmsnorm_back)(x, y, 1e-5f, 1, N, z, dx, dw);
+        double weighted = 0;
+        for (size_t i = 0; i < N; i++) {
+            double slope = (norm_sum(layer, N, i, 1e-5) - norm_sum(layer, N, i, -1e-5)) / 2e-5;
+            assert_true(fabs(slope - (double)dx[i]) < 1e-5);
+            weighted += (double)dw[i] * (double)y[i];
+        }
+        assert_true(fabs(weighted - norm_sum(layer, N, N, 0)) < 1e-4);
+    }
+}
+
+static void adamw_makes_the_step_of_the_paper(void **state)
+{
+    (void)state;
+    const double lr = 0.01, b1 = 0.9, b2 = 0.95, eps = 1e-8, decay = 0.1;
+    const int t = 3;
+    const hone_adamw o = {1.0f,
+                          (float)b1,
+                          (float)b2,
+                          (float)(1 - lr * decay),
+                          (float)(lr / (1 - pow(b1, t))),
+                          (float)(1 / sqrt(1 - pow(b2, t))),
+                          (float)eps};
+    float p[33], m[33], v[33];
+    numbers(5);
+    for (size_t i = 0; i < 33; i++) {
+        p[i] = x[i];
+        m[i] = y[i];
+        v[i] = y[i] * y[i];
+    }
+    hone_kernels_get(hone_isa_best())->adamw(&o, z, 33, p, m, v);
+    for (size_t i = 0; i < 33; i++) {
+        double g = (double)z[i], mean = b1 * (double)y[i] + (1 - b1) * g,
+               square = b2 * (double)y[i] * (double)y[i] + (1 - b2) * g * g;
+        double want = (double)x[i] * (1 - lr * decay) -
+                      lr * (mean / (1 - pow(b1, t))) / (sqrt(square / (1 - pow(b2, t))) + eps);
+        assert_true(fabs((double)p[i] - want) < 1e-6 * (1 + fabs(want)));
+        assert_true(fabs((double)m[i] - mean) < 1e-6 && fabs((double)v[i] - square) < 1e-6);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_set_gives_the_scalar_bits),
+        cmocka_unit_test(packs_as_the_packer_of_files_does),
+        cmocka_unit_test(activations_have_their_derivatives),
+        cmocka_unit_test(norms_have_their_derivatives),
+        cmocka_unit_test(adamw_makes_the_step_of_the_paper),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
