@@ -33,43 +33,71 @@ static void append(hone_parameters *p, const hone_place *place, hone_slot slot, 
     p->numbers += n * k;
 }
 
-static hone_status plan_slot(const hone_file *f, const hone_model *m, const char *prefix,
-                             hone_slot slot, uint32_t layer, hone_parameters *p)
+static void plan_slot(const hone_arch *a, const hone_hparams *h, bool gguf, const char *prefix,
+                      hone_slot slot, uint32_t layer, hone_parameter_there *there, const void *arg,
+                      hone_parameters *p)
 {
-    const hone_linear *l = hone_model_at(m, (int)layer, slot);
     hone_place place;
-    bool gguf = hone_file_kind(f) == HONE_FILE_GGUF;
     bool vector = hone_slot_describe(slot)->vector;
-    if (!hone_place_find(m->arch, &m->hp, gguf, prefix, slot, layer, &place) ||
-        (vector ? !l->v : !l->w.n))
-        return HONE_OK;
-    if (!vector && l->w.layout != HONE_LAYOUT_F32 && l->w.layout != HONE_LAYOUT_BF16)
-        return hone_fail(HONE_UNSUPPORTED,
-                         "%s: tensor %s is quantised (%s): only float weights can be trained; "
-                         "--dtype f32 computes with their decoded values",
-                         hone_file_path(f), place.weight, hone_layout_name(l->w.layout));
+    if (!hone_place_find(a, h, gguf, prefix, slot, layer, &place) ||
+        !there(arg, &place, slot, layer, false))
+        return;
     float add = place.flags & HONE_NAME_PLUS_ONE ? 1.0f : 0.0f;
     append(p, &place, slot, layer, false, vector ? 1 : place.n, place.k, add);
-    if (l->bias)
+    if (*place.bias && there(arg, &place, slot, layer, true))
         append(p, &place, slot, layer, true, 1, vector ? place.k : place.n, 0);
+}
+
+hone_status hone_parameters_list(const hone_arch *a, const hone_hparams *h, bool gguf,
+                                 const char *prefix, hone_parameter_there *there, const void *arg,
+                                 hone_parameters *out)
+{
+    size_t slots = HONE_SLOTS - HONE_LAYER_SLOTS + (size_t)h->layers * HONE_LAYER_SLOTS;
+    *out = (hone_parameters){.list = hone_calloc(2 * slots, sizeof *out->list),
+                             .weight_of = hone_malloc(slots * sizeof(size_t)),
+                             .bias_of = hone_malloc(slots * sizeof(size_t))};
+    if (!out->list || !out->weight_of || !out->bias_of) {
+        hone_parameters_free(out);
+        return hone_fail_memory(2 * slots * sizeof *out->list, "the list of parameters");
+    }
+    for (size_t i = 0; i < slots; i++)
+        out->weight_of[i] = out->bias_of[i] = SIZE_MAX;
+    for (hone_slot slot = 0; slot < HONE_SLOTS; slot++)
+        for (uint32_t i = 0; i < hone_slot_layers(h, slot); i++)
+            plan_slot(a, h, gguf, prefix, slot, i, there, arg, out);
+    return HONE_OK;
+}
+
+static bool model_has(const void *arg, const hone_place *place, hone_slot slot, uint32_t layer,
+                      bool bias)
+{
+    const hone_linear *l = hone_model_at(arg, (int)layer, slot);
+    (void)place;
+    return bias ? l->bias != NULL : hone_slot_describe(slot)->vector ? l->v != NULL : l->w.n != 0;
+}
+
+static hone_status refuse_quantised(const hone_file *f, const hone_model *m,
+                                    const hone_parameters *p)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        const hone_parameter *one = &p->list[i];
+        const hone_linear *l = hone_model_at(m, (int)one->layer, one->slot);
+        if (!one->bias && !l->v && l->w.layout != HONE_LAYOUT_F32 &&
+            l->w.layout != HONE_LAYOUT_BF16)
+            return hone_fail(HONE_UNSUPPORTED,
+                             "%s: tensor %s is quantised (%s): only float weights can be trained; "
+                             "in float32 (--dtype f32) their decoded values are",
+                             hone_file_path(f), one->place.weight, hone_layout_name(l->w.layout));
+    }
     return HONE_OK;
 }
 
 hone_status hone_parameters_plan(const hone_file *f, const hone_model *m, hone_parameters *out)
 {
-    size_t slots = HONE_SLOTS - HONE_LAYER_SLOTS + (size_t)m->hp.layers * HONE_LAYER_SLOTS;
-    const char *prefix = hone_file_kind(f) == HONE_FILE_GGUF ? NULL : hone_arch_prefix(m->arch, f);
-    *out = (hone_parameters){.list = hone_calloc(2 * slots, sizeof *out->list),
-                             .weight_of = hone_malloc(slots * sizeof(size_t)),
-                             .bias_of = hone_malloc(slots * sizeof(size_t))};
-    hone_status s = HONE_OK;
-    if (!out->list || !out->weight_of || !out->bias_of)
-        s = hone_fail_memory(2 * slots * sizeof *out->list, "the list of parameters");
-    for (size_t i = 0; i < slots && s == HONE_OK; i++)
-        out->weight_of[i] = out->bias_of[i] = SIZE_MAX;
-    for (hone_slot slot = 0; slot < HONE_SLOTS && s == HONE_OK; slot++)
-        for (uint32_t i = 0; i < hone_slot_layers(&m->hp, slot) && s == HONE_OK; i++)
-            s = plan_slot(f, m, prefix, slot, i, out);
+    bool gguf = hone_file_kind(f) == HONE_FILE_GGUF;
+    const char *prefix = gguf ? NULL : hone_arch_prefix(m->arch, f);
+    HONE_TRY(hone_parameters_list(m->arch, &m->hp, gguf, prefix, model_has, m, out));
+    hone_status s = refuse_quantised(f, m, out);
     if (s != HONE_OK)
         hone_parameters_free(out);
     return s;

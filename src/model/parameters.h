@@ -36,6 +36,14 @@ typedef struct hone_parameters {
     uint64_t numbers; /* parameters without the gaps */
 } hone_parameters;
 
+/* Whether a folder or file has this tensor of a slot (bias: its bias). */
+typedef bool hone_parameter_there(const void *arg, const hone_place *place, hone_slot slot,
+                                  uint32_t layer, bool bias);
+
+/* Those that `there` says exist. Errors: MEMORY. */
+HONE_CHECKED hone_status hone_parameters_list(const hone_arch *a, const hone_hparams *h, bool gguf,
+                                              const char *prefix, hone_parameter_there *there,
+                                              const void *arg, hone_parameters *out);
 /* Those of a model loaded from this file. Errors: UNSUPPORTED (quantised matrices, which have no
  * values to change), MEMORY. */
 HONE_CHECKED hone_status hone_parameters_plan(const hone_file *f, const hone_model *m,
