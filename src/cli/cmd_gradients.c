@@ -11,7 +11,7 @@
 enum { TOKENS_MAX = 1 << 20 };
 
 typedef struct batch {
-    int32_t *ids, *labels;
+    int32_t *ids, *labels, *targets;
     uint32_t *lengths, *label_lengths;
     hone_backward_batch in;
 } batch;
@@ -60,6 +60,13 @@ static hone_status read_batch(const cli_context *c, batch *b)
                          "--labels must have a number for every one of --ids (-100: none): %u in "
                          "%u sequences, not %u in %u",
                          n, lists, n_labels, label_lists);
+    for (uint32_t i = 0; i < n; i++)
+        if (b->labels[i] < 0 && b->labels[i] != HONE_LABEL_IGNORED)
+            return hone_fail(HONE_USAGE, "--labels: %d is neither a token nor %d, no label",
+                             b->labels[i], HONE_LABEL_IGNORED);
+    b->targets = hone_malloc(n * sizeof *b->targets);
+    if (!b->targets)
+        return hone_fail_memory(n * sizeof *b->targets, "labels");
     b->in = (hone_backward_batch){
         .rows = n, .n_sequences = lists, .tokens = b->ids, .n_tokens = b->lengths};
     return HONE_OK;
@@ -69,6 +76,7 @@ static void free_batch(batch *b)
 {
     hone_free(b->ids);
     hone_free(b->labels);
+    hone_free(b->targets);
     hone_free(b->lengths);
     hone_free(b->label_lengths);
 }
@@ -102,15 +110,14 @@ static hone_status gradients(cli_context *c, const hone_file *f, const batch *b)
                                       .isa = cli_text(c, "isa"),
                                       .max_rows = b->in.rows,
                                       .memory_max = cli_bytes(c, "memory")};
-    size_t counted = hone_count_targets(&b->in, b->labels);
+    size_t counted = hone_shift_labels(&b->in, b->labels, b->targets);
     double sum = 0;
     if (!counted)
         return hone_fail(HONE_DATA, "no token has a label: labels are those of the tokens "
                                     "themselves, and the first of a sequence is not predicted");
     hone_trainable *t;
     HONE_TRY(hone_trainable_open(f, &o, &t));
-    hone_status s =
-        hone_trainable_add(t, &b->in, b->labels, 1.0 / (double)counted, true, &sum, &counted);
+    hone_status s = hone_trainable_add(t, &b->in, b->targets, 1.0 / (double)counted, true, &sum);
     double loss = sum / (double)counted;
     if (s == HONE_OK)
         s = write_file(t, loss, counted, path);

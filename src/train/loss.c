@@ -11,15 +11,14 @@ double hone_cross_entropy_row(void *arg, const hone_kernels *kt, size_t row, flo
     return loss;
 }
 
-size_t hone_shift_labels(const hone_backward_batch *b, const int32_t *labels, int32_t *targets,
-                         uint8_t *counted)
+size_t hone_shift_labels(const hone_backward_batch *b, const int32_t *labels, int32_t *targets)
 {
     size_t row = 0, count = 0;
     for (uint32_t s = 0; s < b->n_sequences; s++)
         for (uint32_t i = 0; i < b->n_tokens[s]; i++, row++) {
-            targets[row] = i + 1 < b->n_tokens[s] ? labels[row + 1] : HONE_NO_LABEL;
-            counted[row] = targets[row] != HONE_NO_LABEL;
-            count += counted[row];
+            int32_t label = i + 1 < b->n_tokens[s] ? labels[row + 1] : HONE_LABEL_IGNORED;
+            targets[row] = label == HONE_LABEL_IGNORED ? -1 : label;
+            count += targets[row] >= 0;
         }
     return count;
 }

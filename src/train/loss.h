@@ -10,9 +10,9 @@
 
 #include "model/backward.h"
 
-enum { HONE_NO_LABEL = -100 }; /* as Hugging Face: the row has no loss */
+enum { HONE_LABEL_IGNORED = -100 }; /* in labels, as Hugging Face has it */
 
-/* Targets of the batch's rows: what comes next, or HONE_NO_LABEL. */
+/* Targets of the batch's rows: the tokens that come next; negative = the row has no loss. */
 typedef struct hone_cross_entropy {
     const int32_t *targets; /* [rows] */
     float weight;           /* of a row's gradient: 1 / (counted rows of the whole step) */
@@ -22,9 +22,8 @@ typedef struct hone_cross_entropy {
  */
 hone_loss_fn hone_cross_entropy_row;
 
-/* Targets of sequences with labels: labels[i + 1] at row i, none at the last row of a sequence.
- * counted[r] = 1 where there is one; returns how many. */
-size_t hone_shift_labels(const hone_backward_batch *b, const int32_t *labels, int32_t *targets,
-                         uint8_t *counted);
+/* From Hugging Face's labels, those of the tokens themselves (-100 = none), to targets: labels[i +
+ * 1] at row i, none at the last row of a sequence. Returns how many targets there are. */
+size_t hone_shift_labels(const hone_backward_batch *b, const int32_t *labels, int32_t *targets);
 
 #endif

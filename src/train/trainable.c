@@ -26,9 +26,8 @@ static hone_status open_parts(hone_trainable *t, const hone_file *f,
     size_t bytes = t->p.floats * sizeof(float);
     t->weights = hone_alloc_big(bytes);
     t->grads = hone_alloc_big(bytes);
-    t->targets = hone_calloc(o->max_rows, sizeof *t->targets);
     t->counted = hone_calloc(o->max_rows, sizeof *t->counted);
-    if (!t->weights || !t->grads || !t->targets || !t->counted)
+    if (!t->weights || !t->grads || !t->counted)
         return hone_fail_memory(2 * bytes, "weights and gradients in float32");
     HONE_TRY(hone_parameters_read(f, &t->p, t->weights));
     const hone_backward_options b = {
@@ -59,7 +58,6 @@ void hone_trainable_close(hone_trainable *t)
     hone_backward_close(t->back);
     hone_free_big(t->weights, bytes);
     hone_free_big(t->grads, bytes);
-    hone_free(t->targets);
     hone_free(t->counted);
     hone_parameters_free(&t->p);
     hone_model_free(t->model);
@@ -78,43 +76,62 @@ void hone_trainable_push(hone_trainable *t)
 }
 
 static hone_status check(const hone_trainable *t, const hone_backward_batch *b,
-                         const int32_t *labels)
+                         const int32_t *targets)
 {
     const hone_hparams *h = &t->model->hp;
-    for (uint32_t s = 0; s < b->n_sequences; s++)
+    for (uint32_t s = 0; s < b->n_sequences; s++) {
         if (b->n_tokens[s] > h->context_tokens)
             return hone_fail(HONE_DATA, "sequence %u has %u tokens; the model's context is %u",
                              s + 1, b->n_tokens[s], h->context_tokens);
+        if (b->n_tokens[s] > t->max_rows)
+            return hone_fail(HONE_LIMIT, "sequence %u has %u tokens; a batch has room for %u",
+                             s + 1, b->n_tokens[s], t->max_rows);
+    }
     for (uint32_t r = 0; r < b->rows; r++) {
         if (b->tokens[r] < 0 || (uint32_t)b->tokens[r] >= h->vocab)
             return hone_fail(HONE_DATA, "token %u is %d; the vocabulary has 0 to %u", r + 1,
                              b->tokens[r], h->vocab - 1);
-        if (labels[r] != HONE_NO_LABEL && (labels[r] < 0 || (uint32_t)labels[r] >= h->vocab))
-            return hone_fail(HONE_DATA, "label %u is %d; labels are tokens 0 to %u, or %d for none",
-                             r + 1, labels[r], h->vocab - 1, HONE_NO_LABEL);
+        if (targets[r] >= 0 && (uint32_t)targets[r] >= h->vocab)
+            return hone_fail(HONE_DATA,
+                             "the label after token %u is %d; the vocabulary has 0 to %u", r + 1,
+                             targets[r], h->vocab - 1);
     }
     return HONE_OK;
 }
 
-hone_status hone_trainable_add(hone_trainable *t, const hone_backward_batch *b,
-                               const int32_t *labels, double weight, bool learn, double *sum,
-                               size_t *count)
+/* The sequences from `first` on that go through together. */
+static hone_backward_batch next_part(const hone_trainable *t, const hone_backward_batch *b,
+                                     uint32_t first, uint32_t row)
 {
-    if (b->rows > t->max_rows)
-        return hone_fail(HONE_LIMIT, "a batch of %u tokens; there is room for %u", b->rows,
-                         t->max_rows);
-    HONE_TRY(check(t, b, labels));
-    *count = hone_shift_labels(b, labels, t->targets, t->counted);
-    hone_cross_entropy loss = {t->targets, (float)weight};
-    return hone_backward_run(t->back, b, t->weights, hone_cross_entropy_row, &loss, t->counted,
-                             learn ? t->grads : NULL, sum);
+    hone_backward_batch part = {.tokens = b->tokens + row, .n_tokens = b->n_tokens + first};
+    uint32_t pages = 0;
+    for (uint32_t s = first; s < b->n_sequences; s++) {
+        uint32_t n = b->n_tokens[s];
+        pages += (n + HONE_KV_PAGE - 1) / HONE_KV_PAGE;
+        if (part.rows + n > t->max_rows || pages > t->back->max_pages)
+            break;
+        part.rows += n;
+        part.n_sequences++;
+    }
+    return part;
 }
 
-size_t hone_count_targets(const hone_backward_batch *b, const int32_t *labels)
+hone_status hone_trainable_add(hone_trainable *t, const hone_backward_batch *b,
+                               const int32_t *targets, double weight, bool learn, double *sum)
 {
-    size_t row = 0, count = 0;
-    for (uint32_t s = 0; s < b->n_sequences; row += b->n_tokens[s++])
-        for (uint32_t i = 1; i < b->n_tokens[s]; i++)
-            count += labels[row + i] != HONE_NO_LABEL;
-    return count;
+    HONE_TRY(check(t, b, targets));
+    *sum = 0;
+    for (uint32_t first = 0, row = 0; first < b->n_sequences;) {
+        hone_backward_batch part = next_part(t, b, first, row);
+        hone_cross_entropy loss = {targets + row, (float)weight};
+        double one = 0;
+        for (uint32_t r = 0; r < part.rows; r++)
+            t->counted[r] = targets[row + r] >= 0;
+        HONE_TRY(hone_backward_run(t->back, &part, t->weights, hone_cross_entropy_row, &loss,
+                                   t->counted, learn ? t->grads : NULL, &one));
+        *sum += one;
+        first += part.n_sequences;
+        row += part.rows;
+    }
+    return HONE_OK;
 }

@@ -25,8 +25,7 @@ typedef struct hone_trainable {
     hone_backward *back;
     hone_pool *pool;
     const hone_kernels *kt;
-    int32_t *targets; /* [max_rows] */
-    uint8_t *counted;
+    uint8_t *counted; /* [max_rows] */
     uint32_t max_rows;
 } hone_trainable;
 
@@ -36,15 +35,14 @@ HONE_CHECKED hone_status hone_trainable_open(const hone_file *f, const hone_trai
 void hone_trainable_close(hone_trainable *t); /* NULL is fine */
 
 void hone_trainable_zero(hone_trainable *t); /* the gradient */
-/* Adds the gradient of the batch's cross entropy times weight; *sum gets the loss of its counted
- * rows, *count how many they are. labels as hone_shift_labels. Errors: DATA (a token or label that
- * the vocabulary has not, a sequence beyond the model's context), LIMIT. `learn` false: loss only.
- */
+/* Adds the gradient of the batch's cross entropy times weight; *sum gets the loss of the rows that
+ * have a target (targets[rows], negative = none). What does not fit into max_rows goes through in
+ * several batches, each of whole sequences. `learn` false: the loss only. Errors: DATA (a token or
+ * target that the vocabulary has not, a sequence beyond the model's context), LIMIT (a sequence
+ * longer than max_rows). */
 HONE_CHECKED hone_status hone_trainable_add(hone_trainable *t, const hone_backward_batch *b,
-                                            const int32_t *labels, double weight, bool learn,
-                                            double *sum, size_t *count);
-/* Rows of a batch that have a target. */
-size_t hone_count_targets(const hone_backward_batch *b, const int32_t *labels);
+                                            const int32_t *targets, double weight, bool learn,
+                                            double *sum);
 /* The master weights have changed: into the packed model. */
 void hone_trainable_push(hone_trainable *t);
 

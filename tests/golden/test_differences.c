@@ -126,15 +126,16 @@ static void check_model(const char *name, hone_trainable *t, size_t from)
 {
     int32_t ids[ROWS], labels[ROWS];
     const uint32_t lengths[] = {FIRST, SECOND};
+    int32_t targets[ROWS];
     double sum;
-    size_t count;
     for (size_t i = 0; i < ROWS; i++) {
         ids[i] = (int32_t)hone_rng_below(3, from, i, t->model->hp.vocab);
-        labels[i] = hone_rng_below(4, from, i, 4) ? ids[i] : HONE_NO_LABEL;
+        labels[i] = hone_rng_below(4, from, i, 4) ? ids[i] : HONE_LABEL_IGNORED;
     }
     const hone_backward_batch batch = {ROWS, 2, ids, lengths};
+    size_t count = hone_shift_labels(&batch, labels, targets);
     hone_trainable_zero(t);
-    if (hone_trainable_add(t, &batch, labels, 1, true, &sum, &count) != HONE_OK)
+    if (hone_trainable_add(t, &batch, targets, 1, true, &sum) != HONE_OK)
         fail_msg("%s: %s", name, hone_error());
     plain f = plain_of(t);
     double want =

@@ -98,7 +98,7 @@ static hone_dataset *open_set(const char *split, hone_dataset_options o)
 
 /* A row as text: tokens as letters ("." the end of a text, "_" padding), then labels, then starts.
  */
-static const char *show(const hone_batch *b, uint32_t row)
+static const char *show(const hone_dataset_batch *b, uint32_t row)
 {
     static const char letters[] = ".ua \nabcdefgh";
     static char out[2][512];
@@ -126,8 +126,8 @@ static void rows_are_cut_from_the_stream_of_documents(void **state)
     assert_int_equal(r.train.documents, 3);
     assert_int_equal(r.train.tokens, 7 + 4 + 3);
     assert_int_equal(r.train.targets, 6 + 3 + 2);
-    hone_batch b;
-    assert_int_equal(hone_batch_open(4, 5, &b), HONE_OK);
+    hone_dataset_batch b;
+    assert_int_equal(hone_dataset_batch_open(4, 5, &b), HONE_OK);
     hone_dataset *d = open_set("train", (hone_dataset_options){.length = 5, .padding = 99});
     assert_int_equal(hone_dataset_rows(d), 3);
     hone_dataset_read(d, 0, &b);
@@ -145,7 +145,7 @@ static void rows_are_cut_from_the_stream_of_documents(void **state)
     assert_string_equal(show(&b, 2), "def._|ef.--|00004");
     assert_string_equal(show(&b, 3), "gh.__|h.---|00034");
     hone_dataset_close(d);
-    hone_batch_close(&b);
+    hone_dataset_batch_close(&b);
 }
 
 /* Each epoch holds every document once, as a whole, in another order. */
@@ -161,8 +161,8 @@ static void epochs_are_permutations_of_the_documents(void **state)
     put_file("a.txt", text);
     assert_int_equal(build("a.txt", (how){0}, &r), HONE_OK);
     assert_int_equal(r.train.documents, 200);
-    hone_batch b;
-    assert_int_equal(hone_batch_open(1, 800, &b), HONE_OK);
+    hone_dataset_batch b;
+    assert_int_equal(hone_dataset_batch_open(1, 800, &b), HONE_OK);
     hone_dataset *d =
         open_set("train", (hone_dataset_options){.length = 800, .shuffle = true, .seed = 7});
     int32_t before[800] = {0};
@@ -182,7 +182,7 @@ static void epochs_are_permutations_of_the_documents(void **state)
         memcpy(before, b.ids, sizeof before);
     }
     hone_dataset_close(d);
-    hone_batch_close(&b);
+    hone_dataset_batch_close(&b);
 }
 
 static void a_cursor_resumes_exactly(void **state)
@@ -195,12 +195,12 @@ static void a_cursor_resumes_exactly(void **state)
     for (int whole = 0; whole < 2; whole++) {
         hone_dataset_options o = {.length = 5, .shuffle = true, .seed = 3, .whole = whole};
         hone_dataset *d = open_set("train", o);
-        hone_batch all[40], b;
+        hone_dataset_batch all[40], b;
         hone_dataset_cursor at[40];
-        assert_int_equal(hone_batch_open(3, 5, &b), HONE_OK);
+        assert_int_equal(hone_dataset_batch_open(3, 5, &b), HONE_OK);
         for (int i = 0; i < 40; i++) {
             at[i] = hone_dataset_tell(d);
-            assert_int_equal(hone_batch_open(3, 5, &all[i]), HONE_OK);
+            assert_int_equal(hone_dataset_batch_open(3, 5, &all[i]), HONE_OK);
             assert_int_equal(hone_dataset_next(d, &all[i]), HONE_OK);
         }
         assert_true(at[39].epoch > 5);
@@ -217,8 +217,8 @@ static void a_cursor_resumes_exactly(void **state)
         assert_int_equal(hone_dataset_tell(d).epoch, now.epoch);
         assert_int_equal(hone_dataset_tell(d).row, now.row);
         for (int i = 0; i < 40; i++)
-            hone_batch_close(&all[i]);
-        hone_batch_close(&b);
+            hone_dataset_batch_close(&all[i]);
+        hone_dataset_batch_close(&b);
         hone_dataset_close(d);
     }
 }
@@ -233,8 +233,8 @@ static void only_the_assistants_turns_are_learned(void **state)
              "\"content\":\"f\"},{\"role\":\"user\",\"content\":\"hhhh\"}]}\n\n"
              "{\"text\":\"gg\"}\n");
     assert_int_equal(build("a.jsonl", (how){.chat = true}, &r), HONE_OK);
-    hone_batch b;
-    assert_int_equal(hone_batch_open(1, 14, &b), HONE_OK);
+    hone_dataset_batch b;
+    assert_int_equal(hone_dataset_batch_open(1, 14, &b), HONE_OK);
     hone_dataset *d = open_set("train", (hone_dataset_options){.length = 14, .padding = 99});
     assert_true(hone_dataset_get_info(d)->masked);
     hone_dataset_read(d, 0, &b);
@@ -242,7 +242,7 @@ static void only_the_assistants_turns_are_learned(void **state)
                                      "1212");
     assert_int_equal(r.train.targets, 3 + 2 + 2);
     hone_dataset_close(d);
-    hone_batch_close(&b);
+    hone_dataset_batch_close(&b);
 }
 
 static void of_a_prompt_only_the_completion_is_learned(void **state)
@@ -422,7 +422,7 @@ static void any_failing_allocation_is_survived(void **state)
     for (; s != HONE_OK && k < 4000; k++) {
         hone_documents *docs = NULL;
         hone_dataset *d = NULL;
-        hone_batch b = {0};
+        hone_dataset_batch b = {0};
         hone_mem_fail_after(k);
         s = hone_documents_open(paths, 1, NULL, &docs);
         hone_dataset_build_options o = {.tokenizer = t, .chat = chat, .threads = 1};
@@ -433,12 +433,12 @@ static void any_failing_allocation_is_survived(void **state)
         if (s == HONE_OK)
             s = hone_dataset_open(out, "train", &rows, &d);
         if (s == HONE_OK)
-            s = hone_batch_open(2, 4, &b);
+            s = hone_dataset_batch_open(2, 4, &b);
         for (int i = 0; s == HONE_OK && i < 5; i++)
             s = hone_dataset_next(d, &b);
         hone_mem_fail_after(-1);
         assert_true(s == HONE_OK || s == HONE_MEMORY);
-        hone_batch_close(&b);
+        hone_dataset_batch_close(&b);
         hone_dataset_close(d);
     }
     assert_in_range(k, 50, 3999);

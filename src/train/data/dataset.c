@@ -269,9 +269,9 @@ uint64_t hone_dataset_rows(const hone_dataset *d)
     return d->n_rows;
 }
 
-hone_status hone_batch_open(uint32_t rows, uint32_t length, hone_batch *out)
+hone_status hone_dataset_batch_open(uint32_t rows, uint32_t length, hone_dataset_batch *out)
 {
-    *out = (hone_batch){.rows = rows, .length = length};
+    *out = (hone_dataset_batch){.rows = rows, .length = length};
     size_t n;
     if (hone_mul_overflow(rows, length, &n))
         return hone_fail(HONE_USAGE, "a batch of %u rows of %u tokens is too large", rows, length);
@@ -284,10 +284,10 @@ hone_status hone_batch_open(uint32_t rows, uint32_t length, hone_batch *out)
     return HONE_OK;
 }
 
-void hone_batch_close(hone_batch *b)
+void hone_dataset_batch_close(hone_dataset_batch *b)
 {
     hone_free(b->memory);
-    *b = (hone_batch){0};
+    *b = (hone_dataset_batch){0};
 }
 
 static bool learned(const hone_dataset *d, uint64_t i)
@@ -296,7 +296,7 @@ static bool learned(const hone_dataset *d, uint64_t i)
 }
 
 /* Puts [from, from + n) of the ids into a row from position p on; `end`: of their document. */
-static void put_segment(const hone_dataset *d, hone_batch *b, size_t p, int32_t start,
+static void put_segment(const hone_dataset *d, hone_dataset_batch *b, size_t p, int32_t start,
                         uint64_t from, uint64_t n, uint64_t end)
 {
     for (uint64_t i = 0; i < n; i++) {
@@ -310,7 +310,7 @@ static void put_segment(const hone_dataset *d, hone_batch *b, size_t p, int32_t 
     b->tokens += n;
 }
 
-static void read_row(const hone_dataset *d, uint64_t row, hone_batch *b, uint32_t to)
+static void read_row(const hone_dataset *d, uint64_t row, hone_dataset_batch *b, uint32_t to)
 {
     uint32_t length = b->length, used = 0;
     size_t base = (size_t)to * length;
@@ -333,7 +333,7 @@ static void read_row(const hone_dataset *d, uint64_t row, hone_batch *b, uint32_
     }
 }
 
-void hone_dataset_read(const hone_dataset *d, uint64_t first, hone_batch *b)
+void hone_dataset_read(const hone_dataset *d, uint64_t first, hone_dataset_batch *b)
 {
     assert(b->length == d->options.length);
     b->targets = b->tokens = 0;
@@ -341,7 +341,7 @@ void hone_dataset_read(const hone_dataset *d, uint64_t first, hone_batch *b)
         read_row(d, first + r, b, r);
 }
 
-hone_status hone_dataset_next(hone_dataset *d, hone_batch *b)
+hone_status hone_dataset_next(hone_dataset *d, hone_dataset_batch *b)
 {
     assert(b->length == d->options.length);
     hone_dataset_cursor before = d->at;

@@ -60,7 +60,7 @@ const hone_dataset_info *hone_dataset_get_info(const hone_dataset *d);
 uint64_t hone_dataset_rows(const hone_dataset *d);
 
 /* All arrays are [rows][length]. */
-typedef struct hone_batch {
+typedef struct hone_dataset_batch {
     uint32_t rows, length;
     int32_t *ids;
     int32_t *labels;  /* what follows ids[i]; HONE_NO_LABEL: no loss here */
@@ -69,17 +69,18 @@ typedef struct hone_batch {
     uint64_t targets; /* labels that are none of HONE_NO_LABEL */
     uint64_t tokens;  /* ids that are no padding */
     int32_t *memory;  /* the one block behind the arrays */
-} hone_batch;
-HONE_CHECKED hone_status hone_batch_open(uint32_t rows, uint32_t length, hone_batch *out);
-void hone_batch_close(hone_batch *b);
+} hone_dataset_batch;
+HONE_CHECKED hone_status hone_dataset_batch_open(uint32_t rows, uint32_t length,
+                                                 hone_dataset_batch *out);
+void hone_dataset_batch_close(hone_dataset_batch *b);
 
 /* Rows [first, first + b->rows) of the present epoch; those beyond its end are padding. For a pass
  * over validation data. b->length must be the data set's. */
-void hone_dataset_read(const hone_dataset *d, uint64_t first, hone_batch *b);
+void hone_dataset_read(const hone_dataset *d, uint64_t first, hone_dataset_batch *b);
 
 /* The next rows, going on into the next epoch where one ends; moves the cursor. Errors: MEMORY, and
  * then the cursor is where it was. */
-HONE_CHECKED hone_status hone_dataset_next(hone_dataset *d, hone_batch *b);
+HONE_CHECKED hone_status hone_dataset_next(hone_dataset *d, hone_dataset_batch *b);
 
 /* Where the next row comes from: what a checkpoint keeps. */
 typedef struct hone_dataset_cursor {
