@@ -1,0 +1,393 @@
+/* train - a model from a data set: fresh or on from its weights. */
+#include "cli/cli.h"
+#include "cli/table.h"
+#include "cli/train_folder.h"
+
+#include "hw/limits.h"
+#include "train/trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+typedef struct train {
+    cli_context *c;
+    hone_trainer *trainer;
+    double flops_token, limit; /* multiply-adds x 2; 0 = not measured */
+    uint64_t first;            /* step of this start */
+    double last_print;
+} train;
+
+/* ---- options to settings --------------------------------------------------------------------- */
+
+static hone_status read_options(const cli_context *c, hone_trainer_options *o)
+{
+    uint64_t steps = (uint64_t)cli_int(c, "steps"), length = (uint64_t)cli_int(c, "length"),
+             part = (uint64_t)cli_int(c, "part"), batch = (uint64_t)cli_int(c, "batch");
+    if (batch < length)
+        return hone_fail(HONE_USAGE, "--batch %" PRIu64 " is less than a row of %" PRIu64 " tokens",
+                         batch, length);
+    *o = (hone_trainer_options){
+        .model = {.f32 = strcmp(cli_text(c, "dtype"), "f32") == 0,
+                  .threads = (int)cli_int(c, "threads"),
+                  .isa = cli_text(c, "isa"),
+                  .max_rows = (uint32_t)(part > length ? part : length),
+                  .memory_max = cli_bytes(c, "memory")},
+        .optimizer = {.beta1 = (float)cli_number(c, "beta1"),
+                      .beta2 = (float)cli_number(c, "beta2"),
+                      .eps = 1e-8f,
+                      .decay = (float)cli_number(c, "weight-decay"),
+                      .clip = (float)cli_number(c, "clip")},
+        .schedule = {.rate = cli_number(c, "rate"),
+                     .floor = cli_number(c, "floor"),
+                     .steps = steps,
+                     .warmup = cli_given(c, "warmup") ? (uint64_t)cli_int(c, "warmup") : steps / 50,
+                     .decay = cli_given(c, "decay") ? (uint64_t)cli_int(c, "decay") : steps / 5},
+        .rows = (uint32_t)(batch / length),
+        .length = (uint32_t)length,
+        .checkpoint_every = (uint64_t)cli_int(c, "checkpoint"),
+        .validate_every = (uint64_t)cli_int(c, "validate"),
+        .validation_rows = (uint64_t)cli_int(c, "validation-rows"),
+        .seed = (uint64_t)cli_int(c, "seed")};
+    bool known = hone_schedule_by_name(cli_text(c, "schedule"), &o->schedule.kind) &&
+                 hone_dtype_by_name(cli_text(c, "type"), &o->type);
+    return known ? HONE_OK : hone_fail(HONE_INTERNAL, "a choice without a meaning");
+}
+
+static hone_status open_data(const cli_context *c, const hone_trainer_options *o,
+                             hone_dataset **data, hone_dataset **validation)
+{
+    hone_dataset_options d = {
+        .length = o->length, .seed = o->seed, .shuffle = true, .whole = cli_flag(c, "whole")};
+    HONE_TRY(hone_dataset_open(cli_operand(c, 0), "train", &d, data));
+    d.shuffle = false;
+    hone_status s = hone_dataset_open(cli_operand(c, 0), "validation", &d, validation);
+    if (s != HONE_NOT_FOUND)
+        return s;
+    *validation = NULL;
+    fprintf(stderr, "note: %s has no validation part, so that nothing is validated\n",
+            cli_operand(c, 0));
+    return HONE_OK;
+}
+
+/* Operations of a token forward and back, as is usual: 6 for each weight that is multiplied with.
+ */
+static double flops_of(const hone_trainable *t)
+{
+    double n = 0;
+    for (size_t i = 0; i < t->p.count; i++) {
+        const hone_parameter *p = &t->p.list[i];
+        bool tied = p->slot == HONE_SLOT_EMBEDDING && t->model->hp.tied;
+        if (!p->bias && (tied || !hone_slot_describe(p->slot)->lookup))
+            n += (double)p->n * (double)p->k;
+    }
+    return 6 * n;
+}
+
+/* ---- what is shown --------------------------------------------------------------------------- */
+
+static void print_line(const train *w, const hone_trainer_state *s)
+{
+    printf("step %" PRIu64 "/%" PRIu64 "  loss %.4f  rate %.3g  gradient %.3g  %.0f tokens/s",
+           s->step, s->steps, s->loss, s->rate, s->norm, s->tokens_s);
+    if (w->limit > 0)
+        printf("  %.0f %% of the limit", 100 * s->tokens_s * w->flops_token / w->limit);
+    if (isfinite(s->validation))
+        printf("  validation %.4f (perplexity %.2f)", s->validation, exp(s->validation));
+    printf("%s\n", s->skipped ? "  SKIPPED: not finite" : "");
+    (void)fflush(stdout);
+}
+
+static void on_step(void *arg, const hone_trainer_state *s)
+{
+    train *w = arg;
+    char left[16];
+    double steps = (double)(s->step - w->first);
+    double eta = s->seconds / steps * (double)(s->steps - s->step);
+    uint64_t every = s->steps / 20 ? s->steps / 20 : 1;
+    bool told = isfinite(s->validation) || s->skipped || s->step % every == 0;
+    if (told && !cli_json(w->c)) {
+        cli_progress_end();
+        print_line(w, s);
+    }
+    cli_progress((double)s->step / (double)s->steps, "loss %.4f, %.0f tokens/s, %s left", s->loss,
+                 s->tokens_s, cli_format_seconds(eta, left, sizeof left));
+}
+
+static hone_status report(const train *w, const hone_trainer_state *s)
+{
+    const hone_trainable *t = hone_trainer_model(w->trainer);
+    if (!cli_json(w->c)) {
+        printf("%s: %" PRIu64 " parameters after %" PRIu64 " steps and %" PRIu64 " tokens\n",
+               cli_text(w->c, "output"), t->p.numbers, s->step, s->tokens);
+        return HONE_OK;
+    }
+    json_t *out =
+        json_pack("{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "folder", cli_text(w->c, "output"),
+                  "parameters", (json_int_t)t->p.numbers, "steps", (json_int_t)s->step, "tokens",
+                  (json_int_t)s->tokens, "loss", isfinite(s->loss) ? s->loss : -1.0, "tokens_s",
+                  s->tokens_s, "flops_s", s->tokens_s * w->flops_token, "limit_flops_s", w->limit);
+    if (out && isfinite(s->validation))
+        (void)json_object_set_new(out, "validation", json_real(s->validation));
+    return cli_print_json(out);
+}
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+static hone_status measure(train *w, const hone_trainable *t)
+{
+    hone_limits limits;
+    w->flops_token = flops_of(t);
+    if (!cli_flag(w->c, "limits"))
+        return HONE_OK;
+    cli_progress(-1, "measuring the machine's limits");
+    HONE_TRY(hone_limits_measure(hone_pool_threads(t->pool), &limits));
+    w->limit = limits.ops_s[t->kt->isa];
+    return HONE_OK;
+}
+
+static hone_status train_on(cli_context *c, const hone_file *model, const hone_trainer_options *o,
+                            hone_dataset *data, hone_dataset *validation)
+{
+    train w = {.c = c};
+    hone_trainer_state state;
+    const char *folder = cli_text(c, "output");
+    HONE_TRY(hone_trainer_open(model, folder, o, data, validation, &w.trainer));
+    cli_train_begun(folder);
+    w.first = hone_trainer_step(w.trainer);
+    if (w.first)
+        fprintf(stderr, "going on after step %" PRIu64 "\n", w.first);
+    hone_status s = measure(&w, hone_trainer_model(w.trainer));
+    if (s == HONE_OK)
+        s = hone_trainer_run(w.trainer, on_step, &w, &state);
+    cli_progress_end();
+    if (s == HONE_OK)
+        s = report(&w, &state);
+    hone_trainer_close(w.trainer);
+    return s;
+}
+
+static hone_status run(cli_context *c)
+{
+    const cli_train_start start = {.model = cli_text(c, "model"),
+                                   .like = cli_text(c, "like"),
+                                   .config = cli_text(c, "config"),
+                                   .tokenizer = cli_text(c, "tokenizer"),
+                                   .seed = (uint64_t)cli_int(c, "seed")};
+    hone_trainer_options o;
+    hone_dataset *data = NULL, *validation = NULL;
+    hone_file *model = NULL;
+    const char *source;
+    HONE_TRY(read_options(c, &o));
+    hone_status s = open_data(c, &o, &data, &validation);
+    if (s == HONE_OK)
+        s = cli_train_prepare(&start, cli_text(c, "output"), &source);
+    if (s == HONE_OK)
+        s = hone_file_open(source, &model);
+    if (s == HONE_OK)
+        s = train_on(c, model, &o, data, validation);
+    hone_file_close(model);
+    hone_dataset_close(validation);
+    hone_dataset_close(data);
+    return s;
+}
+
+#define STEPS_MAX 1e9
+static const cli_option options[] = {
+    {.name = "output",
+     .letter = 'o',
+     .type = CLI_TEXT,
+     .argument = "FOLDER",
+     .required = true,
+     .help = "gets the model and the run's checkpoint; a run that is there goes on"},
+    {.name = "model", .type = CLI_TEXT, .argument = "FOLDER", .help = "train on from its weights"},
+    {.name = "like",
+     .type = CLI_TEXT,
+     .argument = "FOLDER",
+     .help = "fresh weights in this model's shape, with its tokenizer"},
+    {.name = "config",
+     .type = CLI_TEXT,
+     .argument = "FILE",
+     .help = "fresh weights in the shape of this config.json"},
+    {.name = "tokenizer",
+     .type = CLI_TEXT,
+     .argument = "FILE",
+     .help = "a tokenizer.json to put beside the model"},
+    {.name = "steps",
+     .type = CLI_INT,
+     .argument = "N",
+     .fallback = "1000",
+     .min = 1,
+     .max = STEPS_MAX,
+     .help = "steps of the optimiser"},
+    {.name = "batch",
+     .type = CLI_INT,
+     .argument = "TOKENS",
+     .fallback = "16384",
+     .min = 2,
+     .max = 1 << 26,
+     .help = "tokens of a step"},
+    {.name = "length",
+     .type = CLI_INT,
+     .argument = "TOKENS",
+     .fallback = "512",
+     .min = 2,
+     .max = 1 << 20,
+     .help = "tokens of a row: the longest that attention reaches"},
+    {.name = "part",
+     .type = CLI_INT,
+     .argument = "TOKENS",
+     .fallback = "4096",
+     .min = 2,
+     .max = 1 << 20,
+     .help = "tokens that go through together; a step is made of parts"},
+    {.name = "rate",
+     .type = CLI_NUMBER,
+     .argument = "LR",
+     .fallback = "0.001",
+     .min = 0,
+     .max = 10,
+     .help = "highest learning rate"},
+    {.name = "schedule",
+     .type = CLI_CHOICE,
+     .argument = "NAME",
+     .choices = "constant|cosine|wsd",
+     .fallback = "cosine",
+     .help = "after the warm-up: constant, cosine, or stable and then a linear decay"},
+    {.name = "warmup",
+     .type = CLI_INT,
+     .argument = "STEPS",
+     .min = 0,
+     .max = STEPS_MAX,
+     .help = "steps of linear rise (default: a fiftieth of all)"},
+    {.name = "decay",
+     .type = CLI_INT,
+     .argument = "STEPS",
+     .min = 0,
+     .max = STEPS_MAX,
+     .help = "steps of wsd's decay (default: a fifth of all)"},
+    {.name = "floor",
+     .type = CLI_PERCENT,
+     .argument = "SHARE",
+     .fallback = "10%",
+     .min = 0,
+     .max = 1,
+     .help = "share of the rate that is left at the end"},
+    {.name = "weight-decay",
+     .type = CLI_NUMBER,
+     .argument = "X",
+     .fallback = "0.1",
+     .min = 0,
+     .max = 10,
+     .help = "AdamW's, of matrices; norms and biases have none"},
+    {.name = "beta1",
+     .type = CLI_NUMBER,
+     .argument = "X",
+     .fallback = "0.9",
+     .min = 0,
+     .max = 0.99999,
+     .help = "AdamW's mean of gradients"},
+    {.name = "beta2",
+     .type = CLI_NUMBER,
+     .argument = "X",
+     .fallback = "0.95",
+     .min = 0,
+     .max = 0.99999,
+     .help = "AdamW's mean of their squares"},
+    {.name = "clip",
+     .type = CLI_NUMBER,
+     .argument = "X",
+     .fallback = "1",
+     .min = 0,
+     .max = 1e9,
+     .help = "longest gradient; 0 = as it is"},
+    {.name = "seed",
+     .type = CLI_INT,
+     .argument = "N",
+     .fallback = "0",
+     .min = 0,
+     .max = 9e15,
+     .help = "of fresh weights and of the order of documents"},
+    {.name = "whole", .type = CLI_FLAG, .help = "never cut a document that fits into a row"},
+    {.name = "dtype",
+     .type = CLI_CHOICE,
+     .argument = "TYPE",
+     .choices = "f32|bf16",
+     .fallback = "bf16",
+     .help = "arithmetic of products; weights, sums and the optimiser are float32"},
+    {.name = "type",
+     .type = CLI_CHOICE,
+     .argument = "TYPE",
+     .choices = "f32|bf16|f16",
+     .fallback = "bf16",
+     .help = "of the weights in model.safetensors"},
+    {.name = "checkpoint",
+     .type = CLI_INT,
+     .argument = "STEPS",
+     .fallback = "200",
+     .min = 0,
+     .max = STEPS_MAX,
+     .help = "steps between checkpoints; 0 = only at the end"},
+    {.name = "validate",
+     .type = CLI_INT,
+     .argument = "STEPS",
+     .fallback = "200",
+     .min = 0,
+     .max = STEPS_MAX,
+     .help = "steps between validations; 0 = only at the end"},
+    {.name = "validation-rows",
+     .type = CLI_INT,
+     .argument = "N",
+     .fallback = "64",
+     .min = 1,
+     .max = 1e9,
+     .help = "rows of the validation part at most"},
+    {.name = "memory",
+     .type = CLI_BYTES,
+     .argument = "BYTES",
+     .help = "bound of what is kept for the way back; layers that do not fit run twice"},
+    {.name = "limits",
+     .type = CLI_FLAG,
+     .help = "measure the machine first (3 s) and show the share of its limit"},
+    {.name = "threads",
+     .type = CLI_INT,
+     .argument = "N",
+     .min = 1,
+     .max = 512,
+     .help = "threads (default: the CPUs allowed)"},
+    {.name = "isa",
+     .type = CLI_TEXT,
+     .argument = "NAME",
+     .help = "instruction set at most: scalar, avx2, avx512... (default: the best)"},
+    {0},
+};
+
+static const cli_example examples[] = {
+    {"hone data llama/ books.txt -o data && hone train data --like llama/ -o small",
+     "a model of llama's shape from scratch"},
+    {"hone train data --model llama/ -o tuned --rate 1e-5 --steps 200", "train on"},
+    {"hone train data --config config.json -o new --schedule wsd --limits",
+     "a shape of your own; run it again after a crash and it goes on"},
+    {0},
+};
+
+const cli_command cli_cmd_train = {
+    .name = "train",
+    .summary = "train a model on a data set",
+    .description =
+        "DATA is a folder that hone data made. The model is a Hugging Face folder, before and "
+        "after. Run the same command again to go on after an interruption: from the last "
+        "checkpoint, with the bits of a run that was never stopped; other settings are refused. "
+        "The "
+        "same settings give the same bits on any number of threads."
+        "\n\n"
+        "A step whose loss or gradient is not finite is skipped; three in a row halve the learning "
+        "rate, ten end the run. FOLDER/log.jsonl has a line for every step.",
+    .operands = "DATA",
+    .operands_min = 1,
+    .operands_max = 1,
+    .options = options,
+    .examples = examples,
+    .interruptible = true,
+    .run = run,
+};

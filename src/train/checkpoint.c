@@ -1,0 +1,153 @@
+#include "train/trainer.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define STATE "training.safetensors"
+
+static const char *const buffers[] = {"weights", "adam.mean", "adam.square"};
+enum { BUFFERS = sizeof buffers / sizeof *buffers };
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static hone_status write_model(const char *path, const hone_trainable *t, hone_dtype type)
+{
+    hone_safetensors_writer *w;
+    HONE_TRY(hone_safetensors_writer_open(path, &w));
+    hone_status s = hone_parameters_declare(&t->p, type, w);
+    if (s == HONE_OK)
+        s = hone_parameters_write(&t->p, t->weights, w);
+    if (s == HONE_OK)
+        return hone_safetensors_writer_commit(w);
+    hone_safetensors_writer_abort(w);
+    return s;
+}
+
+static hone_status write_words(hone_safetensors_writer *w, const hone_training_state *s,
+                               const char *settings)
+{
+    char text[64];
+    const struct {
+        const char *key;
+        uint64_t value;
+    } words[] = {{"steps", s->steps},        {"optimizer_steps", s->optimizer_steps},
+                 {"tokens", s->tokens},      {"bad", s->bad},
+                 {"epoch", s->cursor.epoch}, {"row", s->cursor.row}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        snprintf(text, sizeof text, "%" PRIu64, words[i].value);
+        HONE_TRY(hone_safetensors_writer_str(w, words[i].key, text));
+    }
+    snprintf(text, sizeof text, "%a", s->rate_scale);
+    HONE_TRY(hone_safetensors_writer_str(w, "rate_scale", text));
+    return hone_safetensors_writer_str(w, "settings", settings);
+}
+
+static hone_status write_state(const char *path, const hone_trainable *t, const hone_optimizer *o,
+                               const hone_training_state *s, const char *settings)
+{
+    const float *values[BUFFERS] = {t->weights, o->m, o->v};
+    uint64_t n = t->p.floats;
+    hone_safetensors_writer *w;
+    HONE_TRY(hone_safetensors_writer_open(path, &w));
+    hone_status status = write_words(w, s, settings);
+    for (int i = 0; i < BUFFERS && status == HONE_OK; i++)
+        status = hone_safetensors_writer_tensor(w, buffers[i], HONE_DTYPE_F32, 1, &n);
+    for (int i = 0; i < BUFFERS && status == HONE_OK; i++)
+        status = hone_safetensors_writer_write(w, values[i], n * sizeof(float));
+    if (status == HONE_OK)
+        return hone_safetensors_writer_commit(w);
+    hone_safetensors_writer_abort(w);
+    return status;
+}
+
+hone_status hone_checkpoint_write(const char *folder, const hone_trainable *t,
+                                  const hone_optimizer *o, const hone_training_state *s,
+                                  const char *settings, hone_dtype type)
+{
+    char *model = hone_path_join(folder, "model.safetensors"),
+         *state = hone_path_join(folder, STATE);
+    hone_status status =
+        model && state ? write_model(model, t, type) : hone_fail_memory(strlen(folder), "a path");
+    if (status == HONE_OK)
+        status = write_state(state, t, o, s, settings);
+    hone_free(model);
+    hone_free(state);
+    return status;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+bool hone_checkpoint_exists(const char *folder)
+{
+    char *state = hone_path_join(folder, STATE);
+    bool there = state && hone_is_file(state);
+    hone_free(state);
+    return there;
+}
+
+static hone_status read_word(const hone_file *f, const char *key, uint64_t *out)
+{
+    const char *text;
+    char end;
+    HONE_TRY(hone_file_str(f, key, &text));
+    if (sscanf(text, "%" SCNu64 "%c", out, &end) != 1)
+        return hone_fail(HONE_FORMAT, "%s: %s is no number", hone_file_path(f), key);
+    return HONE_OK;
+}
+
+static hone_status read_words(const hone_file *f, hone_training_state *s, const char *settings)
+{
+    const char *text;
+    char end;
+    HONE_TRY(hone_file_str(f, "settings", &text));
+    if (strcmp(text, settings) != 0)
+        return hone_fail(HONE_USAGE,
+                         "%s is a run with other settings: \"%.300s\", not \"%.300s\"; give those, "
+                         "or another folder",
+                         hone_file_path(f), text, settings);
+    HONE_TRY(read_word(f, "steps", &s->steps));
+    HONE_TRY(read_word(f, "optimizer_steps", &s->optimizer_steps));
+    HONE_TRY(read_word(f, "tokens", &s->tokens));
+    HONE_TRY(read_word(f, "bad", &s->bad));
+    HONE_TRY(read_word(f, "epoch", &s->cursor.epoch));
+    HONE_TRY(read_word(f, "row", &s->cursor.row));
+    HONE_TRY(hone_file_str(f, "rate_scale", &text));
+    if (sscanf(text, "%la%c", &s->rate_scale, &end) != 1 || !(s->rate_scale > 0))
+        return hone_fail(HONE_FORMAT, "%s: rate_scale is no number", hone_file_path(f));
+    return HONE_OK;
+}
+
+static hone_status read_state(const hone_file *f, hone_trainable *t, hone_optimizer *o,
+                              hone_training_state *s, const char *settings)
+{
+    float *values[BUFFERS] = {t->weights, o->m, o->v};
+    HONE_TRY(read_words(f, s, settings));
+    for (int i = 0; i < BUFFERS; i++) {
+        const hone_tensor *x;
+        HONE_TRY(hone_file_need_tensor(f, buffers[i], 1, (uint64_t[]){t->p.floats}, &x));
+        if (x->dtype != HONE_DTYPE_F32)
+            return hone_fail(HONE_FORMAT, "%s: %s is not float32", hone_file_path(f), buffers[i]);
+        memcpy(values[i], x->data, x->bytes);
+    }
+    o->steps = s->optimizer_steps;
+    hone_trainable_push(t);
+    return HONE_OK;
+}
+
+hone_status hone_checkpoint_read(const char *folder, hone_trainable *t, hone_optimizer *o,
+                                 hone_training_state *s, const char *settings)
+{
+    hone_file *f = NULL;
+    char *path = hone_path_join(folder, STATE);
+    hone_status status =
+        path ? hone_file_open(path, &f) : hone_fail_memory(strlen(folder), "a path");
+    if (status == HONE_OK)
+        status = read_state(f, t, o, s, settings);
+    hone_file_close(f);
+    hone_free(path);
+    return status;
+}

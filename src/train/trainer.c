@@ -1,0 +1,320 @@
+#include "train/trainer.h"
+
+#include "base/clock.h"
+#include "base/interrupt.h"
+#include "base/io.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { BAD_HALVES = 3, BAD_STOPS = 10, SETTINGS_MAX = 1024 };
+
+struct hone_trainer {
+    hone_trainer_options o;
+    hone_trainable *model;
+    hone_optimizer optimizer;
+    hone_dataset *data, *validation;
+    hone_dataset_batch batch;
+    int32_t *tokens, *targets; /* of a step, without padding, segment after segment */
+    uint32_t *lengths;
+    hone_training_state s;
+    char *folder, settings[SETTINGS_MAX];
+    FILE *log;
+    int lock; /* the folder, open and locked: one run at a time; -1 = not yet */
+};
+
+/* ---- settings -------------------------------------------------------------------------------- */
+
+/* All that a step's bits depend on, as text. */
+static void describe(hone_trainer *t)
+{
+    const hone_trainer_options *o = &t->o;
+    const hone_schedule *s = &o->schedule;
+    const hone_optimizer_options *a = &o->optimizer;
+    const hone_dataset_info *d = hone_dataset_get_info(t->data);
+    snprintf(t->settings, sizeof t->settings,
+             "%s, %s, data %016" PRIx64 " seed %" PRIu64 ", %u rows of %u in parts of %u, %s rate "
+             "%.9g to %.9g over %" PRIu64 " steps, warmup %" PRIu64 ", decay %" PRIu64
+             ", adamw %.9g %.9g %.9g, weight decay %.9g%s, clip %.9g, %" PRIu64 " parameters",
+             t->model->model->arch->name, o->model.f32 ? "f32" : "bf16", d->content, o->seed,
+             o->rows, o->length, o->model.max_rows, hone_schedule_name(s->kind), s->rate, s->floor,
+             s->steps, s->warmup, s->decay, (double)a->beta1, (double)a->beta2, (double)a->eps,
+             (double)a->decay, a->decay_all ? " of all" : "", (double)a->clip, t->model->p.numbers);
+}
+
+/* ---- open ------------------------------------------------------------------------------------ */
+
+static hone_status check_data(const hone_trainer *t, const hone_dataset *d)
+{
+    const hone_hparams *h = &t->model->model->hp;
+    const hone_dataset_info *i = hone_dataset_get_info(d);
+    if (i->vocab > 0 && (uint32_t)i->vocab > h->vocab)
+        return hone_fail(HONE_DATA, "the data has tokens up to %d, the model %u", i->vocab - 1,
+                         h->vocab);
+    if (t->o.length > h->context_tokens)
+        return hone_fail(HONE_DATA, "rows of %u tokens; the model's context is %u", t->o.length,
+                         h->context_tokens);
+    return HONE_OK;
+}
+
+/* The lines of log.jsonl up to the step that goes on. */
+static hone_status open_log(hone_trainer *t)
+{
+    char *path = hone_path_join(t->folder, "log.jsonl"), *text = NULL;
+    size_t bytes = 0, end = 0;
+    uint64_t lines = 0;
+    hone_status s = path ? hone_read_member(t->folder, "log.jsonl", (size_t)1 << 30, &text, &bytes)
+                         : hone_fail_memory(strlen(t->folder), "a path");
+    while (s == HONE_OK && text && lines < t->s.steps && end < bytes) {
+        const char *line = memchr(text + end, '\n', bytes - end);
+        if (!line)
+            break;
+        end = (size_t)(line - text) + 1;
+        lines++;
+    }
+    if (s == HONE_OK)
+        s = hone_write_file(path, text ? text : "", end);
+    hone_free(text);
+    if (s == HONE_OK && !(t->log = fopen(path, "ae")))
+        s = hone_fail(HONE_DISK, "%s: cannot be opened", path);
+    hone_free(path);
+    return s;
+}
+
+static hone_status lock_folder(hone_trainer *t)
+{
+    HONE_TRY(hone_make_directory(t->folder));
+    t->lock = open(t->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (t->lock < 0)
+        return hone_fail_errno(errno, "%s", t->folder);
+    if (flock(t->lock, LOCK_EX | LOCK_NB) != 0)
+        return hone_fail(HONE_BUSY, "another hone train works in %s", t->folder);
+    return HONE_OK;
+}
+
+static hone_status open_parts(hone_trainer *t, const hone_file *model)
+{
+    size_t n = (size_t)t->o.rows * t->o.length;
+    HONE_TRY(lock_folder(t));
+    HONE_TRY(hone_trainable_open(model, &t->o.model, &t->model));
+    HONE_TRY(check_data(t, t->data));
+    if (t->validation)
+        HONE_TRY(check_data(t, t->validation));
+    HONE_TRY(hone_optimizer_open(t->model, &t->o.optimizer, &t->optimizer));
+    HONE_TRY(hone_dataset_batch_open(t->o.rows, t->o.length, &t->batch));
+    t->tokens = hone_malloc(n * sizeof *t->tokens);
+    t->targets = hone_malloc(n * sizeof *t->targets);
+    t->lengths = hone_malloc(n * sizeof *t->lengths);
+    if (!t->tokens || !t->targets || !t->lengths)
+        return hone_fail_memory(3 * n * sizeof *t->tokens, "a step's tokens");
+    describe(t);
+    t->s.rate_scale = 1;
+    if (hone_checkpoint_exists(t->folder)) {
+        HONE_TRY(hone_checkpoint_read(t->folder, t->model, &t->optimizer, &t->s, t->settings));
+        HONE_TRY(hone_dataset_seek(t->data, t->s.cursor));
+    } else {
+        t->s.cursor = hone_dataset_tell(t->data);
+        HONE_TRY(hone_checkpoint_write(t->folder, t->model, &t->optimizer, &t->s, t->settings,
+                                       t->o.type));
+    }
+    return open_log(t);
+}
+
+hone_status hone_trainer_open(const hone_file *model, const char *folder,
+                              const hone_trainer_options *o, hone_dataset *data,
+                              hone_dataset *validation, hone_trainer **out)
+{
+    *out = NULL;
+    hone_trainer *t = hone_calloc(1, sizeof *t);
+    if (!t)
+        return hone_fail_memory(sizeof *t, "a trainer");
+    t->o = *o;
+    t->data = data;
+    t->validation = validation;
+    t->lock = -1;
+    t->folder = hone_strdup(folder);
+    hone_status s = t->folder ? open_parts(t, model) : hone_fail_memory(strlen(folder), "a path");
+    if (s == HONE_OK)
+        *out = t;
+    else
+        hone_trainer_close(t);
+    return s;
+}
+
+void hone_trainer_close(hone_trainer *t)
+{
+    if (!t)
+        return;
+    if (t->log)
+        (void)fclose(t->log);
+    if (t->lock >= 0)
+        (void)close(t->lock);
+    hone_trainable_close(t->model);
+    hone_optimizer_close(&t->optimizer);
+    hone_dataset_batch_close(&t->batch);
+    hone_free(t->tokens);
+    hone_free(t->targets);
+    hone_free(t->lengths);
+    hone_free(t->folder);
+    hone_free(t);
+}
+
+uint64_t hone_trainer_step(const hone_trainer *t)
+{
+    return t->s.steps;
+}
+
+const hone_trainable *hone_trainer_model(const hone_trainer *t)
+{
+    return t->model;
+}
+
+/* ---- a step ---------------------------------------------------------------------------------- */
+
+/* The rows' segments as sequences; padding, segments of one token without a label, is left out. */
+static hone_backward_batch sequences_of(hone_trainer *t)
+{
+    const hone_dataset_batch *in = &t->batch;
+    hone_backward_batch out = {.tokens = t->tokens, .n_tokens = t->lengths};
+    for (uint32_t r = 0; r < in->rows; r++)
+        for (uint32_t i = 0, n; i < in->length; i += n) {
+            size_t at = (size_t)r * in->length + i;
+            for (n = 1; i + n < in->length && in->starts[at + n] == in->starts[at];)
+                n++;
+            if (n == 1 && in->labels[at] == HONE_NO_LABEL)
+                continue;
+            memcpy(t->tokens + out.rows, in->ids + at, n * sizeof *t->tokens);
+            memcpy(t->targets + out.rows, in->labels + at, n * sizeof *t->targets);
+            t->lengths[out.n_sequences++] = n;
+            out.rows += n;
+        }
+    return out;
+}
+
+/* The mean loss over the validation rows; NAN where there are none. */
+static hone_status validate(hone_trainer *t, double *loss)
+{
+    double sum = 0;
+    uint64_t count = 0, rows = t->validation ? hone_dataset_rows(t->validation) : 0;
+    if (rows > t->o.validation_rows)
+        rows = t->o.validation_rows;
+    for (uint64_t first = 0; first < rows; first += t->batch.rows) {
+        double one;
+        hone_dataset_read(t->validation, first, &t->batch);
+        hone_backward_batch b = sequences_of(t);
+        HONE_TRY(hone_trainable_add(t->model, &b, t->targets, 0, false, &one));
+        sum += one;
+        count += t->batch.targets;
+    }
+    *loss = count ? sum / (double)count : (double)NAN;
+    return HONE_OK;
+}
+
+/* A step that cannot be used: the rate falls, or the run ends. */
+static hone_status count_bad(hone_trainer *t, const hone_trainer_state *now)
+{
+    t->s.bad++;
+    if (t->s.bad % BAD_HALVES == 0)
+        t->s.rate_scale /= 2;
+    if (t->s.bad < BAD_STOPS)
+        return HONE_OK;
+    return hone_fail(HONE_DATA,
+                     "the loss or the gradient was not finite in %d steps in a row (loss %g, "
+                     "gradient %g at step %" PRIu64 "), although the learning rate was halved "
+                     "three times: a lower --rate, clipping, or float32 (--dtype f32) may help; "
+                     "the last checkpoint in %s is of before",
+                     BAD_STOPS, now->loss, now->norm, t->s.steps, t->folder);
+}
+
+static hone_status one_step(hone_trainer *t, hone_trainer_state *now)
+{
+    HONE_TRY(hone_dataset_next(t->data, &t->batch));
+    hone_backward_batch b = sequences_of(t);
+    double sum, targets = t->batch.targets ? (double)t->batch.targets : 1;
+    hone_trainable_zero(t->model);
+    HONE_TRY(hone_trainable_add(t->model, &b, t->targets, 1 / targets, true, &sum));
+    now->loss = sum / targets;
+    now->norm = hone_gradient_norm(&t->optimizer, t->model);
+    now->rate = hone_schedule_rate(&t->o.schedule, t->s.steps) * t->s.rate_scale;
+    now->skipped = !isfinite(now->loss) || !isfinite(now->norm);
+    if (now->skipped) {
+        HONE_TRY(count_bad(t, now));
+    } else {
+        t->s.bad = 0;
+        hone_optimizer_step(&t->optimizer, t->model, now->norm, now->rate);
+    }
+    t->s.steps++;
+    t->s.optimizer_steps = t->optimizer.steps;
+    t->s.tokens += t->batch.tokens;
+    t->s.cursor = hone_dataset_tell(t->data);
+    return HONE_OK;
+}
+
+static hone_status checkpoint(hone_trainer *t)
+{
+    if (fflush(t->log) != 0)
+        return hone_fail(HONE_DISK, "%s: log.jsonl cannot be written", t->folder);
+    return hone_checkpoint_write(t->folder, t->model, &t->optimizer, &t->s, t->settings, t->o.type);
+}
+
+static hone_status note(hone_trainer *t, const hone_trainer_state *s)
+{
+    char validation[48] = "", loss[32] = "null", norm[32] = "null";
+    if (isfinite(s->validation))
+        snprintf(validation, sizeof validation, ", \"validation\": %.6f", s->validation);
+    if (isfinite(s->loss))
+        snprintf(loss, sizeof loss, "%.6f", s->loss);
+    if (isfinite(s->norm))
+        snprintf(norm, sizeof norm, "%.6g", s->norm);
+    int n = fprintf(t->log,
+                    "{\"step\": %" PRIu64 ", \"tokens\": %" PRIu64
+                    ", \"loss\": %s, \"rate\": %.6g, \"norm\": %s%s%s}\n",
+                    s->step, s->tokens, loss, s->rate, norm,
+                    s->skipped ? ", \"skipped\": true" : "", validation);
+    return n > 0 ? HONE_OK : hone_fail(HONE_DISK, "%s: log.jsonl cannot be written", t->folder);
+}
+
+static bool due(uint64_t every, uint64_t step, uint64_t steps)
+{
+    return step == steps || (every && step % every == 0);
+}
+
+hone_status hone_trainer_run(hone_trainer *t, hone_trainer_event *event, void *arg,
+                             hone_trainer_state *out)
+{
+    const uint64_t steps = t->o.schedule.steps, tokens = t->s.tokens;
+    const double begin = hone_clock_s();
+    *out = (hone_trainer_state){.step = t->s.steps,
+                                .steps = steps,
+                                .tokens = tokens,
+                                .loss = (double)NAN,
+                                .validation = (double)NAN};
+    while (t->s.steps < steps) {
+        hone_status s = hone_interrupt_check();
+        if (s != HONE_OK) { /* keep what is done */
+            HONE_TRY(checkpoint(t));
+            return hone_interrupt_check();
+        }
+        HONE_TRY(one_step(t, out));
+        out->step = t->s.steps;
+        out->tokens = t->s.tokens;
+        out->seconds = hone_clock_s() - begin;
+        out->tokens_s = (double)(t->s.tokens - tokens) / out->seconds;
+        out->validation = (double)NAN;
+        if (t->validation && due(t->o.validate_every, t->s.steps, steps))
+            HONE_TRY(validate(t, &out->validation));
+        HONE_TRY(note(t, out));
+        if (due(t->o.checkpoint_every, t->s.steps, steps))
+            HONE_TRY(checkpoint(t));
+        if (event)
+            event(arg, out);
+    }
+    return HONE_OK;
+}

@@ -1,0 +1,83 @@
+/*
+ * trainer - steps over a data set: batches, gradient, optimiser, validation, checkpoints.
+ *
+ * A step takes `rows` rows of the data set (dataset.h), goes through them in parts of at most
+ * `part_rows` tokens, adds their gradients and makes one step of the optimiser. Everything that a
+ * later step depends on is in the checkpoint, so that a run that was killed and goes on from
+ * it gives the bits of one that was not.
+ *
+ * A step whose loss or gradient is not finite changes nothing; three in a row halve the learning
+ * rate, ten end the run with a reason.
+ *
+ * The folder: model.safetensors (for whoever loads the model) and training.safetensors (master
+ * weights, means, cursor, settings), each replaced as a whole; log.jsonl, a line a step.
+ *
+ * Ownership: a trainer owns everything but the data sets. Threading: one thread drives it.
+ */
+#ifndef HONE_TRAIN_TRAINER_H
+#define HONE_TRAIN_TRAINER_H
+
+#include "train/data/dataset.h"
+#include "train/optimizer.h"
+#include "train/schedule.h"
+
+typedef struct hone_trainer_options {
+    hone_trainable_options model; /* max_rows: tokens of a part */
+    hone_optimizer_options optimizer;
+    hone_schedule schedule;
+    uint32_t rows, length;     /* of a step */
+    uint64_t checkpoint_every; /* steps; 0 = at the end only */
+    uint64_t validate_every;   /* steps; 0 = at the end only */
+    uint64_t validation_rows;  /* at most */
+    hone_dtype type;           /* of model.safetensors */
+    uint64_t seed;             /* of the data's order, for the settings */
+} hone_trainer_options;
+
+/* After a step; validation is NAN but where it was measured. */
+typedef struct hone_trainer_state {
+    uint64_t step, steps, tokens; /* done, all, tokens seen */
+    double loss, validation, rate, norm;
+    double tokens_s, seconds; /* of this run */
+    bool skipped;
+} hone_trainer_state;
+typedef void hone_trainer_event(void *arg, const hone_trainer_state *s);
+
+typedef struct hone_trainer hone_trainer;
+
+/* `model` is what the run starts from; if `folder` holds a training.safetensors, that is continued
+ * (USAGE if its settings are others). validation may be NULL. Errors: those of
+ * hone_trainable_open; DATA (the data's vocabulary is larger than the model's, rows longer than its
+ * context), BUSY (another run in this folder). */
+HONE_CHECKED hone_status hone_trainer_open(const hone_file *model, const char *folder,
+                                           const hone_trainer_options *o, hone_dataset *data,
+                                           hone_dataset *validation, hone_trainer **out);
+void hone_trainer_close(hone_trainer *t); /* NULL is fine */
+
+uint64_t hone_trainer_step(const hone_trainer *t); /* steps done */
+const hone_trainable *hone_trainer_model(const hone_trainer *t);
+/* Runs to the last step, with a checkpoint there. Errors: DISK (the last checkpoint stays),
+ * INTERRUPTED (after a checkpoint), DATA (ten steps in a row were not finite), MEMORY. */
+HONE_CHECKED hone_status hone_trainer_run(hone_trainer *t, hone_trainer_event *event, void *arg,
+                                          hone_trainer_state *out);
+
+/* ---- checkpoint.c ---------------------------------------------------------------------------- */
+
+/* What a later step depends on, besides weights and means. */
+typedef struct hone_training_state {
+    uint64_t steps, optimizer_steps, tokens, bad; /* bad: steps in a row that were not finite */
+    double rate_scale;
+    hone_dataset_cursor cursor;
+} hone_training_state;
+
+/* Writes both files. settings: text that a run that goes on must have too. */
+HONE_CHECKED hone_status hone_checkpoint_write(const char *folder, const hone_trainable *t,
+                                               const hone_optimizer *o,
+                                               const hone_training_state *s, const char *settings,
+                                               hone_dtype type);
+bool hone_checkpoint_exists(const char *folder);
+/* Errors: FORMAT (damaged, another model's), USAGE (other settings: both are told). */
+HONE_CHECKED hone_status hone_checkpoint_read(const char *folder, hone_trainable *t,
+                                              hone_optimizer *o, hone_training_state *s,
+                                              const char *settings);
+
+#endif
