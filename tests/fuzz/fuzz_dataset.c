@@ -28,7 +28,7 @@ static void mend(uint8_t *data, size_t size)
     memcpy(at, &f, sizeof f);
 }
 
-static void look(const hone_batch *b, int32_t vocab)
+static void look(const hone_dataset_batch *b, int32_t vocab)
 {
     for (uint32_t r = 0; r < b->rows; r++)
         for (uint32_t i = 0; i < b->length; i++) {
@@ -42,10 +42,10 @@ static void look(const hone_batch *b, int32_t vocab)
 static void use(const char *path, hone_dataset_options o)
 {
     hone_dataset *d;
-    hone_batch b;
+    hone_dataset_batch b;
     if (hone_dataset_open(path, "train", &o, &d) != HONE_OK)
         return;
-    if (hone_batch_open(3, o.length, &b) != HONE_OK)
+    if (hone_dataset_batch_open(3, o.length, &b) != HONE_OK)
         abort();
     const hone_dataset_info *info = hone_dataset_get_info(d);
     uint64_t tokens = 0;
@@ -60,7 +60,7 @@ static void use(const char *path, hone_dataset_options o)
         if (hone_dataset_next(d, &b) != HONE_OK)
             abort();
     look(&b, info->vocab);
-    hone_batch_close(&b);
+    hone_dataset_batch_close(&b);
     hone_dataset_close(d);
 }
 

@@ -25,7 +25,7 @@ enum { MODELS = sizeof models / sizeof *models, FIRST = 41, SECOND = 18, ROWS = 
 static hone_trainable *open_model(const char *path)
 {
     hone_file *f;
-    hone_trainable *t;
+    hone_trainable *t = NULL;
     if (hone_file_open(path, &f) != HONE_OK ||
         hone_trainable_open(f,
                             &(hone_trainable_options){.f32 = true, .threads = 2, .max_rows = ROWS},

@@ -1,0 +1,147 @@
+// links: train
+/* The trainer's parts: schedules by their formulas, labels shifted as Hugging Face does, fresh
+ * weights by seed, a model to train survives every failing allocation, damaged checkpoints. */
+#include "base/io.h"
+#include "base/mem.h"
+#include "train/fresh.h"
+#include "train/trainer.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../folder.h"
+
+static const char config[] =
+    "{\"model_type\": \"qwen3\", \"num_hidden_layers\": 2, \"hidden_size\": 16,"
+    " \"num_attention_heads\": 2, \"num_key_value_heads\": 1, \"head_dim\": 8,"
+    " \"intermediate_size\": 24, \"vocab_size\": 40, \"max_position_embeddings\": 64}";
+
+static void schedules_follow_their_formulas(void **state)
+{
+    (void)state;
+    hone_schedule s = {HONE_SCHEDULE_COSINE, 2.0, 0.1, 10, 110, 20};
+    assert_true(fabs(hone_schedule_rate(&s, 0) - 0.2) < 1e-12);
+    assert_true(fabs(hone_schedule_rate(&s, 9) - 2.0) < 1e-12);
+    assert_true(fabs(hone_schedule_rate(&s, 60) - (0.2 + 0.9)) < 1e-12);
+    assert_true(fabs(hone_schedule_rate(&s, 110) - 0.2) < 1e-12);
+    s.kind = HONE_SCHEDULE_WSD;
+    assert_true(hone_schedule_rate(&s, 10) == 2.0 && hone_schedule_rate(&s, 90) == 2.0);
+    assert_true(fabs(hone_schedule_rate(&s, 100) - 1.1) < 1e-12);
+    assert_true(fabs(hone_schedule_rate(&s, 110) - 0.2) < 1e-12);
+    s.kind = HONE_SCHEDULE_CONSTANT;
+    assert_true(hone_schedule_rate(&s, 109) == 2.0);
+    s = (hone_schedule){HONE_SCHEDULE_WSD, 1.0, 0.0, 0, 3, 100};
+    assert_true(hone_schedule_rate(&s, 0) == 1.0 && hone_schedule_rate(&s, 2) < 0.4);
+}
+
+static void labels_are_shifted_within_sequences(void **state)
+{
+    (void)state;
+    const int32_t labels[] = {7, 8, -100, 9, 4, 5};
+    const uint32_t lengths[] = {4, 2};
+    const hone_backward_batch b = {6, 2, labels, lengths};
+    const int32_t want[] = {8, -1, 9, -1, 5, -1};
+    int32_t targets[6];
+    assert_int_equal(hone_shift_labels(&b, labels, targets), 3);
+    assert_memory_equal(targets, want, sizeof want);
+}
+
+static char *weights_of(const char *folder_name, uint64_t seed, size_t *bytes)
+{
+    char path[300], *text;
+    snprintf(path, sizeof path, "%s", in_folder(folder_name));
+    assert_int_equal(hone_fresh_write(config, seed, path), HONE_OK);
+    assert_int_equal(hone_read_member(path, "model.safetensors", 1 << 20, &text, bytes), HONE_OK);
+    return text;
+}
+
+static void fresh_weights_depend_on_the_seed_alone(void **state)
+{
+    (void)state;
+    size_t a, b, c;
+    char *x = weights_of("a", 1, &a), *y = weights_of("b", 1, &b), *z = weights_of("c", 2, &c);
+    assert_true(a == b && a == c);
+    assert_memory_equal(x, y, a);
+    assert_memory_not_equal(x, z, a);
+    assert_int_equal(hone_fresh_write(config, 1, in_folder("a")), HONE_USAGE);
+    hone_free(x);
+    hone_free(y);
+    hone_free(z);
+}
+
+static hone_status open_model(hone_trainable **t)
+{
+    hone_file *f;
+    *t = NULL;
+    HONE_TRY(hone_file_open(in_folder("a"), &f));
+    const hone_trainable_options o = {.f32 = true, .threads = 1, .max_rows = 8};
+    hone_status s = hone_trainable_open(f, &o, t);
+    hone_file_close(f);
+    return s;
+}
+
+static void a_model_to_train_survives_every_failing_allocation(void **state)
+{
+    (void)state;
+    hone_trainable *t;
+    hone_status s = HONE_MEMORY;
+    for (int64_t n = 0; s != HONE_OK; n++) {
+        assert_true(n < 5000);
+        hone_mem_fail_after(n);
+        s = open_model(&t);
+        hone_mem_fail_after(-1);
+        assert_true(s == HONE_OK || s == HONE_MEMORY);
+    }
+    const uint32_t lengths[] = {9};
+    const int32_t ids[9] = {0};
+    double sum;
+    const hone_backward_batch b = {9, 1, ids, lengths};
+    assert_int_equal(hone_trainable_add(t, &b, ids, 1, true, &sum), HONE_LIMIT);
+    hone_trainable_close(t);
+}
+
+static void a_damaged_checkpoint_is_named(void **state)
+{
+    (void)state;
+    hone_trainable *t;
+    hone_optimizer o;
+    hone_training_state s = {.steps = 3, .rate_scale = 0.5, .cursor = {1, 2}}, got;
+    char *text, path[300];
+    size_t n;
+    assert_int_equal(open_model(&t), HONE_OK);
+    assert_int_equal(hone_optimizer_open(t, &(hone_optimizer_options){.beta1 = 0.9f}, &o), HONE_OK);
+    assert_int_equal(hone_checkpoint_write(in_folder("a"), t, &o, &s, "settings", HONE_DTYPE_F32),
+                     HONE_OK);
+    assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "settings"), HONE_OK);
+    assert_true(got.steps == 3 && got.rate_scale == 0.5 && got.cursor.epoch == 1 &&
+                got.cursor.row == 2);
+    assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "others"), HONE_USAGE);
+    snprintf(path, sizeof path, "%s", in_folder("a/training.safetensors"));
+    assert_int_equal(hone_read_file(path, 1 << 20, &text, &n), HONE_OK);
+    for (size_t cut = 0; cut < n; cut += 1 + n / 97) {
+        assert_int_equal(hone_write_file(path, text, cut), HONE_OK);
+        assert_int_not_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "settings"),
+                             HONE_OK);
+    }
+    hone_free(text);
+    hone_optimizer_close(&o);
+    hone_trainable_close(t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(schedules_follow_their_formulas),
+        cmocka_unit_test(labels_are_shifted_within_sequences),
+        cmocka_unit_test(fresh_weights_depend_on_the_seed_alone),
+        cmocka_unit_test(a_model_to_train_survives_every_failing_allocation),
+        cmocka_unit_test(a_damaged_checkpoint_is_named),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
