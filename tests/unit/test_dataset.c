@@ -253,15 +253,15 @@ static void of_a_prompt_only_the_completion_is_learned(void **state)
                         "\"response\":\"g\"}\n{\"prompt\":\"a\",\"completion\":\"\"}\n"
                         "{\"prompt\":\"\",\"completion\":\"ff\"}\n");
     assert_int_equal(build("a.jsonl", (how){0}, &r), HONE_OK);
-    hone_batch b;
-    assert_int_equal(hone_batch_open(1, 15, &b), HONE_OK);
+    hone_dataset_batch b;
+    assert_int_equal(hone_dataset_batch_open(1, 15, &b), HONE_OK);
     hone_dataset *d = open_set("train", (hone_dataset_options){.length = 15, .padding = 99});
     hone_dataset_read(d, 0, &b);
     assert_string_equal(show(&b, 0), "ab c de.hg.ff._|--- de.-g.-f.--|0000000088811111114");
     assert_int_equal(r.train.documents, 3);
     assert_int_equal(r.train.targets, 4 + 2 + 2);
     hone_dataset_close(d);
-    hone_batch_close(&b);
+    hone_dataset_batch_close(&b);
 }
 
 static void broken_documents_are_named_and_counted(void **state)
