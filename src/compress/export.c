@@ -351,6 +351,34 @@ static hone_status write_pooling(const hone_file *f, const char *dir, uint32_t h
                       r);
 }
 
+/* ---- the folder --------------------------------------------------------------------------------
+ */
+
+static void take_back(const char *dir, const char *name, int (*take)(const char *path))
+{
+    char *path = hone_path_join(dir, name);
+    if (path)
+        (void)take(path);
+    hone_free(path);
+}
+
+/* A folder that this export made is there only if it is whole: what a failed one wrote goes again.
+ * config.json comes last, so that a killed one leaves no model. */
+static hone_status end_folder(const char *dir, bool made, hone_status s)
+{
+    static const char *const own[] = {"model.safetensors", "config.json", "modules.json",
+                                      "1_Pooling/config.json"};
+    if (s == HONE_OK || !made)
+        return s;
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        take_back(dir, own[i], unlink);
+    for (size_t i = 0; i < sizeof carried / sizeof *carried; i++)
+        take_back(dir, carried[i], unlink);
+    take_back(dir, "1_Pooling", rmdir);
+    (void)rmdir(dir); /* stays if somebody else put something there */
+    return s;
+}
+
 static hone_status export_gguf(const hone_file *f, hone_dtype type, const char *dir,
                                const hone_coded *form, hone_pool *pool, hone_export_result *out)
 {
@@ -361,8 +389,6 @@ static hone_status export_gguf(const hone_file *f, hone_dtype type, const char *
     HONE_TRY(hone_refolder_config(f, type, &a, &h, &config));
     char *path = hone_path_join(dir, "model.safetensors");
     hone_status s = path ? HONE_OK : hone_fail_memory(strlen(dir), "a path");
-    if (s == HONE_OK && !hone_is_directory(dir))
-        s = hone_make_directory(dir);
     if (s == HONE_OK)
         s = hone_refolder_weights(f, a, &h, type, path, form, pool, out);
     if (s == HONE_OK)
@@ -377,6 +403,14 @@ static hone_status export_gguf(const hone_file *f, hone_dtype type, const char *
     if (form)
         json_object_set_new(config, "quantization_config", hone_coded_config(form));
     return write_json(dir, "config.json", config, out);
+}
+
+static hone_status export_folder(export_job *j, const char *dir)
+{
+    HONE_TRY(write_weights(j, dir));
+    for (size_t i = 0; i < sizeof carried / sizeof *carried; i++)
+        HONE_TRY(carry_file(hone_file_path(j->f), dir, carried[i], j->result));
+    return write_config(j->f, dir, j->type);
 }
 
 static bool same_folder(const char *a, const char *b)
@@ -403,14 +437,13 @@ hone_status hone_export_folder(const hone_file *f, hone_dtype type, const char *
                          hone_dtype_name(type));
     if (same_folder(hone_file_path(f), dir))
         return hone_fail(HONE_USAGE, "%s is the model's own folder; give another", dir);
-    if (hone_file_kind(f) == HONE_FILE_GGUF)
-        return export_gguf(f, type, dir, NULL, NULL, out);
-    if (!hone_is_directory(dir))
+    bool made = !hone_is_directory(dir);
+    if (made)
         HONE_TRY(hone_make_directory(dir));
-    HONE_TRY(write_weights(&j, dir));
-    for (size_t i = 0; i < sizeof carried / sizeof *carried; i++)
-        HONE_TRY(carry_file(hone_file_path(f), dir, carried[i], out));
-    return write_config(f, dir, type);
+    return end_folder(dir, made,
+                      hone_file_kind(f) == HONE_FILE_GGUF
+                          ? export_gguf(f, type, dir, NULL, NULL, out)
+                          : export_folder(&j, dir));
 }
 
 /* Names, rows and hyper-parameters of a folder are put in order by way of GGUF. */
@@ -423,8 +456,6 @@ static hone_status by_way_of_gguf(const hone_file *f, const hone_coded *form, co
     hone_file *plain = NULL;
     char *path = hone_path_join(dir, "plain.gguf");
     hone_status s = path ? HONE_OK : hone_fail_memory(strlen(dir), "a path");
-    if (s == HONE_OK && !hone_is_directory(dir))
-        s = hone_make_directory(dir);
     if (s == HONE_OK)
         s = hone_quantize(f, &o, path, pool, events, &r);
     if (s == HONE_OK)
@@ -451,7 +482,11 @@ hone_status hone_export_coded(const hone_file *f, const hone_coded *form, const 
     hone_dtype type = bf16 ? HONE_DTYPE_BF16 : HONE_DTYPE_F16;
     if (same_folder(hone_file_path(f), dir))
         return hone_fail(HONE_USAGE, "%s is the model's own folder; give another", dir);
-    if (hone_file_kind(f) == HONE_FILE_GGUF)
-        return export_gguf(f, type, dir, form, pool, out);
-    return by_way_of_gguf(f, form, dir, pool, events, type, out);
+    bool made = !hone_is_directory(dir);
+    if (made)
+        HONE_TRY(hone_make_directory(dir));
+    return end_folder(dir, made,
+                      hone_file_kind(f) == HONE_FILE_GGUF
+                          ? export_gguf(f, type, dir, form, pool, out)
+                          : by_way_of_gguf(f, form, dir, pool, events, type, out));
 }

@@ -27,7 +27,7 @@ hone_status pipeline_text_of(json_t *value, char **text)
     return *text ? HONE_OK : hone_fail_memory(1024, "a record's JSON");
 }
 
-hone_status pipeline_judge(const hone_pipeline_comparison *c, pipeline_quality *out)
+hone_status pipeline_judge(const hone_pipeline_comparison *c, double level, pipeline_quality *out)
 {
     if (c->scored < 2 * PIPELINE_RUN_TOKENS)
         return hone_fail(HONE_DATA,
@@ -40,7 +40,7 @@ hone_status pipeline_judge(const hone_pipeline_comparison *c, pipeline_quality *
         differences[i] = c->nll[i] - c->nll_ref[i];
     double mean, upper;
     hone_status s =
-        hone_stat_mean_upper(differences, c->scored, PIPELINE_RUN_TOKENS, 0.95, &mean, &upper);
+        hone_stat_mean_upper(differences, c->scored, PIPELINE_RUN_TOKENS, level, &mean, &upper);
     hone_free(differences);
     HONE_TRY(s);
     *out = (pipeline_quality){
@@ -167,7 +167,7 @@ static hone_status add_quality(pipeline *p, const pipeline_trial *t, void *varia
     if (t->lossy) {
         hone_pipeline_comparison c = {0};
         HONE_TRY(p->b->compare(p->b->self, variant, t->confirm, &c));
-        hone_status s = pipeline_judge(&c, &q);
+        hone_status s = pipeline_judge(&c, t->confirm ? t->level : 0.95, &q);
         hone_free(c.nll_ref);
         hone_free(c.nll);
         HONE_TRY(s);

@@ -24,7 +24,8 @@ typedef struct pipeline_trial {
     bool confirm;     /* judged on fresh held-out text */
     bool addressed;   /* the bottleneck that was found */
     double predicted; /* 0 = unknown */
-    double level;     /* of the gain's interval */
+    double level;     /* of the gain's interval; of a confirmation also of the loss's bound */
+    double over_base; /* gain over the baseline, along the chain of combinations */
     /* ...and what came of it. */
     int64_t id;
     bool failed, has_quality;
@@ -53,8 +54,9 @@ typedef struct pipeline {
 /* Does the trial, or finds its outcome in the registry. OK also when the candidate failed. */
 HONE_CHECKED hone_status pipeline_do_trial(pipeline *p, pipeline_trial *t);
 
-/* Paired relative loss in perplexity with its bound. */
-HONE_CHECKED hone_status pipeline_judge(const hone_pipeline_comparison *c, pipeline_quality *out);
+/* Paired relative loss in perplexity with its one-sided bound at `level`. */
+HONE_CHECKED hone_status pipeline_judge(const hone_pipeline_comparison *c, double level,
+                                        pipeline_quality *out);
 
 static inline bool pipeline_is_faster(const pipeline_trial *t)
 {

@@ -169,7 +169,9 @@ hone_roofline hone_technique_roofline(const hone_technique_facts *f, const hone_
 double hone_technique_predict(const hone_technique_facts *f, const hone_config *before,
                               const hone_config *after, hone_goal g)
 {
-    double a = hone_technique_roofline(f, before, g).cost;
-    double b = hone_technique_roofline(f, after, g).cost;
-    return a > 0 && b > 0 ? a / b : 0;
+    hone_roofline a = hone_technique_roofline(f, before, g);
+    hone_roofline b = hone_technique_roofline(f, after, g);
+    if (a.cached && b.cached && a.bound != HONE_BOTTLENECK_ARITHMETIC)
+        return 0; /* neither bytes nor operations explain the time of what stays in the caches */
+    return a.cost > 0 && b.cost > 0 ? a.cost / b.cost : 0;
 }

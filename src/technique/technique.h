@@ -118,7 +118,8 @@ double hone_technique_ops_s(const hone_limits *machine, const hone_config *c, do
 double hone_technique_products_ops_s(const hone_limits *machine, const hone_config *c, double rows);
 
 /* How many times better (above 1) or worse the goal should become from `before` to `after` by the
- * roofline; 0 = nothing can be said. */
+ * roofline; 0 = nothing can be said: a limit is unknown, or all that is read stays in the caches.
+ */
 double hone_technique_predict(const hone_technique_facts *f, const hone_config *before,
                               const hone_config *after, hone_goal g);
 

@@ -8,6 +8,21 @@ cp -r "$HF" "$WORK/own"
 expect 2 "$HONE" export "$WORK/own" -o "$WORK/own/."
 says "own folder"
 
+# What cannot be finished leaves no folder; what was there before stays.
+mkdir "$WORK/there"
+echo kept >"$WORK/there/note"
+for source in "$HF" "$MODEL"; do
+    for target in "$WORK/gone" "$WORK/there"; do
+        (
+            ulimit -f 1
+            "$HONE" export "$source" -o "$target" 2>"$WORK/err"
+        ) && fail "$source: written within a kilobyte"
+        grep -q . "$WORK/err" || fail "$source: no word of what is wrong"
+    done
+    [ ! -e "$WORK/gone" ] || fail "$source: $(ls -A "$WORK/gone") stays behind"
+done
+[ "$(ls -A "$WORK/there")" = note ] || fail "more than the note stays in the folder: $(ls -A "$WORK/there")"
+
 DATA=${HONE_SHARED:-$HONE_SOURCE_DIR/../shared}/data/golden/quant/checkpoints
 if [ ! -d "$DATA" ]; then
     echo "SKIP checkpoints: needs ../shared/data/golden/quant/checkpoints"

@@ -25,7 +25,9 @@ typedef struct fake {
     double drift; /* grows with every sample: a machine that slows down */
     double speed_q8, speed_q4, speed_mlp, speed_kv, speed_threads; /* factors on the cost */
     double bf16_loss, loss_q8, loss_q4, loss_kv;                   /* mean difference of scores */
-    double fresh_loss;     /* more on text that nothing was chosen by */
+    double fresh_loss;     /* more on text that nothing was chosen by, */
+    double fresh_head;     /* and this much more with a head in 4 bits, */
+    double speed_head;     /* which is so much faster */
     hone_status refuse_q4; /* status of loading it */
     int stop_after;        /* measurements until INTERRUPTED; -1 = never */
     bool die;              /* or kill -9 instead */
@@ -42,6 +44,12 @@ static bool has(const hone_config *c, int dtype)
         if (c->weight_dtype[k] == dtype)
             return true;
     return false;
+}
+
+static bool has_head_q4(const hone_config *c)
+{
+    int head = c->weight_dtype[HONE_WEIGHT_HEAD];
+    return head == HONE_DTYPE_Q4_0 || head == HONE_DTYPE_Q4_1;
 }
 
 static hone_status fake_load(void *self, const hone_config *c, void **out)
@@ -103,7 +111,7 @@ static double cost_of(const fake *f, const hone_config *c)
 {
     double cost = 1e-3;
     if (has(c, HONE_DTYPE_Q4_0) || has(c, HONE_DTYPE_Q4_1))
-        cost *= f->speed_q4;
+        cost *= f->speed_q4 * (has_head_q4(c) ? f->speed_head : 1);
     else if (c->weight_dtype[HONE_WEIGHT_HEAD] == HONE_DTYPE_Q8_0)
         cost *= f->speed_q8;
     else if (has(c, HONE_DTYPE_Q8_0))
@@ -142,7 +150,7 @@ static hone_status fake_compare(void *self, void *v, bool fresh, hone_pipeline_c
     if (c->kv_format == HONE_KV_I8)
         loss += f->loss_kv;
     if (fresh)
-        loss += f->fresh_loss;
+        loss += f->fresh_loss + (has_head_q4(c) ? f->fresh_head : 0);
     *out = (hone_pipeline_comparison){.nll_ref = hone_malloc(n * sizeof(double)),
                                       .nll = hone_malloc(n * sizeof(double)),
                                       .scored = n,
@@ -166,6 +174,7 @@ static fake plain(void)
                   .speed_q8 = 0.6,
                   .speed_q4 = 0.4,
                   .speed_mlp = 0.8,
+                  .speed_head = 1,
                   .speed_kv = 1,
                   .speed_threads = 1.5,
                   .bf16_loss = 1e-5,
@@ -277,6 +286,32 @@ static void a_loss_that_shows_on_fresh_text_only_keeps_the_baseline(void **state
     assert_false(out.won);
     assert_string_equal(out.label, "baseline");
     assert_null(current());
+}
+
+static void when_the_choice_does_not_hold_the_next_best_is_put_to_the_proof(void **state)
+{
+    (void)state;
+    fake f = plain();
+    f.speed_head = 0.8; /* q4_0 and q4_1 are the fastest, and on fresh text they fail */
+    f.fresh_head = 0.2;
+    hone_pipeline_result out, again;
+    assert_int_equal(optimize(&f, 0.1, false, &out), HONE_OK);
+    assert_true(out.won && out.promoted);
+    assert_true(has(&out.chosen, HONE_DTYPE_Q4_0) || has(&out.chosen, HONE_DTYPE_Q4_1));
+    assert_false(has_head_q4(&out.chosen));
+    uint64_t measured = f.measured;
+    assert_int_equal(optimize(&f, 0.1, false, &again), HONE_OK);
+    assert_string_equal(again.label, out.label);
+    assert_int_equal(f.measured, measured);
+    f.fresh_loss = 0.2; /* nothing holds: three are tried and no more */
+    uint64_t loads = f.loads;
+    assert_int_equal(optimize(&f, 0.1, true, &again), HONE_OK);
+    assert_false(again.won);
+    f.fresh_loss = 0;
+    f.fresh_head = 0;
+    uint64_t with_three = f.loads - loads;
+    assert_int_equal(optimize(&f, 0.1, true, &again), HONE_OK);
+    assert_int_equal(with_three - 2, f.loads - loads - with_three);
 }
 
 static void null_effects_are_seldom_claimed_even_on_a_drifting_machine(void **state)
@@ -410,14 +445,14 @@ static void quality_is_the_paired_ratio_of_perplexities(void **state)
     }
     hone_pipeline_comparison c = {.nll_ref = ref, .nll = test, .scored = n};
     pipeline_quality q;
-    assert_int_equal(pipeline_judge(&c, &q), HONE_OK);
+    assert_int_equal(pipeline_judge(&c, 0.95, &q), HONE_OK);
     assert_true(fabs(q.perplexity / q.perplexity_ref - exp(0.02)) < 1e-9);
     assert_true(fabs(q.loss - expm1(0.02)) < 1e-12);
     assert_true(fabs(q.loss_upper - q.loss) < 1e-9); /* the difference does not vary */
     test[7] = NAN;
-    assert_int_equal(pipeline_judge(&c, &q), HONE_DATA);
+    assert_int_equal(pipeline_judge(&c, 0.95, &q), HONE_DATA);
     c.scored = 10;
-    assert_int_equal(pipeline_judge(&c, &q), HONE_DATA);
+    assert_int_equal(pipeline_judge(&c, 0.95, &q), HONE_DATA);
 }
 
 int main(void)
@@ -429,6 +464,7 @@ int main(void)
         TEST(a_tight_bound_refuses_everything_lossy),
         TEST(the_bound_counts_not_the_mean),
         TEST(a_loss_that_shows_on_fresh_text_only_keeps_the_baseline),
+        TEST(when_the_choice_does_not_hold_the_next_best_is_put_to_the_proof),
         TEST(null_effects_are_seldom_claimed_even_on_a_drifting_machine),
         TEST(independent_gains_are_combined_and_the_combination_is_measured),
         TEST(a_candidate_that_cannot_be_loaded_is_rejected_and_the_rest_goes_on),

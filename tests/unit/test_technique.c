@@ -168,6 +168,20 @@ static void int8_products_are_predicted_for_codes_only(void **state)
     assert_false(applies(&f, &q8, "products:int8"));
 }
 
+static void nothing_is_predicted_of_what_stays_in_the_caches(void **state)
+{
+    (void)state;
+    hone_technique_facts f = small_facts();
+    hone_config c = hone_config_default(), q8 = with(c, "q8_0"), one = with(c, "threads:1");
+    double weights = hone_technique_roofline(&f, &c, HONE_GOAL_DECODE_LATENCY).weight_bytes;
+    f.cache_bytes = 2 * weights;
+    assert_true(hone_technique_predict(&f, &c, &q8, HONE_GOAL_DECODE_LATENCY) == 0);
+    assert_true(hone_technique_predict(&f, &c, &one, HONE_GOAL_DECODE_LATENCY) == 0);
+    assert_true(hone_technique_predict(&f, &c, &q8, HONE_GOAL_MEMORY) > 1); /* bytes are bytes */
+    f.cache_bytes = 0.9 * weights; /* only the smaller one would fit: it gains as much at least */
+    assert_true(hone_technique_predict(&f, &c, &q8, HONE_GOAL_DECODE_LATENCY) > 1);
+}
+
 static void the_memory_goal_counts_weights_and_a_full_context(void **state)
 {
     (void)state;
@@ -234,6 +248,7 @@ int main(void)
         cmocka_unit_test(applied_values_make_configurations_that_survive_json),
         cmocka_unit_test(the_roofline_of_a_decode_step_is_bytes_over_bandwidth),
         cmocka_unit_test(int8_products_are_predicted_for_codes_only),
+        cmocka_unit_test(nothing_is_predicted_of_what_stays_in_the_caches),
         cmocka_unit_test(the_memory_goal_counts_weights_and_a_full_context),
         cmocka_unit_test(what_changes_nothing_or_is_not_there_does_not_apply),
         cmocka_unit_test(the_documentation_is_what_the_table_says),
