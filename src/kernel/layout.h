@@ -292,8 +292,10 @@ static inline void hone_kv_put(const hone_kv *kv, void *page, size_t index, floa
                                 : hone_kv_quotient(x, scale, -127.0f, 127.0f);
         int code = (int)((q + 12582912.0f) - 12582912.0f);
         unsigned shift = 4 * (index % 2);
-        *at = form->grouped ? (uint8_t)((*at & ~(15u << shift)) | (unsigned)(code + 8) << shift)
-                            : (uint8_t)code;
+        if (form->grouped)
+            *at = (uint8_t)((*at & ~(15u << shift)) | (unsigned)(code + 8) << shift);
+        else
+            *at = (uint8_t)code;
     }
 }
 
