@@ -61,6 +61,7 @@ static hone_status take_reference(eval_job *j, const char *path, int threads)
     hone_config config = hone_config_default();
     config.compute = HONE_COMPUTE_F32;
     config.kv_format = HONE_KV_F32;
+    config.prefix_reuse = false;
     config.threads = threads;
     hone_engine *e;
     HONE_TRY(cli_open_engine(path, &config, &e));
@@ -156,6 +157,7 @@ static hone_status run(cli_context *c)
     hone_engine *e;
     const char *model = cli_operand(c, 0);
     HONE_TRY(cli_model_config(c, model, &config));
+    config.prefix_reuse = false; /* no text is read twice: one context is all the memory */
     HONE_TRY(read_text(&j, model, cli_text(c, "data")));
     hone_status s = HONE_OK;
     if (cli_given(c, "kl"))

@@ -226,6 +226,7 @@ static hone_status answer_prompt(answer *a, const char *text, size_t bytes)
     hone_config config;
     const char *model = cli_operand(a->c, 0);
     HONE_TRY(cli_model_config(a->c, model, &config));
+    config.prefix_reuse = false; /* one session: what a window leaves behind is free again */
     if (cli_given(a->c, "ctx"))
         config.context_tokens = (uint32_t)cli_int(a->c, "ctx");
     HONE_TRY(hone_tokenizer_open(model, &a->tokenizer));

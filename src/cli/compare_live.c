@@ -60,6 +60,7 @@ hone_status compare_live_original(compare_live *l, const char *model)
         return HONE_OK;
     config.compute = HONE_COMPUTE_F32;
     config.kv_format = HONE_KV_F32;
+    config.prefix_reuse = false;
     if (cli_given(l->c, "threads"))
         config.threads = (int)cli_int(l->c, "threads");
     HONE_TRY(encode(l, model, &l->data.ids, &l->data.n, &bos));

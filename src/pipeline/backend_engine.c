@@ -189,7 +189,9 @@ static hone_status load(void *self, const hone_config *c, void **variant)
     if (!v)
         return hone_fail_memory(sizeof *v, "a variant");
     double begin = hone_clock_s();
-    hone_status s = hone_engine_open(b->model, c, b->o.progress, b->o.arg, &v->engine);
+    hone_config own = *c;
+    own.prefix_reuse = false; /* no text is read twice: pages of earlier windows are free again */
+    hone_status s = hone_engine_open(b->model, &own, b->o.progress, b->o.arg, &v->engine);
     v->load_s = hone_clock_s() - begin;
     if (s == HONE_OK) {
         for (loaded *other = b->loaded; other; other = other->next)
@@ -310,6 +312,7 @@ static hone_status take_original(hone_backend_engine *b)
     hone_config c = hone_config_default();
     c.compute = HONE_COMPUTE_F32;
     c.kv_format = HONE_KV_F32;
+    c.prefix_reuse = false;
     hone_engine *e;
     HONE_TRY(hone_engine_open(b->model, &c, b->o.progress, b->o.arg, &e));
     hone_status s = HONE_OK;
