@@ -15,7 +15,7 @@
 hone_status hone_map_open(const char *path, hone_map *out)
 {
     *out = (hone_map){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused, not waited for */
     if (fd < 0)
         return hone_fail_errno(errno, "cannot open %s", path);
     struct stat st;
@@ -132,6 +132,10 @@ struct hone_writer {
 hone_status hone_writer_open(const char *path, hone_writer **out)
 {
     *out = NULL;
+    struct stat there;
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) /* rename would replace a device */
+        return hone_fail(HONE_USAGE, "%s is %s; give the name of a file", path,
+                         S_ISDIR(there.st_mode) ? "a folder" : "no regular file");
     hone_writer *w = hone_malloc(sizeof *w);
     if (!w)
         return hone_fail_memory(sizeof *w, "a file writer");

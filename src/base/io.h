@@ -20,8 +20,8 @@ typedef struct hone_map {
     int64_t modified_ns, changed_ns; /* mtime, ctime */
 } hone_map;
 
-/* Maps a regular file read-only. Errors: NOT_FOUND, PERMISSION, FORMAT (a directory, a device),
- * MEMORY. */
+/* Maps a regular file read-only. Errors: NOT_FOUND, PERMISSION, FORMAT (a directory, a device, a
+ * pipe), MEMORY. */
 HONE_CHECKED hone_status hone_map_open(const char *path, hone_map *out);
 void hone_map_close(hone_map *m);
 /* [data, data + bytes) of a map is not needed soon: its pages leave the resident set (they come
@@ -37,7 +37,8 @@ HONE_CHECKED hone_status hone_read_file(const char *path, size_t max_bytes, char
 HONE_CHECKED hone_status hone_read_member(const char *folder, const char *name, size_t max_bytes,
                                           char **text, size_t *bytes);
 
-/* An atomic writer: writes PATH.tmp.<pid>, then fsync and rename on commit. */
+/* An atomic writer: writes PATH.tmp.<pid>, then fsync and rename on commit. Refuses with USAGE what
+ * is there and no regular file: a folder, a device, a pipe. */
 typedef struct hone_writer hone_writer;
 HONE_CHECKED hone_status hone_writer_open(const char *path, hone_writer **out);
 HONE_CHECKED hone_status hone_writer_write(hone_writer *w, const void *data, size_t bytes);

@@ -68,10 +68,10 @@ static hone_status bad_value(const cli_option *o, const char *text, const char *
 static hone_status check_range(const cli_option *o, const char *text, double v)
 {
     if (o->max != 0 && (v < o->min || v > o->max))
-        return hone_fail(HONE_USAGE, "--%s %s: must be from %g to %g", o->name, text, o->min,
+        return hone_fail(HONE_USAGE, "--%s %s: must be from %.10g to %.10g", o->name, text, o->min,
                          o->max);
     if (v < o->min)
-        return hone_fail(HONE_USAGE, "--%s %s: must be at least %g", o->name, text, o->min);
+        return hone_fail(HONE_USAGE, "--%s %s: must be at least %.10g", o->name, text, o->min);
     return HONE_OK;
 }
 

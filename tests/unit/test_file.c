@@ -321,6 +321,24 @@ static void what_is_no_model_is_refused(void **state)
 
 /* ---- writing ---- */
 
+static void only_regular_files_are_mapped_or_replaced(void **state)
+{
+    (void)state;
+    hone_map m;
+    hone_writer *w;
+    assert_int_equal(mkfifo(in_dir("pipe"), 0600), 0); /* nobody writes: opening it would wait */
+    assert_int_equal(hone_map_open(in_dir("pipe"), &m), HONE_FORMAT);
+    assert_int_equal(hone_writer_open(in_dir("pipe"), &w), HONE_USAGE);
+    assert_non_null(strstr(hone_error(), "no regular file"));
+    assert_int_equal(hone_writer_open(dir, &w), HONE_USAGE);
+    assert_non_null(strstr(hone_error(), "a folder"));
+    assert_int_equal(hone_writer_open("/dev/full", &w), HONE_USAGE);
+    assert_null(w);
+    struct stat st;
+    assert_int_equal(stat("/dev/full", &st), 0);
+    assert_true(S_ISCHR(st.st_mode));
+}
+
 static const hone_dtype written[] = {
     HONE_DTYPE_F32,  HONE_DTYPE_F16,  HONE_DTYPE_BF16, HONE_DTYPE_Q8_0,
     HONE_DTYPE_Q4_0, HONE_DTYPE_Q4_1, HONE_DTYPE_Q5_0, HONE_DTYPE_Q5_1,
@@ -657,6 +675,7 @@ int main(void)
         cmocka_unit_test(shards_are_joined_by_the_index),
         cmocka_unit_test(an_index_that_lies_or_escapes_is_refused),
         cmocka_unit_test(what_is_no_model_is_refused),
+        cmocka_unit_test(only_regular_files_are_mapped_or_replaced),
         cmocka_unit_test(a_split_model_opens_by_any_of_its_parts),
         cmocka_unit_test(parts_that_do_not_belong_together_are_named),
         cmocka_unit_test(what_the_gguf_writer_wrote_reads_back),
