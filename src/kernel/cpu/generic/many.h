@@ -118,12 +118,16 @@ typedef void tile_fn(const float *a, size_t lda, const float *b0, const float *b
                 ROWS_##R(CHAIN_ADD) continue;                                                      \
             }                                                                                      \
             {                                                                                      \
-                v16 s0 = v16_load(t->scale[0] + b * 16), s1 = v16_load(t->scale[1] + b * 16);      \
+                v16 s0 = v16_load(t->scale[0] + b * 16), s1 = s0;                                  \
+                if (MANY_PANELS > 1)                                                               \
+                    s1 = v16_load(t->scale[1] + b * 16);                                           \
                 (void)s1;                                                                          \
                 ROWS_##R(CHAIN_SCALE)                                                              \
             }                                                                                      \
             if (t->min[0]) {                                                                       \
-                v16 m0 = v16_load(t->min[0] + b * 16), m1 = v16_load(t->min[1] + b * 16);          \
+                v16 m0 = v16_load(t->min[0] + b * 16), m1 = m0;                                    \
+                if (MANY_PANELS > 1)                                                               \
+                    m1 = v16_load(t->min[1] + b * 16);                                             \
                 (void)m1;                                                                          \
                 ROWS_##R(CHAIN_MIN)                                                                \
             }                                                                                      \
