@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -151,6 +152,7 @@ static float choose_scale(const float *x, size_t n, float low, float high, hone_
 static void encode_row(const encoding *e, size_t r, const float *x)
 {
     size_t group = e->c->group ? e->c->group : e->k;
+    assert(group > 0);
     float low = e->c->group ? -8 : -127, high = e->c->group ? 7 : 127;
     for (size_t g = 0; g < e->k / group; g++) {
         const float *at = x + g * group;

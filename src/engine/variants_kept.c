@@ -9,8 +9,8 @@
 #include "model/packed_cache.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>

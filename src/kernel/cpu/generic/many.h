@@ -355,8 +355,7 @@ static void ask_chunk(const chunk *c, core_job *j, int s, size_t p)
     j->soon_bytes = (c->k1 - c->k0) / 8 * core_unit_bytes(c->layout);
     j->soon_scale[s] =
         panel + w->scale_offset + (w->group ? k / w->group * 16 * (size_t)w->scale_bytes : 0);
-    j->soon_scale_bytes =
-        w->group ? (c->k1 - c->k0) / w->group * 16 * (size_t)w->scale_bytes : 0;
+    j->soon_scale_bytes = w->group ? (c->k1 - c->k0) / w->group * 16 * (size_t)w->scale_bytes : 0;
 }
 
 /* The product of one chunk of K, of panels (expanded already) and of rows, into sums
@@ -433,8 +432,7 @@ static void product_expanded(const hone_packed *w, const hone_act *a, size_t row
                              size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
                              void *scratch)
 {
-    chunk c = {
-        .w = w, .a = a, .layout = core_layout(w), .panel_end = panel1, .expanded = scratch};
+    chunk c = {.w = w, .a = a, .layout = core_layout(w), .panel_end = panel1, .expanded = scratch};
     enum { SUMS = CHUNK_PANELS * CHUNK_ROWS * 16, SCALES = CHUNK_PANELS * CHUNK_GROUPS * 16 };
     float *sums = c.expanded + CHUNK_PANELS * CHUNK_K_MAX * 16, *d = sums + SUMS;
     size_t step = w->group > CHUNK_K ? CHUNK_K_MAX : CHUNK_K;

@@ -4,6 +4,8 @@
 #include "kernel/layout.h"
 #include "kernel/table.h"
 
+#include <assert.h>
+
 /* Scale of n activations: largest magnitude / 127. A NaN or an infinity gives NaN. */
 static float scale_of(const float *x, size_t n)
 {
@@ -52,11 +54,12 @@ static float int8_one(const hone_packed *w, const hone_act *a, size_t r, size_t 
     const float *scales = a->scales8 + r * (a->k_pad / 32);
     size_t block = a->row_scales ? w->group : w->group == 16 ? 16 : 32, c = column % 16;
     float y = 0.0f;
+    assert(w->group > 0);
     for (size_t k = 0; k < w->k_pad;) {
         size_t from = k, end = k + block < w->k_pad ? k + block : w->k_pad;
         int32_t sum = 0, ones = 0;
         for (; k < end; k++) {
-            int32_t code = codes[hone_int8_index(k)];
+            int32_t code = (int32_t)codes[hone_int8_index(k)];
             sum += code * (int32_t)hone_packed_code(w, panel, k, c);
             ones += code;
         }
