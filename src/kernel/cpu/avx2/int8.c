@@ -5,12 +5,15 @@
 
 #include "kernel/table.h"
 
-#define CORE_SUMS      4
-#define I8_VECTOR      32
-#define I8_SIGNED      1
-#define I8_FEW_PANELS  1
-#define I8_MANY_PANELS 1
-#define I8_MANY_ROWS   4
+#define CORE_SUMS       4
+#define I8_VECTOR       32
+#define I8_SIGNED       1
+#define I8_FEW_PANELS_2 1
+#define I8_FEW_PANELS_4 1
+#define I8_MANY_PANELS  1
+#define I8_MANY_ROWS    4
+#define I8_MANY_ROWS_1  3
+#define I8_PREFETCH     4096
 
 typedef uint16_t i8_words __attribute__((vector_size(I8_VECTOR)));
 typedef struct i8_quad {

@@ -3,14 +3,19 @@
  * "Techniques"): a template over layouts and counts of rows and panels. A few rows go straight
  * through the packed codes; for more a pair of panels is spread over bytes once (K x 32 bytes, in
  * L2) and all rows pass it. The including set brings vec.h and core.h's v16, and:
- * I8_VECTOR           bytes of a vector (32 or 64)
- * i8_sums             16 sums of int32, with i8_set1, i8_load1 (a broadcast from memory), i8_add,
- *                     i8_to_f32
- * i8_dot(flush, &part, &sums, w, a)   part += w . a for 16 columns x 4 k; i8_flush puts a part into
- *                     the sums after every `flush` calls (sets whose dot sums in 32 bits add at
- * once) i8_rows(b, r...)    four rows of 16 codes as a quad: 16 columns x 4 k i8_lookup(table, q)
- * codes of 4 bits -> bytes of the table I8_SIGNED           1: codes of 8 bits are multiplied as
- * they are; 0: plus 128 I8_FEW_PANELS, I8_MANY_PANELS, I8_MANY_ROWS
+ *
+ * I8_VECTOR    bytes of a vector (32 or 64)
+ * i8_sums      16 sums of int32: i8_set1, i8_load1 (a broadcast from memory), i8_add, i8_to_f32
+ *
+ * i8_dot(flush, &part, &sums, w, a)    part += w . a for 16 columns x 4 k; i8_flush puts a part
+ *              into the sums after every `flush` calls (where a dot sums in 32 bits: at once)
+ *
+ * i8_rows(b, r...)     four rows of 16 codes as a quad: 16 columns x 4 k
+ * i8_lookup(table, q)  codes of 4 bits -> bytes of the table
+ * I8_SIGNED    1: codes of 8 bits are multiplied as they are, in parts; 0: plus 128, at once
+ * I8_FEW_PANELS_2, _4    panels in flight for 1 and 2 rows, 3 and 4 rows
+ * I8_PREFETCH  bytes of codes of a panel ahead of which lines are asked for
+ * I8_MANY_PANELS, I8_MANY_ROWS, I8_MANY_ROWS_1    of many rows; rows of codes of 8 bits
  */
 #ifndef HONE_KERNEL_GENERIC_INT8_H
 #define HONE_KERNEL_GENERIC_INT8_H
@@ -189,37 +194,81 @@ V16_INLINE void i8_scale(int R, int P, const int8_job *j, size_t g, size_t block
     }
 }
 
+/* Sums begin with what the codes' bytes are too large by, and the sums of activations with them. */
+V16_INLINE void i8_begin(int R, int P, const int8_job *j, size_t block, bool more, int32_t *ones,
+                         i8_sums sums[I8_PANELS_MAX][I8_ROWS_MAX])
+{
+    UNROLL for (int r = 0; r < R; r++)
+    {
+        const size_t at = (size_t)r * j->ld_blocks + block;
+        i8_sums x = i8_load1(j->init + at);
+        UNROLL for (int n = 0; n < P; n++) sums[n][r] = more ? i8_add(sums[n][r], x) : x;
+        if (j->core.min[0])
+            ones[r] = more ? ones[r] + j->sums[at] : j->sums[at];
+    }
+}
+
+/* Asks for the lines of a block that comes `ahead` blocks later, and its scales */
+V16_INLINE void i8_prefetch(int layout, int P, const int8_job *j, size_t block)
+{
+    const core_job *k = &j->core;
+    const size_t bytes = i8_block_bytes(layout) / (k->half ? 2 : 1);
+    size_t ahead = core_ahead(k, block, k->blocks, k->ahead, bytes);
+    UNROLL for (int n = 0; n < P; n++)
+    {
+        for (size_t i = 0; i < bytes; i += 64)
+            __builtin_prefetch(k->b[n] + ahead + i, 0, 3);
+        if (block % j->group)
+            continue;
+        size_t to = core_ahead(k, block / j->group, k->blocks / j->group, k->ahead / j->group + 1,
+                               16 * (size_t)k->scale_bytes);
+        __builtin_prefetch(k->scale[n] + to, 0, 3);
+        if (k->min[0])
+            __builtin_prefetch(k->min[n] + to, 0, 3);
+    }
+}
+
+/* What C is multiplied by in the end, and what is added */
+V16_INLINE v16 i8_end(const int8_job *j, int n, int r, v16 c)
+{
+    const core_job *k = &j->core;
+    if (j->whole)
+        c = v16_mul(c, v16_set1(j->scales[(size_t)r * j->ld_scales]));
+    return k->bias[n] ? v16_add(c, v16_load_n(k->bias[n], k->columns[n])) : c;
+}
+
 V16_INLINE void int8_core(int layout, int flush, int R, int P, const int8_job *j)
 {
     const core_job *k = &j->core;
     i8_sums sums[I8_PANELS_MAX][I8_ROWS_MAX], part[I8_PANELS_MAX][I8_ROWS_MAX];
     v16 c[I8_PANELS_MAX][I8_ROWS_MAX];
-    int32_t ones[I8_ROWS_MAX];
+    int32_t ones[I8_ROWS_MAX] = {0};
+    const bool late = I8_SIGNED && flush == 8; /* sums are wanted after a whole block only */
     UNROLL for (int n = 0; n < P; n++) UNROLL for (int r = 0; r < R; r++)
     {
         c[n][r] = v16_zero();
         part[n][r] = i8_set1(0);
+        if (R > 1) /* y's rows lie far apart: their lines come while the sums go on */
+            __builtin_prefetch(k->c[n] + (size_t)r * k->ldc, 1, 3);
     }
     for (size_t g = 0, block = 0; block < k->blocks; g++) {
         size_t end = block + j->group < k->blocks ? block + j->group : k->blocks;
         for (bool more = false; block < end; block++) {
-            UNROLL for (int r = 0; r < R; r++)
-            {
-                const size_t at = (size_t)r * j->ld_blocks + block;
-                i8_sums x = i8_load1(j->init + at);
-                UNROLL for (int n = 0; n < P; n++) sums[n][r] = more ? i8_add(sums[n][r], x) : x;
-                if (k->min[0])
-                    ones[r] = more ? ones[r] + j->sums[at] : j->sums[at];
-            }
+            if (k->ahead)
+                i8_prefetch(layout, P, j, block);
+            if (!late)
+                i8_begin(R, P, j, block, more, ones, sums);
             if (k->half) {
                 i8_half(layout, flush, R, P, j, block / 2, (int)(block % 2), part, sums);
             } else {
                 i8_half(layout, flush, R, P, j, block, 0, part, sums);
                 i8_half(layout, flush, R, P, j, block, 1, part, sums);
             }
-            if (flush == 8)
+            if (late) {
+                i8_begin(R, P, j, block, more, ones, sums);
                 UNROLL for (int n = 0; n < P; n++) UNROLL for (int r = 0; r < R; r++)
                     i8_flush(&part[n][r], &sums[n][r]);
+            }
             more = j->whole;
             if (!more || block + 1 == end)
                 i8_scale(R, P, j, g, k->half ? block / 2 : block, ones, sums, c);
@@ -230,13 +279,7 @@ V16_INLINE void int8_core(int layout, int flush, int R, int P, const int8_job *j
         if (!k->columns[n])
             continue;
         UNROLL for (int r = 0; r < R; r++)
-        {
-            if (j->whole)
-                c[n][r] = v16_mul(c[n][r], v16_set1(j->scales[(size_t)r * j->ld_scales]));
-            if (k->bias[n])
-                c[n][r] = v16_add(c[n][r], v16_load_n(k->bias[n], k->columns[n]));
-            v16_store_n(k->c[n] + (size_t)r * k->ldc, c[n][r], k->columns[n]);
-        }
+            v16_store_n(k->c[n] + (size_t)r * k->ldc, i8_end(j, n, r, c[n][r]), k->columns[n]);
     }
 }
 
@@ -248,10 +291,10 @@ typedef void int8_fn(const int8_job *j);
         int8_core(layout, flush, R, P, j);                                                         \
     }
 #define I8_FEW(L, layout)                                                                          \
-    I8_FN(int8_##L##_1, layout, i8_flush_of(layout), 1, I8_FEW_PANELS)                             \
-    I8_FN(int8_##L##_2, layout, i8_flush_of(layout), 2, I8_FEW_PANELS)                             \
-    I8_FN(int8_##L##_3, layout, i8_flush_of(layout), 3, I8_FEW_PANELS)                             \
-    I8_FN(int8_##L##_4, layout, i8_flush_of(layout), 4, I8_FEW_PANELS)                             \
+    I8_FN(int8_##L##_1, layout, i8_flush_of(layout), 1, I8_FEW_PANELS_2)                           \
+    I8_FN(int8_##L##_2, layout, i8_flush_of(layout), 2, I8_FEW_PANELS_2)                           \
+    I8_FN(int8_##L##_3, layout, i8_flush_of(layout), 3, I8_FEW_PANELS_4)                           \
+    I8_FN(int8_##L##_4, layout, i8_flush_of(layout), 4, I8_FEW_PANELS_4)                           \
     static int8_fn *const int8_##L[] = {int8_##L##_1, int8_##L##_2, int8_##L##_3, int8_##L##_4};
 I8_FEW(i8, CORE_I8)
 I8_FEW(u4, CORE_U4)
@@ -424,10 +467,13 @@ static void int8_few(const int8_call *x, size_t row, size_t rows, size_t panel0,
                      float *y, size_t ldy, const float *bias)
 {
     int8_job j = int8_job_of(x);
+    int step = rows <= 2 ? I8_FEW_PANELS_2 : I8_FEW_PANELS_4;
     int8_rows_of(x, row, rows, &j);
     j.core.ldc = ldy;
-    for (size_t p = panel0; p < panel1; p += I8_FEW_PANELS) {
-        for (int s = 0; s < I8_FEW_PANELS; s++)
+    j.core.ahead = (j.core.half ? (size_t)2 : 1) * I8_PREFETCH / i8_block_bytes(x->layout);
+    j.core.next = (size_t)step * x->w->panel_bytes;
+    for (size_t p = panel0; p < panel1; p += (size_t)step) {
+        for (int s = 0; s < step; s++)
             int8_panel(x, &j, s, p + (size_t)s, panel1, y + row * ldy, bias);
         int8_rows[x->layout].few[rows - 1](&j);
     }
@@ -463,7 +509,8 @@ static void int8_many(const int8_call *x, size_t row0, size_t row1, size_t panel
         for (int s = 0; s < I8_MANY_PANELS; s++)
             int8_panel(x, &j, s, p + (size_t)s, panel1, y + row0 * ldy, bias);
         int8_spread(x, &j);
-        size_t groups = (row1 - row0 + I8_MANY_ROWS - 1) / I8_MANY_ROWS, row = row0;
+        size_t most = i8_flush_of(x->layout) == 1 ? I8_MANY_ROWS_1 : I8_MANY_ROWS,
+               groups = (row1 - row0 + most - 1) / most, row = row0;
         for (size_t g = 0; g < groups; g++) { /* as even as can be */
             size_t rows = (row1 - row) / (groups - g);
             int8_rows_of(x, row, rows, &j);

@@ -4,12 +4,15 @@
 
 #include "kernel/table.h"
 
-#define CORE_SUMS      16
-#define I8_VECTOR      64
-#define I8_SIGNED      0
-#define I8_FEW_PANELS  4
-#define I8_MANY_PANELS 2
-#define I8_MANY_ROWS   6
+#define CORE_SUMS       16
+#define I8_VECTOR       64
+#define I8_SIGNED       0
+#define I8_FEW_PANELS_2 4
+#define I8_FEW_PANELS_4 2
+#define I8_MANY_PANELS  2
+#define I8_MANY_ROWS    6
+#define I8_MANY_ROWS_1  6
+#define I8_PREFETCH     4096
 
 typedef uint16_t i8_words __attribute__((vector_size(I8_VECTOR)));
 typedef struct i8_quad {
