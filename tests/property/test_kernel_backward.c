@@ -191,7 +191,7 @@ static void norms_have_their_derivatives(void **state)
 {
     (void)state;
     enum { N = 75 };
-    float dx[N], dw[N];
+    float dx[N] = {0}, dw[N] = {0};
     const hone_kernels *kt = hone_kernels_get(hone_isa_best());
     numbers(4);
     for (int layer = 0; layer < 2; layer++) {
