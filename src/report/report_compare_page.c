@@ -86,9 +86,8 @@ static void put_x_axis(report_page *page, const plot *p, const char *title)
     double last = -1e9;
     for (int k = 0; k <= 13; k++) {
         for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-            double v = steps[i] * (p->test < 0 ? pow(2, 10 * (k / 3)) : 1) *
-                       pow(10, p->test < 0 ? k % 3 : k - 4),
-                   x = x_at(p, v);
+            int thousands = p->test < 0 ? k / 3 : 0, tens = p->test < 0 ? k % 3 : k - 4;
+            double v = steps[i] * pow(1024, thousands) * pow(10, tens), x = x_at(p, v);
             if (x < LEFT || x > RIGHT || x - last < 60)
                 continue;
             last = x;

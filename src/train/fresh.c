@@ -30,7 +30,7 @@ static void fill(const hone_parameters *p, const hone_hparams *h, uint64_t seed,
     for (size_t i = 0; i < p->count; i++) {
         const hone_parameter *one = &p->list[i];
         bool out = one->slot == HONE_SLOT_O || one->slot == HONE_SLOT_DOWN;
-        double g[2], scale = out ? 0.02 / sqrt(2.0 * h->layers) : 0.02;
+        double g[2] = {0, 0}, scale = out ? 0.02 / sqrt(2.0 * h->layers) : 0.02;
         uint64_t stream = ((uint64_t)one->layer << 16) + one->slot;
         float *to = values + one->at;
         size_t n = one->n * one->k;
