@@ -4,6 +4,7 @@
  * agrees with the paper's in double. */
 #include "base/mem.h"
 #include "base/rng.h"
+#include "dtype/half.h"
 #include "kernel/kernel.h"
 #include "kernel/layout.h"
 
@@ -89,7 +90,7 @@ static void every_set_gives_the_scalar_bits(void **state)
             size_t n = apply(hone_kernels_get(HONE_ISA_SCALAR), lengths[l], want);
             assert_int_equal(apply(hone_kernels_get((hone_isa)isa), lengths[l], got), n);
             for (size_t i = 0; i < n; i++)
-                if (memcmp(&want[i], &got[i], 4) != 0)
+                if (hone_f32_bits(want[i]) != hone_f32_bits(got[i]))
                     fail_msg("%s, %zu numbers: result %zu is %a, scalar %a",
                              hone_isa_name((hone_isa)isa), lengths[l], i, (double)got[i],
                              (double)want[i]);
