@@ -13,18 +13,25 @@ run() {
     "$hone" "$@"
 }
 
-model=$shared/data/stories260k/stories260k.gguf
-sample=$shared/data/tinystories/tinystories_sample.txt
-if [ -f "$model" ] && [ -f "$sample" ]; then
-    head -c 60000 "$sample" >"$work/text.txt"
+model=models/embedded
+text=recipes/embedded/heldout.txt
+if [ -f "$model/model.safetensors" ]; then
+    run run "$model" -p "$(printf 'lantern\n\nnoun: ')" --max-tokens 40 --temperature 0
+elif [ -f "$shared/data/stories260k/stories260k.gguf" ] && [ -f "$shared/data/tinystories/tinystories_sample.txt" ]; then
+    model=$shared/data/stories260k/stories260k.gguf
+    text=$work/text.txt
+    head -c 60000 "$shared/data/tinystories/tinystories_sample.txt" >"$text"
 else
     model=$work/tiny.gguf
-    echo "There is no trained model here (../shared), so this is a small one with RANDOM weights, read on the"
-    echo "project's own documentation. Its speeds are real; its quality figures mean nothing."
+    text=$work/text.txt
+    echo "There is no trained model here (models/embedded, ../shared), so this is a small one with RANDOM weights, read on"
+    echo "the project's own documentation. Its speeds are real; its quality figures mean nothing."
     [ -f "$model" ] || run synth tiny --seed 1 -o "$model"
-    cat README.md docs/*.md docs/*/*.md | head -c 60000 >"$work/text.txt"
+    cat README.md docs/*.md docs/*/*.md | head -c 60000 >"$text"
 fi
 run info --brief "$model"
-run optimize "$model" --data "$work/text.txt" --goal decode-latency --max-loss 1%
+run optimize "$model" --data "$text" --goal decode-latency --max-loss 1%
+run report -o "$work/report.html"
 run history
-echo "demo: the registry is in $work/home; hone rollback takes the promotion back"
+echo "demo: the page is $work/report.html, the registry is in $work/home; hone rollback takes the promotion back."
+echo "Try next: $hone run $model -p 'The directory /etc contains', the same command on a model of your own, or $hone help."

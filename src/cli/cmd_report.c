@@ -2,10 +2,13 @@
 #include "cli/cli.h"
 #include "cli/registry_args.h"
 #include "cli/report_text.h"
+#include "cli/table.h"
+#include "report/report_training.h"
 
 #include "base/io.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,15 +60,84 @@ static hone_status load(const cli_context *c, hone_registry *r, hone_report **ou
     return hone_report_load(r, w.run, out);
 }
 
-static hone_status write_page(const hone_report *r, const char *path)
+static hone_status write_page(const char *path, const char *html, size_t bytes)
 {
-    char *html;
+    HONE_TRY(hone_write_file(path, html, bytes));
+    fprintf(stderr, "%s: written\n", path);
+    return HONE_OK;
+}
+
+/* ---- a run of hone train ----------------------------------------------------------------------
+ */
+
+static hone_status load_training(const cli_context *c, hone_registry *r, hone_report_training *out)
+{
+    const char *text = cli_operands(c) ? cli_operand(c, 0) : "";
+    int64_t id = cli_int(c, "run");
+    char *folder = NULL;
+    if (*text && !text[strspn(text, "0123456789")])
+        id = strtoll(text, NULL, 10);
+    else if (*text && !(folder = realpath(text, NULL)))
+        return hone_fail(HONE_NOT_FOUND, "%s: no such folder", text);
+    hone_status s = hone_report_training_load(r, folder, id, out);
+    free(folder); /* NOLINT: realpath's */
+    return s;
+}
+
+static hone_status print_training(const hone_report_training *r)
+{
+    hone_report_training_sum sum;
+    cli_table *t;
+    hone_report_training_sum_up(r, &sum);
+    printf("run %lld of hone train: %s\n%s\n%s, step %llu of %llu, %.4g M tokens",
+           (long long)r->record.id, r->record.folder, r->record.settings, r->record.state,
+           (unsigned long long)sum.step, (unsigned long long)r->record.steps,
+           (double)sum.tokens / 1e6);
+    if (isfinite(sum.validation))
+        printf(", validation %.4f (best %.4f at step %llu)", sum.validation, sum.best,
+               (unsigned long long)sum.best_step);
+    printf("\n");
+    HONE_TRY(cli_table_open(">step,>tokens,>loss,>rate,>gradient,>tokens/s,>validation", &t));
+    size_t every = (r->n + 19) / 20;
+    for (size_t i = 0; i < r->n; i++) {
+        const hone_training_point *p = &r->points[i];
+        if ((i + 1) % every && i + 1 < r->n)
+            continue;
+        cli_table_cell(t, "%llu", (unsigned long long)p->step);
+        cli_table_cell(t, "%llu", (unsigned long long)p->tokens);
+        cli_table_cell(t, "%.4f", p->loss);
+        cli_table_cell(t, "%.3g", p->rate);
+        cli_table_cell(t, "%.3g", p->norm);
+        cli_table_cell(t, "%.0f", p->tokens_s);
+        if (isfinite(p->validation))
+            cli_table_cell(t, "%.4f", p->validation);
+        else
+            cli_table_cell(t, "%s", "");
+    }
+    return cli_table_print(t, stdout);
+}
+
+static hone_status run_training(cli_context *c)
+{
+    hone_registry *registry;
+    hone_report_training r;
+    const char *output = cli_text(c, "output");
+    char *html = NULL;
     size_t bytes;
-    HONE_TRY(hone_report_html(r, &html, &bytes));
-    hone_status s = hone_write_file(path, html, bytes);
+    HONE_TRY(cli_open_registry(c, false, &registry));
+    hone_status s = load_training(c, registry, &r);
+    hone_registry_close(registry);
+    HONE_TRY(s);
+    if (output)
+        s = hone_report_training_html(&r, &html, &bytes);
+    if (s == HONE_OK && output)
+        s = write_page(output, html, bytes);
     hone_free(html);
-    if (s == HONE_OK)
-        fprintf(stderr, "%s: written\n", path);
+    if (s == HONE_OK && cli_json(c))
+        s = cli_print_json(hone_report_training_json(&r));
+    else if (s == HONE_OK && !output)
+        s = print_training(&r);
+    hone_report_training_free(&r);
     return s;
 }
 
@@ -73,12 +145,19 @@ static hone_status run(cli_context *c)
 {
     hone_registry *registry;
     hone_report *r;
+    char *html = NULL;
+    size_t bytes;
+    if (cli_flag(c, "training"))
+        return run_training(c);
     HONE_TRY(cli_open_registry(c, false, &registry));
     hone_status s = load(c, registry, &r);
     hone_registry_close(registry);
     HONE_TRY(s);
     if (cli_text(c, "output"))
-        s = write_page(r, cli_text(c, "output"));
+        s = hone_report_html(r, &html, &bytes);
+    if (s == HONE_OK && cli_text(c, "output"))
+        s = write_page(cli_text(c, "output"), html, bytes);
+    hone_free(html);
     if (s == HONE_OK && cli_json(c))
         s = cli_print_json(hone_report_json(r));
     else if (s == HONE_OK && !cli_text(c, "output"))
@@ -100,6 +179,9 @@ static const cli_option options[] = {
      .type = CLI_TEXT,
      .argument = "FILE.html",
      .help = "write one self-contained page instead of printing tables"},
+    {.name = "training",
+     .type = CLI_FLAG,
+     .help = "a run of hone train instead: its curves, by its folder or number"},
     CLI_REGISTRY_OPTION,
     {0},
 };
@@ -108,6 +190,7 @@ static const cli_example examples[] = {
     {"hone report", "the latest run as tables"},
     {"hone report 3 -o run3.html", "run 3 as a page for a browser"},
     {"hone report model.gguf -o report.html", "the latest run of a model, as a page"},
+    {"hone report --training small/ -o curves.html", "the curves of a run of hone train"},
     {"hone report --json | jq .headline", "what came of it, for a script"},
     {0},
 };
@@ -121,8 +204,9 @@ const cli_command cli_cmd_report = {
         "the "
         "verdict. A run that was interrupted is shown as far as it got. Without an operand it is "
         "the "
-        "latest run, with the path of a model that model's latest, with a number that run.",
-    .operands = "[MODEL|RUN]",
+        "latest run, with the path of a model that model's latest, with a number that run. With "
+        "--training the same of hone train's runs, which are known by their folders.",
+    .operands = "[MODEL|FOLDER|RUN]",
     .operands_min = 0,
     .operands_max = 1,
     .options = options,

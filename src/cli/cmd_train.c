@@ -1,7 +1,8 @@
 /* train - a model from a data set: fresh or on from its weights. */
 #include "cli/cli.h"
-#include "cli/table.h"
+#include "cli/registry_args.h"
 #include "cli/train_folder.h"
+#include "cli/train_record.h"
 
 #include "hw/limits.h"
 #include "train/trainer.h"
@@ -15,7 +16,7 @@ typedef struct train {
     hone_trainer *trainer;
     double flops_token, limit; /* multiply-adds x 2; 0 = not measured */
     uint64_t first;            /* step of this start */
-    double last_print;
+    cli_train_record record;
 } train;
 
 /* ---- options to settings --------------------------------------------------------------------- */
@@ -31,13 +32,18 @@ static hone_status read_options(const cli_context *c, hone_trainer_options *o)
         .model = {.f32 = strcmp(cli_text(c, "dtype"), "f32") == 0,
                   .threads = (int)cli_int(c, "threads"),
                   .isa = cli_text(c, "isa"),
+                  .products = strcmp(cli_text(c, "products"), "bf16-dot") == 0
+                                  ? HONE_PRODUCTS_BF16_DOT
+                                  : HONE_PRODUCTS_EXACT,
                   .max_rows = (uint32_t)(part > length ? part : length),
                   .memory_max = cli_bytes(c, "memory")},
         .optimizer = {.beta1 = (float)cli_number(c, "beta1"),
                       .beta2 = (float)cli_number(c, "beta2"),
                       .eps = 1e-8f,
                       .decay = (float)cli_number(c, "weight-decay"),
-                      .clip = (float)cli_number(c, "clip")},
+                      .clip = (float)cli_number(c, "clip"),
+                      .momentum = (float)cli_number(c, "momentum"),
+                      .plain_momentum = cli_flag(c, "plain-momentum")},
         .schedule = {.rate = cli_number(c, "rate"),
                      .floor = cli_number(c, "floor"),
                      .steps = steps,
@@ -48,8 +54,12 @@ static hone_status read_options(const cli_context *c, hone_trainer_options *o)
         .checkpoint_every = (uint64_t)cli_int(c, "checkpoint"),
         .validate_every = (uint64_t)cli_int(c, "validate"),
         .validation_rows = (uint64_t)cli_int(c, "validation-rows"),
-        .seed = (uint64_t)cli_int(c, "seed")};
-    bool known = hone_schedule_by_name(cli_text(c, "schedule"), &o->schedule.kind) &&
+        .seed = (uint64_t)cli_int(c, "seed"),
+        .until = (uint64_t)cli_int(c, "until"),
+        .branch = cli_text(c, "branch")};
+    bool known = hone_optimizer_by_name(cli_text(c, "optimizer"), &o->optimizer.kind) &&
+                 hone_muon_scale_by_name(cli_text(c, "muon-scale"), &o->optimizer.muon_scale) &&
+                 hone_schedule_by_name(cli_text(c, "schedule"), &o->schedule.kind) &&
                  hone_dtype_by_name(cli_text(c, "type"), &o->type);
     return known ? HONE_OK : hone_fail(HONE_INTERNAL, "a choice without a meaning");
 }
@@ -103,6 +113,7 @@ static void on_step(void *arg, const hone_trainer_state *s)
     train *w = arg;
     char left[16];
     double steps = (double)(s->step - w->first);
+    cli_train_record_add(&w->record, s);
     double eta = s->seconds / steps * (double)(s->steps - s->step);
     uint64_t every = s->steps / 20 ? s->steps / 20 : 1;
     bool told = isfinite(s->validation) || s->skipped || s->step % every == 0;
@@ -158,8 +169,11 @@ static hone_status train_on(cli_context *c, const hone_file *model, const hone_t
     if (w.first)
         fprintf(stderr, "going on after step %" PRIu64 "\n", w.first);
     hone_status s = measure(&w, hone_trainer_model(w.trainer));
-    if (s == HONE_OK)
+    if (s == HONE_OK) {
+        cli_train_record_open(c, w.trainer, folder, o->schedule.steps, &w.record);
         s = hone_trainer_run(w.trainer, on_step, &w, &state);
+        cli_train_record_close(&w.record, s == HONE_OK);
+    }
     cli_progress_end();
     if (s == HONE_OK)
         s = report(&w, &state);
@@ -172,6 +186,7 @@ static hone_status run(cli_context *c)
     const cli_train_start start = {.model = cli_text(c, "model"),
                                    .like = cli_text(c, "like"),
                                    .config = cli_text(c, "config"),
+                                   .branch = cli_text(c, "branch"),
                                    .tokenizer = cli_text(c, "tokenizer"),
                                    .seed = (uint64_t)cli_int(c, "seed")};
     hone_trainer_options o;
@@ -209,6 +224,10 @@ static const cli_option options[] = {
      .type = CLI_TEXT,
      .argument = "FILE",
      .help = "fresh weights in the shape of this config.json"},
+    {.name = "branch",
+     .type = CLI_TEXT,
+     .argument = "FOLDER",
+     .help = "start where another run stands (weights, means, data), to go on by other settings"},
     {.name = "tokenizer",
      .type = CLI_TEXT,
      .argument = "FILE",
@@ -220,6 +239,13 @@ static const cli_option options[] = {
      .min = 1,
      .max = STEPS_MAX,
      .help = "steps of the optimiser"},
+    {.name = "until",
+     .type = CLI_INT,
+     .argument = "N",
+     .fallback = "0",
+     .min = 0,
+     .max = STEPS_MAX,
+     .help = "stop after this step, with a checkpoint from which the schedule goes on; 0 = do not"},
     {.name = "batch",
      .type = CLI_INT,
      .argument = "TOKENS",
@@ -273,13 +299,19 @@ static const cli_option options[] = {
      .min = 0,
      .max = 1,
      .help = "share of the rate that is left at the end"},
+    {.name = "optimizer",
+     .type = CLI_CHOICE,
+     .argument = "NAME",
+     .choices = hone_optimizer_names,
+     .fallback = "adamw",
+     .help = "adamw, or muon: orthogonal steps for the layers' matrices, AdamW for the rest"},
     {.name = "weight-decay",
      .type = CLI_NUMBER,
      .argument = "X",
      .fallback = "0.1",
      .min = 0,
      .max = 10,
-     .help = "AdamW's, of matrices; norms and biases have none"},
+     .help = "of matrices, times the rate; norms and biases have none"},
     {.name = "beta1",
      .type = CLI_NUMBER,
      .argument = "X",
@@ -294,6 +326,20 @@ static const cli_option options[] = {
      .min = 0,
      .max = 0.99999,
      .help = "AdamW's mean of their squares"},
+    {.name = "momentum",
+     .type = CLI_NUMBER,
+     .argument = "X",
+     .fallback = "0.95",
+     .min = 0,
+     .max = 0.99999,
+     .help = "Muon's mean of gradients"},
+    {.name = "plain-momentum", .type = CLI_FLAG, .help = "Muon without Nesterov's look ahead"},
+    {.name = "muon-scale",
+     .type = CLI_CHOICE,
+     .argument = "NAME",
+     .choices = hone_muon_scale_names,
+     .fallback = "match-rms",
+     .help = "length of Muon's steps: match-rms, AdamW's (one rate for all), or original"},
     {.name = "clip",
      .type = CLI_NUMBER,
      .argument = "X",
@@ -315,6 +361,12 @@ static const cli_option options[] = {
      .choices = "f32|bf16",
      .fallback = "bf16",
      .help = "arithmetic of products; weights, sums and the optimiser are float32"},
+    {.name = "products",
+     .type = CLI_CHOICE,
+     .argument = "NAME",
+     .choices = "exact|bf16-dot",
+     .fallback = "exact",
+     .help = "of bf16: exact, or VDPBF16PS's: other bits, faster where there is no AMX"},
     {.name = "type",
      .type = CLI_CHOICE,
      .argument = "TYPE",
@@ -359,6 +411,7 @@ static const cli_option options[] = {
      .type = CLI_TEXT,
      .argument = "NAME",
      .help = "instruction set at most: scalar, avx2, avx512... (default: the best)"},
+    CLI_REGISTRY_OPTION,
     {0},
 };
 

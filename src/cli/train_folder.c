@@ -61,10 +61,15 @@ static hone_status copy_tokenizer(const char *from, const char *to)
     return HONE_OK;
 }
 
+static const char *folder_of(const cli_train_start *s)
+{
+    return s->model ? s->model : s->like ? s->like : s->branch;
+}
+
 /* The text of the config.json to go by. */
 static hone_status read_config(const cli_train_start *s, char **text, size_t *n)
 {
-    const char *folder = s->model ? s->model : s->like;
+    const char *folder = folder_of(s);
     if (!folder)
         return hone_read_file(s->config, CONFIG_BYTES_MAX, text, n);
     if (!hone_is_directory(folder))
@@ -77,7 +82,7 @@ static hone_status read_config(const cli_train_start *s, char **text, size_t *n)
 
 static hone_status begin(const cli_train_start *s, const char *folder, const char *config, size_t n)
 {
-    const char *from = s->model ? s->model : s->like;
+    const char *from = folder_of(s);
     HONE_TRY(hone_make_directory(folder));
     if (!has(folder, BEGUN) && (has(folder, "config.json") || has(folder, "model.safetensors")))
         return hone_fail(HONE_USAGE,
@@ -109,10 +114,13 @@ hone_status cli_train_prepare(const cli_train_start *s, const char *folder, cons
     *source = folder;
     if (hone_checkpoint_exists(folder))
         return HONE_OK;
-    if ((s->model != NULL) + (s->like != NULL) + (s->config != NULL) != 1)
+    if ((s->model != NULL) + (s->like != NULL) + (s->config != NULL) + (s->branch != NULL) != 1)
         return hone_fail(HONE_USAGE,
                          "give one of --model FOLDER (go on from its weights), --like FOLDER (its "
-                         "shape, fresh weights) or --config FILE (a config.json, fresh weights)");
+                         "shape, fresh weights), --config FILE (a config.json, fresh weights) or "
+                         "--branch FOLDER (go on from another run's checkpoint)");
+    if (s->branch && !hone_checkpoint_exists(s->branch))
+        return hone_fail(HONE_NOT_FOUND, "%s holds no run of hone train", s->branch);
     if (s->model)
         *source = s->model;
     HONE_TRY(read_config(s, &config, &n));

@@ -11,14 +11,15 @@ typedef struct cli_train_start {
     const char *model;     /* a folder whose weights are trained on, or NULL */
     const char *like;      /* a folder whose config.json (and tokenizer) is taken, or NULL */
     const char *config;    /* a config.json, or NULL */
+    const char *branch;    /* a run from whose checkpoint another one starts, or NULL */
     const char *tokenizer; /* a tokenizer.json that goes with it, or NULL */
     uint64_t seed;         /* of fresh weights */
 } cli_train_start;
 
 /* Makes `folder` ready if no run was begun there: config.json and tokenizer, fresh weights. *source
  * is the folder to load weights from (not to be freed). A run that was stopped before its first
- * checkpoint is begun again. Errors: USAGE (none or several of model, like, config; the folder
- * holds another model), NOT_FOUND, DISK, and those of hone_fresh_write. */
+ * checkpoint is begun again. Errors: USAGE (none or several of model, like, config, branch; the
+ * folder holds another model), NOT_FOUND, DISK, and those of hone_fresh_write. */
 HONE_CHECKED hone_status cli_train_prepare(const cli_train_start *s, const char *folder,
                                            const char **source);
 /* The first checkpoint is written: from now on the folder is continued. */

@@ -97,8 +97,9 @@ static void lay_products(hone_backward *b, const widths *w, void *base, size_t *
     size_t packed = larger(hone_back_packed_bytes(b, n, m), hone_back_packed_bytes(b, n, n));
     for (uint32_t i = 0; i < h->n_kinds; i++)
         heads = larger(heads, h->kinds[i].heads);
-    b->act = hone_cut(
-        base, at, larger(hone_act_bytes(b->kt, m, n, flags), hone_act_bytes(b->kt, c, v, flags)));
+    b->act = hone_cut(base, at,
+                      larger(hone_act_bytes(b->kt, larger(m, w->hidden), n, flags),
+                             hone_act_bytes(b->kt, c, v, flags)));
     b->turned_act = hone_cut(
         base, at, larger(hone_act_bytes(b->kt, n, m, flags), hone_act_bytes(b->kt, v, c, flags)));
     b->turned = hone_cut(base, at, larger(m * n, c * v) * sizeof(float));

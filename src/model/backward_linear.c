@@ -115,8 +115,7 @@ static void run_product(hone_backward *b, const hone_act *act, const hone_packed
                   hone_row_items(act->rows, HONE_BACK_TILE_ROWS) * w.column_items);
 }
 
-/* What both factors of a product need first: activations packed, the other one packed by columns.
- */
+/* What both factors of a product need first: activations packed, the other one packed, too. */
 typedef struct ready_work {
     const hone_backward *b;
     hone_act *act;
@@ -124,7 +123,8 @@ typedef struct ready_work {
     float *turned;
     size_t act_items;
     hone_packed w;
-    const float *columns; /* [w.k][w.n] */
+    const float *factor; /* [w.k][w.n], or [w.n][w.k] */
+    bool by_rows;        /* the latter */
 } ready_work;
 
 static void ready_item(void *arg, size_t item, int thread)
@@ -135,7 +135,10 @@ static void ready_item(void *arg, size_t item, int thread)
     if (item >= w->act_items) {
         size_t p0 = (item - w->act_items) * PANELS_PER_ITEM,
                p1 = hone_row_end(item - w->act_items, PANELS_PER_ITEM, w->w.n_panels);
-        kt->pack_columns(&w->w, w->columns, w->w.n, p0, p1, w->b->packed);
+        if (w->by_rows)
+            kt->pack_rows(&w->w, w->factor, w->w.k, p0, p1, w->b->packed);
+        else
+            kt->pack_columns(&w->w, w->factor, w->w.n, p0, p1, w->b->packed);
         return;
     }
     size_t r0 = item * ROWS_PER_ITEM, r1 = hone_row_end(item, ROWS_PER_ITEM, w->act->rows),
@@ -153,16 +156,22 @@ static void make_ready(ready_work *w, bool pack)
     w->w.data = w->b->packed;
 }
 
-/* dx = (or +=) dy W */
-static void to_inputs(hone_backward *b, const hone_parameter *p, const float *dy, size_t rows,
-                      float *dx, bool add)
+/* y = (or +=) x W^T, W[n][k] packed from factor[k][n] or, by_rows, [n][k]. */
+static void multiply(hone_backward *b, const float *x, size_t rows, size_t k, const float *factor,
+                     size_t n, bool by_rows, float *y, bool add)
 {
     hone_act act;
-    hone_act_init(b->kt, rows, p->n, hone_back_act_flags(b), b->act, &act);
+    hone_act_init(b->kt, rows, k, hone_back_act_flags(b), b->act, &act);
     ready_work w = {
-        .b = b, .act = &act, .x = dy, .w = plan(b, p->k, p->n), .columns = b->weights + p->at};
+        .b = b, .act = &act, .x = x, .w = plan(b, n, k), .factor = factor, .by_rows = by_rows};
     make_ready(&w, true);
-    run_product(b, &act, &w.w, dx, p->k, add);
+    run_product(b, &act, &w.w, y, n, add);
+}
+
+void hone_back_multiply(hone_backward *b, const float *x, size_t rows, size_t k,
+                        const float *factor, size_t n, bool by_rows, float *y)
+{
+    multiply(b, x, rows, k, factor, n, by_rows, y, false);
 }
 
 /* dW += dy^T x; the rows of x are packed once for several. */
@@ -172,7 +181,7 @@ static void to_weights(hone_backward *b, const hone_parameter *p, const float *d
     hone_act act;
     hone_act_init(b->kt, p->n, rows, hone_back_act_flags(b), b->turned_act, &act);
     ready_work w = {
-        .b = b, .act = &act, .x = dy, .turned = b->turned, .w = plan(b, p->k, rows), .columns = x};
+        .b = b, .act = &act, .x = dy, .turned = b->turned, .w = plan(b, p->k, rows), .factor = x};
     make_ready(&w, first);
     run_product(b, &act, &w.w, b->grads + p->at, p->k, true);
 }
@@ -189,8 +198,10 @@ static const hone_parameter *matrix_of(const hone_backward *b, int layer, hone_s
 void hone_back_linear(hone_backward *b, int layer, const hone_back_job *jobs, size_t n_jobs,
                       const float *x, size_t rows, float *dx)
 {
-    for (size_t j = 0; j < n_jobs && dx; j++)
-        to_inputs(b, matrix_of(b, layer, jobs[j].slot), jobs[j].dy, rows, dx, j > 0);
+    for (size_t j = 0; j < n_jobs && dx; j++) {
+        const hone_parameter *p = matrix_of(b, layer, jobs[j].slot);
+        multiply(b, jobs[j].dy, rows, p->n, b->weights + p->at, p->k, false, dx, j > 0);
+    }
     for (size_t j = 0; j < n_jobs; j++) {
         const hone_parameter *p = matrix_of(b, layer, jobs[j].slot),
                              *bias = hone_parameter_at(b->p, layer, jobs[j].slot, true);

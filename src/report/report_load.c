@@ -1,5 +1,5 @@
 /* report_load - a run of the registry gathered into one struct. */
-#include "report/report.h"
+#include "report/report_page.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -35,12 +35,10 @@ static bool is_harmless(uint32_t c)
            (c & 0xFFFE) != 0xFFFE;
 }
 
-/* A copy as the struct's first invariant wants it: what is not fit to be shown becomes U+FFFD,
- * blanks of every kind a space. NULL = no memory (never for text NULL, which is ""). */
-static const char *clean(hone_report *r, const char *text)
+const char *report_clean(hone_arena *arena, const char *text)
 {
     size_t n = text ? strnlen(text, TEXT_MAX) : 0, used = 0;
-    char *out = hone_arena_alloc(&r->arena, 3 * n + 1);
+    char *out = hone_arena_alloc(arena, 3 * n + 1);
     if (!out)
         return NULL;
     for (size_t i = 0; i < n;) {
@@ -63,7 +61,7 @@ static const char *clean(hone_report *r, const char *text)
 
 static hone_status take(hone_report *r, const char *text, const char **out)
 {
-    *out = clean(r, text);
+    *out = report_clean(&r->arena, text);
     return *out ? HONE_OK : hone_fail_memory(text ? strlen(text) : 1, "a report's text");
 }
 

@@ -76,5 +76,20 @@ static const char step_4[] =
     " test TEXT NOT NULL, seconds REAL NOT NULL,"
     " PRIMARY KEY(bench, test)) STRICT, WITHOUT ROWID;";
 
-const char *const hone_schema_steps[] = {step_1, step_2, step_3, step_4};
-const int hone_schema_version = 4;
+/* Runs of hone train and their curves, a point for each step; NULL = unknown. */
+static const char step_5[] =
+    "CREATE TABLE trainings("
+    " id INTEGER PRIMARY KEY, environment INTEGER NOT NULL REFERENCES environments(id),"
+    " folder TEXT NOT NULL, settings TEXT NOT NULL, arch TEXT NOT NULL,"
+    " parameters INTEGER NOT NULL, steps INTEGER NOT NULL,"
+    " state TEXT NOT NULL CHECK(state IN ('running', 'done', 'stopped')),"
+    " started TEXT NOT NULL, updated TEXT NOT NULL, UNIQUE(folder, settings)) STRICT;"
+
+    "CREATE TABLE curves("
+    " training INTEGER NOT NULL REFERENCES trainings(id) ON DELETE CASCADE,"
+    " step INTEGER NOT NULL, tokens INTEGER NOT NULL,"
+    " loss REAL, rate REAL, norm REAL, tokens_s REAL, validation REAL,"
+    " PRIMARY KEY(training, step)) STRICT, WITHOUT ROWID;";
+
+const char *const hone_schema_steps[] = {step_1, step_2, step_3, step_4, step_5};
+const int hone_schema_version = 5;

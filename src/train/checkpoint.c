@@ -9,7 +9,7 @@
 
 #define STATE "training.safetensors"
 
-static const char *const buffers[] = {"weights", "adam.mean", "adam.square"};
+static const char *const buffers[] = {"weights", "optimizer"};
 enum { BUFFERS = sizeof buffers / sizeof *buffers };
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -49,15 +49,15 @@ static hone_status write_words(hone_safetensors_writer *w, const hone_training_s
 static hone_status write_state(const char *path, const hone_trainable *t, const hone_optimizer *o,
                                const hone_training_state *s, const char *settings)
 {
-    const float *values[BUFFERS] = {t->weights, o->m, o->v};
-    uint64_t n = t->p.floats;
+    const float *values[BUFFERS] = {t->weights, o->state};
+    const uint64_t n[BUFFERS] = {t->p.floats, o->state_floats};
     hone_safetensors_writer *w;
     HONE_TRY(hone_safetensors_writer_open(path, &w));
     hone_status status = write_words(w, s, settings);
     for (int i = 0; i < BUFFERS && status == HONE_OK; i++)
-        status = hone_safetensors_writer_tensor(w, buffers[i], HONE_DTYPE_F32, 1, &n);
+        status = hone_safetensors_writer_tensor(w, buffers[i], HONE_DTYPE_F32, 1, &n[i]);
     for (int i = 0; i < BUFFERS && status == HONE_OK; i++)
-        status = hone_safetensors_writer_write(w, values[i], n * sizeof(float));
+        status = hone_safetensors_writer_write(w, values[i], n[i] * sizeof(float));
     if (status == HONE_OK)
         return hone_safetensors_writer_commit(w);
     hone_safetensors_writer_abort(w);
@@ -104,7 +104,7 @@ static hone_status read_words(const hone_file *f, hone_training_state *s, const 
     const char *text;
     char end;
     HONE_TRY(hone_file_str(f, "settings", &text));
-    if (strcmp(text, settings) != 0)
+    if (settings && strcmp(text, settings) != 0)
         return hone_fail(HONE_USAGE,
                          "%s is a run with other settings: \"%.300s\", not \"%.300s\"; give those, "
                          "or another folder",
@@ -124,11 +124,12 @@ static hone_status read_words(const hone_file *f, hone_training_state *s, const 
 static hone_status read_state(const hone_file *f, hone_trainable *t, hone_optimizer *o,
                               hone_training_state *s, const char *settings)
 {
-    float *values[BUFFERS] = {t->weights, o->m, o->v};
+    float *values[BUFFERS] = {t->weights, o->state};
+    const uint64_t n[BUFFERS] = {t->p.floats, o->state_floats};
     HONE_TRY(read_words(f, s, settings));
     for (int i = 0; i < BUFFERS; i++) {
         const hone_tensor *x;
-        HONE_TRY(hone_file_need_tensor(f, buffers[i], 1, (uint64_t[]){t->p.floats}, &x));
+        HONE_TRY(hone_file_need_tensor(f, buffers[i], 1, &n[i], &x));
         if (x->dtype != HONE_DTYPE_F32)
             return hone_fail(HONE_FORMAT, "%s: %s is not float32", hone_file_path(f), buffers[i]);
         memcpy(values[i], x->data, x->bytes);

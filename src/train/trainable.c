@@ -18,7 +18,7 @@ static hone_status open_parts(hone_trainable *t, const hone_file *f,
     for (int i = 0; i < HONE_WEIGHT_KINDS; i++)
         m.weight_dtype[i] = HONE_WEIGHT_AS_FILED;
     HONE_TRY(hone_isa_pick(o->isa, &isa));
-    t->kt = hone_kernels_get(isa);
+    t->kt = hone_kernels_with(isa, o->products);
     t->max_rows = o->max_rows;
     HONE_TRY(hone_pool_open(o->threads, worker_start, &t->pool));
     HONE_TRY(hone_model_load(f, &m, t->pool, NULL, NULL, &t->model));

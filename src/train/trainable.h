@@ -11,11 +11,12 @@
 #include "train/loss.h"
 
 typedef struct hone_trainable_options {
-    bool f32;            /* products in float32; else bfloat16 with float32 sums */
-    int threads;         /* 0 = the CPUs allowed */
-    const char *isa;     /* NULL = the best */
-    uint32_t max_rows;   /* tokens of a batch */
-    uint64_t memory_max; /* of activations; 0 = no bound */
+    bool f32;               /* products in float32; else bfloat16 with float32 sums */
+    int threads;            /* 0 = the CPUs allowed */
+    const char *isa;        /* NULL = the best */
+    hone_products products; /* EXACT, or BF16_DOT, other bits (docs/numerics.md) */
+    uint32_t max_rows;      /* tokens of a batch */
+    uint64_t memory_max;    /* of activations; 0 = no bound */
 } hone_trainable_options;
 
 typedef struct hone_trainable {

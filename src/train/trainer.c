@@ -4,6 +4,7 @@
 #include "base/interrupt.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "train/events.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { BAD_HALVES = 3, BAD_STOPS = 10, SETTINGS_MAX = 1024 };
+enum { BAD_HALVES = 3, BAD_STOPS = 10, SETTINGS_MAX = 1024, OPTIMIZER_MAX = 256 };
 
 struct hone_trainer {
     hone_trainer_options o;
@@ -27,6 +28,7 @@ struct hone_trainer {
     hone_training_state s;
     char *folder, settings[SETTINGS_MAX];
     FILE *log;
+    hone_events *events;
     int lock; /* the folder, open and locked: one run at a time; -1 = not yet */
 };
 
@@ -37,16 +39,18 @@ static void describe(hone_trainer *t)
 {
     const hone_trainer_options *o = &t->o;
     const hone_schedule *s = &o->schedule;
-    const hone_optimizer_options *a = &o->optimizer;
+    char optimizer[OPTIMIZER_MAX];
+    hone_optimizer_describe(&o->optimizer, optimizer, sizeof optimizer);
     const hone_dataset_info *d = hone_dataset_get_info(t->data);
     snprintf(t->settings, sizeof t->settings,
-             "%s, %s, data %016" PRIx64 " seed %" PRIu64 ", %u rows of %u in parts of %u, %s rate "
+             "%s, %s%s, data %016" PRIx64 " seed %" PRIu64
+             ", %u rows of %u in parts of %u, %s rate "
              "%.9g to %.9g over %" PRIu64 " steps, warmup %" PRIu64 ", decay %" PRIu64
-             ", adamw %.9g %.9g %.9g, weight decay %.9g%s, clip %.9g, %" PRIu64 " parameters",
-             t->model->model->arch->name, o->model.f32 ? "f32" : "bf16", d->content, o->seed,
+             ", %s, %" PRIu64 " parameters",
+             t->model->model->arch->name, o->model.f32 ? "f32" : "bf16",
+             o->model.products == HONE_PRODUCTS_BF16_DOT ? "-dot" : "", d->content, o->seed,
              o->rows, o->length, o->model.max_rows, hone_schedule_name(s->kind), s->rate, s->floor,
-             s->steps, s->warmup, s->decay, (double)a->beta1, (double)a->beta2, (double)a->eps,
-             (double)a->decay, a->decay_all ? " of all" : "", (double)a->clip, t->model->p.numbers);
+             s->steps, s->warmup, s->decay, optimizer, t->model->p.numbers);
 }
 
 /* ---- open ------------------------------------------------------------------------------------ */
@@ -69,15 +73,14 @@ static hone_status open_log(hone_trainer *t)
 {
     char *path = hone_path_join(t->folder, "log.jsonl"), *text = NULL;
     size_t bytes = 0, end = 0;
-    uint64_t lines = 0;
+    uint64_t step;
     hone_status s = path ? hone_read_member(t->folder, "log.jsonl", (size_t)1 << 30, &text, &bytes)
                          : hone_fail_memory(strlen(t->folder), "a path");
-    while (s == HONE_OK && text && lines < t->s.steps && end < bytes) {
+    while (s == HONE_OK && text && end < bytes) {
         const char *line = memchr(text + end, '\n', bytes - end);
-        if (!line)
+        if (!line || sscanf(text + end, "{\"step\": %" SCNu64, &step) != 1 || step > t->s.steps)
             break;
         end = (size_t)(line - text) + 1;
-        lines++;
     }
     if (s == HONE_OK)
         s = hone_write_file(path, text ? text : "", end);
@@ -85,7 +88,7 @@ static hone_status open_log(hone_trainer *t)
     if (s == HONE_OK && !(t->log = fopen(path, "ae")))
         s = hone_fail(HONE_DISK, "%s: cannot be opened", path);
     hone_free(path);
-    return s;
+    return s == HONE_OK ? hone_events_open(t->folder, t->s.steps, &t->events) : s;
 }
 
 static hone_status lock_folder(hone_trainer *t)
@@ -121,6 +124,10 @@ static hone_status open_parts(hone_trainer *t, const hone_file *model)
         HONE_TRY(hone_dataset_seek(t->data, t->s.cursor));
     } else {
         t->s.cursor = hone_dataset_tell(t->data);
+        if (t->o.branch) {
+            HONE_TRY(hone_checkpoint_read(t->o.branch, t->model, &t->optimizer, &t->s, NULL));
+            HONE_TRY(hone_dataset_seek(t->data, t->s.cursor));
+        }
         HONE_TRY(hone_checkpoint_write(t->folder, t->model, &t->optimizer, &t->s, t->settings,
                                        t->o.type));
     }
@@ -154,6 +161,7 @@ void hone_trainer_close(hone_trainer *t)
         return;
     if (t->log)
         (void)fclose(t->log);
+    hone_events_close(t->events);
     if (t->lock >= 0)
         (void)close(t->lock);
     hone_trainable_close(t->model);
@@ -174,6 +182,11 @@ uint64_t hone_trainer_step(const hone_trainer *t)
 const hone_trainable *hone_trainer_model(const hone_trainer *t)
 {
     return t->model;
+}
+
+const char *hone_trainer_settings(const hone_trainer *t)
+{
+    return t->settings;
 }
 
 /* ---- a step ---------------------------------------------------------------------------------- */
@@ -261,6 +274,7 @@ static hone_status checkpoint(hone_trainer *t)
 {
     if (fflush(t->log) != 0)
         return hone_fail(HONE_DISK, "%s: log.jsonl cannot be written", t->folder);
+    HONE_TRY(hone_events_flush(t->events));
     return hone_checkpoint_write(t->folder, t->model, &t->optimizer, &t->s, t->settings, t->o.type);
 }
 
@@ -278,7 +292,15 @@ static hone_status note(hone_trainer *t, const hone_trainer_state *s)
                     ", \"loss\": %s, \"rate\": %.6g, \"norm\": %s%s%s}\n",
                     s->step, s->tokens, loss, s->rate, norm,
                     s->skipped ? ", \"skipped\": true" : "", validation);
-    return n > 0 ? HONE_OK : hone_fail(HONE_DISK, "%s: log.jsonl cannot be written", t->folder);
+    if (n <= 0)
+        return hone_fail(HONE_DISK, "%s: log.jsonl cannot be written", t->folder);
+    const hone_event_value values[] = {{"train/loss", (float)s->loss},
+                                       {"train/learning_rate", (float)s->rate},
+                                       {"train/gradient_norm", (float)s->norm},
+                                       {"train/tokens_per_second", (float)s->tokens_s},
+                                       {"validation/loss", (float)s->validation}};
+    size_t count = sizeof values / sizeof *values;
+    return hone_events_add(t->events, s->step, values, isfinite(s->validation) ? count : count - 1);
 }
 
 static bool due(uint64_t every, uint64_t step, uint64_t steps)
@@ -289,7 +311,8 @@ static bool due(uint64_t every, uint64_t step, uint64_t steps)
 hone_status hone_trainer_run(hone_trainer *t, hone_trainer_event *event, void *arg,
                              hone_trainer_state *out)
 {
-    const uint64_t steps = t->o.schedule.steps, tokens = t->s.tokens;
+    const uint64_t all = t->o.schedule.steps, tokens = t->s.tokens,
+                   steps = t->o.until && t->o.until < all ? t->o.until : all;
     const double begin = hone_clock_s();
     *out = (hone_trainer_state){.step = t->s.steps,
                                 .steps = steps,
@@ -306,9 +329,9 @@ hone_status hone_trainer_run(hone_trainer *t, hone_trainer_event *event, void *a
         out->step = t->s.steps;
         out->tokens = t->s.tokens;
         out->seconds = hone_clock_s() - begin;
-        out->tokens_s = (double)(t->s.tokens - tokens) / out->seconds;
+        out->tokens_s = out->seconds > 0 ? (double)(t->s.tokens - tokens) / out->seconds : 0;
         out->validation = (double)NAN;
-        if (t->validation && due(t->o.validate_every, t->s.steps, steps))
+        if (t->validation && due(t->o.validate_every, t->s.steps, all))
             HONE_TRY(validate(t, &out->validation));
         HONE_TRY(note(t, out));
         if (due(t->o.checkpoint_every, t->s.steps, steps))

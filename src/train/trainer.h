@@ -10,7 +10,8 @@
  * rate, ten end the run with a reason.
  *
  * The folder: model.safetensors (for whoever loads the model) and training.safetensors (master
- * weights, means, cursor, settings), each replaced as a whole; log.jsonl, a line a step.
+ * weights, means, cursor, settings), each replaced as a whole; log.jsonl, a line a step, and the
+ * same for TensorBoard (events.h).
  *
  * Ownership: a trainer owns everything but the data sets. Threading: one thread drives it.
  */
@@ -31,6 +32,8 @@ typedef struct hone_trainer_options {
     uint64_t validation_rows;  /* at most */
     hone_dtype type;           /* of model.safetensors */
     uint64_t seed;             /* of the data's order, for the settings */
+    uint64_t until; /* stop after this step, as if it were the last; 0 = go through the schedule */
+    const char *branch; /* a run on the same data, from whose checkpoint this one starts; or NULL */
 } hone_trainer_options;
 
 /* After a step; validation is NAN but where it was measured. */
@@ -44,8 +47,9 @@ typedef void hone_trainer_event(void *arg, const hone_trainer_state *s);
 
 typedef struct hone_trainer hone_trainer;
 
-/* `model` is what the run starts from; if `folder` holds a training.safetensors, that is continued
- * (USAGE if its settings are others). validation may be NULL. Errors: those of
+/* `model` is what the run starts from, or, with weights, optimiser and place in the data, the run
+ * o->branch, so that another schedule goes on from there; if `folder` holds a training.safetensors,
+ * that is continued (USAGE if its settings are others). validation may be NULL. Errors: those of
  * hone_trainable_open; DATA (the data's vocabulary is larger than the model's, rows longer than its
  * context), BUSY (another run in this folder). */
 HONE_CHECKED hone_status hone_trainer_open(const hone_file *model, const char *folder,
@@ -55,6 +59,8 @@ void hone_trainer_close(hone_trainer *t); /* NULL is fine */
 
 uint64_t hone_trainer_step(const hone_trainer *t); /* steps done */
 const hone_trainable *hone_trainer_model(const hone_trainer *t);
+const char *
+hone_trainer_settings(const hone_trainer *t); /* all that its bits depend on, in words */
 /* Runs to the last step, with a checkpoint there. Errors: DISK (the last checkpoint stays),
  * INTERRUPTED (after a checkpoint), DATA (ten steps in a row were not finite), MEMORY. */
 HONE_CHECKED hone_status hone_trainer_run(hone_trainer *t, hone_trainer_event *event, void *arg,
@@ -75,7 +81,8 @@ HONE_CHECKED hone_status hone_checkpoint_write(const char *folder, const hone_tr
                                                const hone_training_state *s, const char *settings,
                                                hone_dtype type);
 bool hone_checkpoint_exists(const char *folder);
-/* Errors: FORMAT (damaged, another model's), USAGE (other settings: both are told). */
+/* settings NULL: whatever the run's are. Errors: FORMAT (damaged, another model's or optimiser's),
+ * USAGE (other settings: both are told). */
 HONE_CHECKED hone_status hone_checkpoint_read(const char *folder, hone_trainable *t,
                                               hone_optimizer *o, hone_training_state *s,
                                               const char *settings);

@@ -67,6 +67,56 @@ says "--like"
 expect 3 "$HONE" train "$WORK/nothing" --config "$WORK/config.json" -o "$WORK/none"
 expect 3 "$HONE" train "$WORK/data" --config "$WORK/no.json" -o "$WORK/none"
 
+# Muon: the same, and resumed; another optimiser's run is refused.
+RATE="--rate 0.01 --optimizer muon" expect 0 train muon --threads 2
+cmp -s "$WORK/whole/model.safetensors" "$WORK/muon/model.safetensors" && fail "Muon made AdamW's steps"
+last=$(tail -n 1 "$WORK/muon/log.jsonl" | sed 's/.*"loss": \([0-9]*\).*/\1/')
+[ "$last" -le 4 ] || fail "Muon's loss went to $last"
+RATE="--rate 0.01 --optimizer muon" FRONT="timeout -s KILL 0.3" train muon-killed --threads 1 >/dev/null 2>&1
+RATE="--rate 0.01 --optimizer muon" expect 0 train muon-killed --threads 1
+for name in model.safetensors training.safetensors log.jsonl; do
+    cmp -s "$WORK/muon/$name" "$WORK/muon-killed/$name" || fail "Muon, killed: $name differs"
+done
+expect 2 train muon
+says "other settings"
+
+# A branch goes on where the run stands, by another schedule; it is a run of its own.
+branch() {
+    "$HONE" train "$WORK/data" --branch "$WORK/$1" -o "$WORK/branch-$1" --batch 512 --part 256 --length 64 --type f32 \
+        --rate 0.01 --checkpoint 2 --steps 50 --schedule wsd --decay 10 --warmup 0 "$2" "$3"
+}
+expect 0 branch whole --optimizer adamw
+[ "$(head -n 1 "$WORK/branch-whole/log.jsonl" | cut -c 1-12)" = '{"step": 41,' ] || fail "the branch did not begin at 41"
+[ "$(wc -l <"$WORK/branch-whole/log.jsonl")" = 10 ] || fail "the branch did not make 10 steps"
+expect 0 branch whole --optimizer adamw # nothing is left to do
+[ "$(wc -l <"$WORK/branch-whole/log.jsonl")" = 10 ] || fail "the branch's log changed"
+same_run one
+expect 5 branch muon --optimizer adamw
+expect 0 train until --until 7
+[ "$(wc -l <"$WORK/until/log.jsonl")" = 7 ] || fail "--until 7 made another number of steps"
+expect 0 train until
+same_run until
+expect 3 "$HONE" train "$WORK/data" --branch "$WORK/nothing" -o "$WORK/none"
+
+# Curves: in the registry whatever was killed, as a page, for TensorBoard.
+expect 0 "$HONE" report --training "$WORK/killed" --json
+is_json "$WORK/out"
+[ "$(grep -c '"step"' "$WORK/out")" = 40 ] || fail "$(grep -c '"step"' "$WORK/out") points are in the registry, not 40"
+expect 0 "$HONE" report --training "$WORK/killed" -o "$WORK/curves.html"
+grep -q 'step 40 of 40' "$WORK/curves.html" || fail "the page does not tell the steps"
+expect 0 "$HONE" report --training "$WORK/killed"
+expect 3 "$HONE" report --training "$WORK/data"
+[ "$(stat -c %s "$WORK/whole/events.out.tfevents.0.hone")" = "$(stat -c %s "$WORK/killed/events.out.tfevents.0.hone")" ] ||
+    fail "the killed run's event file is not as long as the other's"
+if [ -n "${HONE_TENSORBOARD:-}" ]; then
+    "$HONE_TENSORBOARD" "$HONE_SOURCE_DIR/tests/golden/make_events.py" --read \
+        "$WORK/killed/events.out.tfevents.0.hone" >"$WORK/events"
+    [ "$(grep -c ' train/loss ' "$WORK/events")" = 40 ] || fail "TensorBoard does not see 40 losses"
+    [ "$(grep -c ' validation/loss ' "$WORK/events")" = 2 ] || fail "TensorBoard does not see 2 validations"
+else
+    echo "SKIP test_train: TensorBoard's own reader needs HONE_TENSORBOARD=<a python with tensorboard>"
+fi
+
 # A rate that no model survives: skipped steps, then an end with a reason and the checkpoint before it.
 RATE="--rate 10 --clip 0 --warmup 0 --weight-decay 10 --floor 100%" expect 10 train wild
 says "not finite"

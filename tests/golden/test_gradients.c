@@ -238,7 +238,8 @@ static void five_steps_of_adamw_give_the_parameters_of_pytorch(void **state)
     if (!open_golden("llama", &g))
         skip();
     hone_trainable *t = open_model(&g, (hone_trainable_options){.f32 = true});
-    const hone_optimizer_options options = {0.9f, 0.95f, 1e-8f, 0.1f, true, 0};
+    const hone_optimizer_options options = {
+        .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .decay = 0.1f, .decay_all = true};
     assert_int_equal(hone_optimizer_open(t, &options, &o), HONE_OK);
     for (int i = 0; i < 6; i++) {
         hone_trainable_zero(t);

@@ -205,6 +205,7 @@ static void make_version(int version)
         "INSERT INTO promotions VALUES(1,1,1,NULL,1,'promote','2026');",
         "UPDATE experiments SET predicted = '{}';",
         "INSERT INTO files VALUES('f',1);",
+        "INSERT INTO limits VALUES('m',2,'{}','2026');",
     };
     sqlite3 *db;
     char sql[96];
@@ -233,7 +234,8 @@ static void expect_rows_of_version(hone_registry *r, int version)
     }
     assert_int_equal(count(r, "SELECT count(predicted) FROM experiments"), version >= 2);
     assert_int_equal(count(r, "SELECT count(*) FROM files"), version >= 3);
-    assert_int_equal(count(r, "SELECT count(*) FROM limits"), 0);
+    assert_int_equal(count(r, "SELECT count(*) FROM limits"), version >= 4);
+    assert_int_equal(count(r, "SELECT count(*) FROM trainings"), 0);
     expect_current(r, "{}");
 }
 

@@ -8,7 +8,8 @@
 
 #include "kernel/cpu/generic/core.h"
 
-enum { DOT_ROWS = 6, DOT_PANELS = 2 };
+/* DOT_MANY rows of DOT_K numbers are made once for all panels; a panel of them stays in L1 */
+enum { DOT_ROWS = 6, DOT_PANELS = 2, DOT_MANY = 96, DOT_K = 512 };
 
 /* Weights as bfloat16 pairs [k/2][16][2] (stored so, or spread from codes), scales as floats */
 typedef struct dot_job {
@@ -22,6 +23,7 @@ typedef struct dot_job {
     float *c[DOT_PANELS];
     size_t ldc, columns[DOT_PANELS];
     const float *bias[DOT_PANELS];
+    bool more; /* the sums begin with what stands in c (without scales) */
 } dot_job;
 
 V16_INLINE v16 dot_pair(v16 c, __m512i w, const uint16_t *a)
@@ -39,7 +41,8 @@ V16_INLINE void dot_core(int R, bool scaled, const dot_job *j)
     for (size_t k = 0, g = 0; k < j->k; g++) {
         size_t from = k, end = k + j->group < j->k ? k + j->group : j->k;
         UNROLL for (int p = 0; p < DOT_PANELS; p++) UNROLL for (int r = 0; r < R; r++) d[p][r] =
-            v16_zero();
+            !scaled && j->more ? v16_load_n(j->c[p] + (size_t)r * j->ldc, j->columns[p])
+                               : v16_zero();
         for (; k < end; k += 2) {
             __m512i w0 = _mm512_loadu_si512((const void *)(j->b[0] + k * 32));
             __m512i w1 = _mm512_loadu_si512((const void *)(j->b[1] + k * 32));
@@ -194,15 +197,47 @@ static void dot_panel(dot_job *j, int s, const hone_packed *w, size_t p, size_t 
     j->min[s] = w->has_min ? x->mins[s] : NULL;
 }
 
-/* Rows of activations (bfloat16 numbers in float32) as bfloat16 */
-static void dot_rows(const hone_act *a, size_t row, size_t rows, uint16_t *to)
+/* Elements [k0, k1) of rows of activations (bfloat16 numbers in float32) as bfloat16 */
+static void dot_rows(const hone_act *a, size_t row, size_t rows, size_t k0, size_t k1, uint16_t *to)
 {
     for (size_t r = row; r < row + rows; r++)
-        for (size_t i = 0; i < a->k_pad; i += 16, to += 16) {
+        for (size_t i = k0; i < k1; i += 16, to += 16) {
             __m512i x =
                 _mm512_srli_epi32(_mm512_loadu_si512((const void *)(a->f32 + r * a->ld + i)), 16);
             _mm256_storeu_si256((__m256i *)(void *)to, _mm512_cvtepi32_epi16(x));
         }
+}
+
+/* Many rows and weights without scales: in pieces of K, whose sums wait in y. */
+static void dot_many(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
+                     size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
+                     uint16_t *made)
+{
+    const dot_scratch none = {0};
+    for (size_t first = row0; first < row1; first += DOT_MANY) {
+        const size_t n = row1 - first < DOT_MANY ? row1 - first : DOT_MANY;
+        for (size_t k0 = 0, k1; k0 < w->k_pad; k0 = k1) {
+            k1 = w->k_pad - k0 < DOT_K ? w->k_pad : k0 + DOT_K;
+            dot_job j = {.lda = k1 - k0, .k = k1 - k0, .group = k1 - k0, .ldc = ldy};
+            j.more = k0 > 0;
+            dot_rows(a, first, n, k0, k1, made);
+            for (size_t p = panel0; p < panel1; p += DOT_PANELS) {
+                for (int s = 0; s < DOT_PANELS; s++) {
+                    dot_panel(&j, s, w, p + (size_t)s, panel1, y + first * ldy,
+                              k1 == w->k_pad ? bias : NULL, &none);
+                    j.b[s] += k0 * 32;
+                }
+                j.a = made;
+                for (size_t r = 0, rows; r < n; r += rows) {
+                    rows = n - r < DOT_ROWS ? n - r : DOT_ROWS;
+                    dots[0][rows - 1](&j);
+                    j.a += rows * j.lda;
+                    for (int s = 0; s < DOT_PANELS; s++)
+                        j.c[s] += rows * ldy;
+                }
+            }
+        }
+    }
 }
 
 /* The slot below, for sums too long for the scratch */
@@ -213,6 +248,10 @@ static void product_dot(const hone_packed *w, const hone_act *a, size_t row0, si
                         void *scratch)
 {
     dot_scratch x = dot_cut(w, scratch);
+    if (!w->scale_bytes && row1 - row0 > DOT_ROWS) {
+        dot_many(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
+        return;
+    }
     if ((size_t)(x.end - (uint8_t *)scratch) > hone_product_scratch_bytes()) {
         dot_below(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
         return;
@@ -230,7 +269,7 @@ static void product_dot(const hone_packed *w, const hone_act *a, size_t row0, si
             dot_panel(&j, s, w, p + (size_t)s, panel1, y + row0 * ldy, bias, &x);
         for (size_t row = row0, rows; row < row1; row += rows) {
             rows = row1 - row < DOT_ROWS ? row1 - row : DOT_ROWS;
-            dot_rows(a, row, rows, x.rows);
+            dot_rows(a, row, rows, 0, w->k_pad, x.rows);
             j.a = x.rows;
             j.sums = sums ? sums + row * j.ld_sums : NULL;
             dots[w->scale_bytes != 0][rows - 1](&j);
