@@ -41,6 +41,11 @@ bench-text: build ## tokenizers' speed; PEER_PYTHON=<a python with the tokenizer
 bench-tokenizer-train: build ## training a tokenizer on 50 MB of TEXT=FILE.jsonl; PEER_PYTHON=<a python with the tokenizers package> for both sides
 	@TEXT="$(TEXT)" bench/tokenizer-train $(BUILD)/hone $(PEER_PYTHON)
 
+bench-finetune: build ## training time against memory against quality: all weights, LoRA, QLoRA, DoRA
+	@D="$${HONE_SHARED:-../shared}/data"; if [ -d "$$D/stories3m" ] && [ -d "$$D/tinyshakespeare" ]; then \
+	  bench/finetune $(BUILD)/hone "$$D/stories3m" "$$D/tinyshakespeare/"*.txt; \
+	  else echo "SKIP bench-finetune: needs $$D/stories3m and tinyshakespeare"; fi
+
 fuzz: ## libFuzzer with sanitizers (clang); SECONDS_EACH=60
 	@tools/fuzz.sh $(or $(SECONDS_EACH),60)
 
@@ -59,4 +64,4 @@ install: build ## into PREFIX (/usr/local): program, library with headers, manua
 clean: ## remove what was built
 	@rm -rf build
 
-.PHONY: all help build prepare test demo bench bench-formats bench-tokenizer-train fuzz lint asan tsan man install clean
+.PHONY: all help build prepare test demo bench bench-formats bench-tokenizer-train bench-finetune fuzz lint asan tsan man install clean

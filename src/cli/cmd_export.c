@@ -41,8 +41,15 @@ static hone_status run(cli_context *c)
     const char *output = cli_text(c, "output");
     (void)hone_dtype_by_name(cli_text(c, "type"), &type);
     HONE_TRY(hone_file_open(cli_operand(c, 0), &f));
-    hone_status s = is_gguf_name(output) ? write_gguf(f, type, output, &r)
-                                         : hone_export_folder(f, type, output, &r);
+    hone_status s;
+    if (is_gguf_name(output) && cli_given(c, "adapter"))
+        s = hone_fail(HONE_USAGE,
+                      "an adapter is merged into a folder: export to one, then that "
+                      "folder to %s",
+                      output);
+    else
+        s = is_gguf_name(output) ? write_gguf(f, type, output, &r)
+                                 : hone_export_merged(f, cli_text(c, "adapter"), type, output, &r);
     hone_file_close(f);
     HONE_TRY(s);
     if (cli_json(c))
@@ -68,12 +75,17 @@ static const cli_option options[] = {
      .fallback = "bf16",
      .choices = "f32|f16|bf16",
      .help = "format of all weights"},
+    {.name = "adapter",
+     .type = CLI_TEXT,
+     .argument = "FOLDER",
+     .help = "a LoRA or DoRA adapter to merge into the weights"},
     {0},
 };
 
 static const cli_example examples[] = {
     {"hone export llama-awq/ -o llama/", "a quantised checkpoint as one that everything loads"},
     {"hone export llama-q4_k_m.gguf -o llama/", "a folder for transformers"},
+    {"hone export llama/ --adapter tuned/ -o llama-tuned/", "an adapter merged into the weights"},
     {"hone export llama-gptq/ --type f16 -o llama.gguf", "a file for llama.cpp"},
     {0},
 };

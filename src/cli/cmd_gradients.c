@@ -108,6 +108,7 @@ static hone_status gradients(cli_context *c, const hone_file *f, const batch *b)
     const hone_trainable_options o = {.f32 = strcmp(cli_text(c, "dtype"), "f32") == 0,
                                       .threads = (int)cli_int(c, "threads"),
                                       .isa = cli_text(c, "isa"),
+                                      .adapter_folder = cli_text(c, "adapter"),
                                       .max_rows = b->in.rows,
                                       .memory_max = cli_bytes(c, "memory")};
     size_t counted = hone_shift_labels(&b->in, b->labels, b->targets);
@@ -167,6 +168,10 @@ static const cli_option options[] = {
      .choices = "f32|bf16",
      .fallback = "f32",
      .help = "arithmetic of products"},
+    {.name = "adapter",
+     .type = CLI_TEXT,
+     .argument = "FOLDER",
+     .help = "a LoRA or DoRA adapter beside the weights: its gradient, not theirs"},
     {.name = "memory",
      .type = CLI_BYTES,
      .argument = "BYTES",

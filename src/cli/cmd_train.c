@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
+#include <sys/resource.h>
 
 typedef struct train {
     cli_context *c;
@@ -64,6 +65,36 @@ static hone_status read_options(const cli_context *c, hone_trainer_options *o)
     return known ? HONE_OK : hone_fail(HONE_INTERNAL, "a choice without a meaning");
 }
 
+/* The adapter that is trained; *out is left alone where none is. */
+static hone_status read_adapter(const cli_context *c, hone_adapter_options *a,
+                                hone_trainer_options *o)
+{
+    static const char *const only[] = {"alpha", "dropout", "targets", "dora", "rslora", "quantize"};
+    for (size_t i = 0; i < sizeof only / sizeof *only && !cli_given(c, "lora"); i++)
+        if (cli_given(c, only[i]))
+            return hone_fail(
+                HONE_USAGE, "--%s belongs to an adapter: give its rank too, as --lora 16", only[i]);
+    if (!cli_given(c, "lora"))
+        return HONE_OK;
+    *a = (hone_adapter_options){.rank = (uint32_t)cli_int(c, "lora"),
+                                .dropout = cli_number(c, "dropout"),
+                                .rslora = cli_flag(c, "rslora"),
+                                .dora = cli_flag(c, "dora"),
+                                .targets = cli_text(c, "targets"),
+                                .seed = (uint64_t)cli_int(c, "seed")};
+    a->alpha = cli_given(c, "alpha") ? cli_number(c, "alpha") : 2 * (double)a->rank;
+    o->model.adapter = a;
+    o->base = cli_text(c, "model");
+    o->model.quantise = cli_given(c, "quantize");
+    if (o->model.quantise && !hone_dtype_by_name(cli_text(c, "quantize"), &o->model.weight_dtype))
+        return hone_fail(HONE_INTERNAL, "a choice without a meaning");
+    if (o->model.quantise && o->model.f32)
+        return hone_fail(HONE_USAGE,
+                         "--quantize keeps the weights in codes, and --dtype f32 decodes "
+                         "them: give one of them");
+    return HONE_OK;
+}
+
 static hone_status open_data(const cli_context *c, const hone_trainer_options *o,
                              hone_dataset **data, hone_dataset **validation)
 {
@@ -78,20 +109,6 @@ static hone_status open_data(const cli_context *c, const hone_trainer_options *o
     fprintf(stderr, "note: %s has no validation part, so that nothing is validated\n",
             cli_operand(c, 0));
     return HONE_OK;
-}
-
-/* Operations of a token forward and back, as is usual: 6 for each weight that is multiplied with.
- */
-static double flops_of(const hone_trainable *t)
-{
-    double n = 0;
-    for (size_t i = 0; i < t->p.count; i++) {
-        const hone_parameter *p = &t->p.list[i];
-        bool tied = p->slot == HONE_SLOT_EMBEDDING && t->model->hp.tied;
-        if (!p->bias && (tied || !hone_slot_describe(p->slot)->lookup))
-            n += (double)p->n * (double)p->k;
-    }
-    return 6 * n;
 }
 
 /* ---- what is shown --------------------------------------------------------------------------- */
@@ -133,11 +150,16 @@ static hone_status report(const train *w, const hone_trainer_state *s)
                cli_text(w->c, "output"), t->p.numbers, s->step, s->tokens);
         return HONE_OK;
     }
-    json_t *out =
-        json_pack("{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "folder", cli_text(w->c, "output"),
-                  "parameters", (json_int_t)t->p.numbers, "steps", (json_int_t)s->step, "tokens",
-                  (json_int_t)s->tokens, "loss", isfinite(s->loss) ? s->loss : -1.0, "tokens_s",
-                  s->tokens_s, "flops_s", s->tokens_s * w->flops_token, "limit_flops_s", w->limit);
+    struct rusage used = {0};
+    (void)getrusage(RUSAGE_SELF, &used);
+    double cpu = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+                 1e-6 * (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+    json_t *out = json_pack("{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:I}", "folder",
+                            cli_text(w->c, "output"), "parameters", (json_int_t)t->p.numbers,
+                            "steps", (json_int_t)s->step, "tokens", (json_int_t)s->tokens, "loss",
+                            isfinite(s->loss) ? s->loss : -1.0, "tokens_s", s->tokens_s, "flops_s",
+                            s->tokens_s * w->flops_token, "limit_flops_s", w->limit, "cpu_s", cpu,
+                            "memory_peak", (json_int_t)used.ru_maxrss * 1024);
     if (out && isfinite(s->validation))
         (void)json_object_set_new(out, "validation", json_real(s->validation));
     return cli_print_json(out);
@@ -148,7 +170,7 @@ static hone_status report(const train *w, const hone_trainer_state *s)
 static hone_status measure(train *w, const hone_trainable *t)
 {
     hone_limits limits;
-    w->flops_token = flops_of(t);
+    w->flops_token = hone_trainable_flops(t);
     if (!cli_flag(w->c, "limits"))
         return HONE_OK;
     cli_progress(-1, "measuring the machine's limits");
@@ -181,6 +203,16 @@ static hone_status train_on(cli_context *c, const hone_file *model, const hone_t
     return s;
 }
 
+static hone_status prepare_adapter(const cli_context *c, const cli_train_start *start,
+                                   const char **source)
+{
+    if (start->like || start->config || start->tokenizer)
+        return hone_fail(HONE_USAGE, "--lora goes with --model, not with --like, --config or "
+                                     "--tokenizer: it trains beside weights that are there");
+    *source = start->model;
+    return cli_train_prepare_adapter(start->model, cli_text(c, "output"));
+}
+
 static hone_status run(cli_context *c)
 {
     const cli_train_start start = {.model = cli_text(c, "model"),
@@ -190,12 +222,16 @@ static hone_status run(cli_context *c)
                                    .tokenizer = cli_text(c, "tokenizer"),
                                    .seed = (uint64_t)cli_int(c, "seed")};
     hone_trainer_options o;
+    hone_adapter_options adapter;
     hone_dataset *data = NULL, *validation = NULL;
     hone_file *model = NULL;
     const char *source;
     HONE_TRY(read_options(c, &o));
+    HONE_TRY(read_adapter(c, &adapter, &o));
     hone_status s = open_data(c, &o, &data, &validation);
-    if (s == HONE_OK)
+    if (s == HONE_OK && o.model.adapter)
+        s = prepare_adapter(c, &start, &source);
+    else if (s == HONE_OK)
         s = cli_train_prepare(&start, cli_text(c, "output"), &source);
     if (s == HONE_OK)
         s = hone_file_open(source, &model);
@@ -232,6 +268,37 @@ static const cli_option options[] = {
      .type = CLI_TEXT,
      .argument = "FILE",
      .help = "a tokenizer.json to put beside the model"},
+    {.name = "lora",
+     .type = CLI_INT,
+     .argument = "RANK",
+     .min = 1,
+     .max = HONE_RANK_MAX,
+     .help = "train a low-rank adapter beside the model's weights, in PEFT's files"},
+    {.name = "alpha",
+     .type = CLI_NUMBER,
+     .argument = "X",
+     .min = 0,
+     .max = 1e6,
+     .help = "the adapter's scale is alpha / rank (default: twice the rank)"},
+    {.name = "dropout",
+     .type = CLI_NUMBER,
+     .argument = "P",
+     .fallback = "0",
+     .min = 0,
+     .max = 0.99,
+     .help = "share of the adapter's inputs that a step leaves out"},
+    {.name = "targets",
+     .type = CLI_TEXT,
+     .argument = "NAMES",
+     .fallback = "all-linear",
+     .help = "modules: all-linear, endings (q_proj,v_proj), or an expression for whole names"},
+    {.name = "dora", .type = CLI_FLAG, .help = "with a magnitude for every output (DoRA)"},
+    {.name = "rslora", .type = CLI_FLAG, .help = "scale by alpha / sqrt(rank)"},
+    {.name = "quantize",
+     .type = CLI_CHOICE,
+     .argument = "FORMAT",
+     .choices = "nf4|q4_0|q8_0",
+     .help = "keep the model's weights in this format (QLoRA: nf4)"},
     {.name = "steps",
      .type = CLI_INT,
      .argument = "N",
@@ -419,6 +486,9 @@ static const cli_example examples[] = {
     {"hone data llama/ books.txt -o data && hone train data --like llama/ -o small",
      "a model of llama's shape from scratch"},
     {"hone train data --model llama/ -o tuned --rate 1e-5 --steps 200", "train on"},
+    {"hone train data --model llama/ -o tuned --lora 16 --rate 2e-4 && hone run llama/ --adapter "
+     "tuned -p Hello",
+     "a LoRA adapter"},
     {"hone train data --config config.json -o new --schedule wsd --limits",
      "a shape of your own; run it again after a crash and it goes on"},
     {0},

@@ -6,6 +6,8 @@
 #include "hw/isa.h"
 #include "kernel/kernel.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { CONFIG_BYTES_MAX = 1 << 16 };
@@ -82,6 +84,22 @@ static hone_status read_products(const char *name, hone_config *c)
                      name);
 }
 
+/* As a path that means the same elsewhere: configurations are kept. */
+static hone_status read_adapter(const char *path, hone_config *c)
+{
+    char *full = realpath(path, NULL);
+    if (!full)
+        return hone_fail_errno(errno, "--adapter %s", path);
+    size_t n = strlen(full);
+    if (n < sizeof c->adapter)
+        memcpy(c->adapter, full, n + 1);
+    free(full);
+    return n < sizeof c->adapter
+               ? HONE_OK
+               : hone_fail(HONE_LIMIT, "--adapter: a path of %zu bytes, at most %zu", n,
+                           sizeof c->adapter - 1);
+}
+
 static hone_status apply_options(const cli_context *c, hone_config *out)
 {
     if (cli_given(c, "dtype")) {
@@ -97,6 +115,8 @@ static hone_status apply_options(const cli_context *c, hone_config *out)
         HONE_TRY(read_products(cli_text(c, "products"), out));
     if (cli_given(c, "kv"))
         HONE_TRY(read_kv(cli_text(c, "kv"), out));
+    if (cli_given(c, "adapter"))
+        HONE_TRY(read_adapter(cli_text(c, "adapter"), out));
     if (cli_given(c, "threads"))
         out->threads = (int)cli_int(c, "threads");
     if (cli_given(c, "isa")) {

@@ -40,6 +40,10 @@
          .type = CLI_TEXT,                                                                         \
          .argument = "NAME",                                                                       \
          .help = "instruction set at most: scalar, avx2, avx512... (default: the best)"},          \
+        {.name = "adapter",                                                                        \
+         .type = CLI_TEXT,                                                                         \
+         .argument = "FOLDER",                                                                     \
+         .help = "a LoRA or DoRA adapter beside the weights, as PEFT writes them"},                \
     {                                                                                              \
         .name = "config", .type = CLI_TEXT, .argument = "FILE",                                    \
         .help = "configuration (JSON) to start from, or none; the options above change it"         \

@@ -129,6 +129,23 @@ hone_status cli_train_prepare(const cli_train_start *s, const char *folder, cons
     return status;
 }
 
+hone_status cli_train_prepare_adapter(const char *model, const char *folder)
+{
+    static const char *const others[] = {"config.json", "model.safetensors", "adapter_config.json",
+                                         "adapter_model.safetensors"};
+    if (!model)
+        return hone_fail(HONE_USAGE, "--lora trains beside the weights of a model: give --model");
+    if (hone_checkpoint_exists(folder))
+        return HONE_OK;
+    for (size_t i = 0; i < sizeof others / sizeof *others && !has(folder, BEGUN); i++)
+        if (has(folder, others[i]))
+            return hone_fail(HONE_USAGE,
+                             "%s holds %s, but no run of hone train; give another --output", folder,
+                             others[i]);
+    HONE_TRY(hone_make_directory(folder));
+    return write_member(folder, BEGUN, "", 0);
+}
+
 void cli_train_begun(const char *folder)
 {
     drop(folder, BEGUN);

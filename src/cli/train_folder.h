@@ -22,6 +22,9 @@ typedef struct cli_train_start {
  * folder holds another model), NOT_FOUND, DISK, and those of hone_fresh_write. */
 HONE_CHECKED hone_status cli_train_prepare(const cli_train_start *s, const char *folder,
                                            const char **source);
+/* The same for an adapter beside `model`, a folder or a GGUF file, which stays where it is. Errors:
+ * USAGE (no model; the folder holds something else), DISK. */
+HONE_CHECKED hone_status cli_train_prepare_adapter(const char *model, const char *folder);
 /* The first checkpoint is written: from now on the folder is continued. */
 void cli_train_begun(const char *folder);
 

@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "compress/merge.h"
 #include "compress/refolder.h"
 #include "engine/task.h"
 #include "file/write.h"
@@ -33,6 +34,7 @@ static const char *const carried[] = {
 
 typedef struct export_job {
     const hone_file *f;
+    const char *adapter; /* to be merged, or NULL */
     hone_dtype type;
     hone_safetensors_writer *w;
     hone_export_result *result;
@@ -405,9 +407,19 @@ static hone_status export_gguf(const hone_file *f, hone_dtype type, const char *
     return write_json(dir, "config.json", config, out);
 }
 
+static hone_status write_merged(export_job *j, const char *dir)
+{
+    char *path = hone_path_join(dir, "model.safetensors");
+    hone_status s = path ? hone_merge_write(j->f, j->adapter, j->type, path, &j->result->tensors,
+                                            &j->result->decoded)
+                         : hone_fail_memory(strlen(dir), "a path");
+    hone_free(path);
+    return s;
+}
+
 static hone_status export_folder(export_job *j, const char *dir)
 {
-    HONE_TRY(write_weights(j, dir));
+    HONE_TRY(j->adapter ? write_merged(j, dir) : write_weights(j, dir));
     for (size_t i = 0; i < sizeof carried / sizeof *carried; i++)
         HONE_TRY(carry_file(hone_file_path(j->f), dir, carried[i], j->result));
     return write_config(j->f, dir, j->type);
@@ -425,8 +437,19 @@ static bool same_folder(const char *a, const char *b)
 hone_status hone_export_folder(const hone_file *f, hone_dtype type, const char *dir,
                                hone_export_result *out)
 {
-    export_job j = {.f = f, .type = type, .result = out};
+    return hone_export_merged(f, NULL, type, dir, out);
+}
+
+hone_status hone_export_merged(const hone_file *f, const char *adapter, hone_dtype type,
+                               const char *dir, hone_export_result *out)
+{
+    export_job j = {.f = f, .adapter = adapter, .type = type, .result = out};
     *out = (hone_export_result){0};
+    if (adapter && hone_file_kind(f) == HONE_FILE_GGUF)
+        return hone_fail(HONE_UNSUPPORTED,
+                         "%s: an adapter is merged into a folder's weights; export the file as a "
+                         "folder first",
+                         hone_file_path(f));
     if (hone_file_kind(f) == HONE_FILE_SAFETENSORS)
         return hone_fail(HONE_UNSUPPORTED,
                          "%s has no description of its model: give the folder that holds "

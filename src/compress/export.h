@@ -27,6 +27,13 @@ typedef struct hone_export_result {
 HONE_CHECKED hone_status hone_export_folder(const hone_file *f, hone_dtype type, const char *dir,
                                             hone_export_result *out);
 
+/* The same of a folder with an adapter (a folder that PEFT or hone wrote) added into the weights.
+ * out->decoded: matrices that it stood beside. Errors: also UNSUPPORTED for a GGUF file, and those
+ * of hone_adapter_open. */
+HONE_CHECKED hone_status hone_export_merged(const hone_file *f, const char *adapter,
+                                            hone_dtype type, const char *dir,
+                                            hone_export_result *out);
+
 /* The layers' matrices in codes of this form, where they fit it (others, embeddings and the head
  * stay plain). A folder is written as a GGUF file inside dir first, which is gone afterwards: f's
  * numbers in float32. Errors: as above. */

@@ -56,6 +56,8 @@ hone_status hone_config_to_json(const hone_config *c, char **json)
                   "prefix_reuse", c->prefix_reuse, "numerics_version", (int)HONE_NUMERICS_VERSION,
                   "weights", kind_names[0], weight_name(c->weight_dtype[0]), kind_names[1],
                   weight_name(c->weight_dtype[1]), kind_names[2], weight_name(c->weight_dtype[2]));
+    if (o && *c->adapter) /* not written where there is none: texts of before stay equal */
+        (void)json_object_set_new(o, "adapter", json_string(c->adapter));
     char *text = o ? json_dumps(o, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
     json_decref(o);
     if (!text)
@@ -160,6 +162,16 @@ static hone_status read_products(const json_t *value, int *out)
     return read_name(value, "products", names, HONE_PRODUCTS_COUNT, out);
 }
 
+static hone_status read_adapter(const json_t *value, hone_config *c)
+{
+    const char *text = json_string_value(value);
+    if (!text || strlen(text) >= sizeof c->adapter)
+        return hone_fail(HONE_FORMAT, "configuration: \"adapter\" is no path of less than %d bytes",
+                         (int)HONE_ADAPTER_PATH);
+    strcpy(c->adapter, text);
+    return HONE_OK;
+}
+
 static hone_status read_numerics(const json_t *value)
 {
     uint64_t v;
@@ -203,6 +215,8 @@ static hone_status read_member(const char *key, const json_t *v, hone_config *c)
         if (!json_is_boolean(v))
             return hone_fail(HONE_FORMAT, "configuration: \"prefix_reuse\" must be true or false");
         c->prefix_reuse = json_is_true(v);
+    } else if (strcmp(key, "adapter") == 0) {
+        HONE_TRY(read_adapter(v, c));
     } else if (strcmp(key, "numerics_version") == 0) {
         HONE_TRY(read_numerics(v));
     } else {
@@ -255,6 +269,8 @@ void hone_config_describe(const hone_config *c, char *out, size_t n)
                                hone_kv_format_name((hone_kv_format)c->kv_format));
     if (c->threads > 0 && at < n)
         at += (size_t)snprintf(out + at, n - at, " threads=%d", c->threads);
+    if (*c->adapter && at < n)
+        at += (size_t)snprintf(out + at, n - at, " adapter=%s", c->adapter);
     if (c->isa != HONE_ISA_BEST && at < n)
         snprintf(out + at, n - at, " isa=%s", isa_name(c->isa));
 }

@@ -18,7 +18,7 @@
  */
 typedef enum hone_compute { HONE_COMPUTE_BF16, HONE_COMPUTE_F32 } hone_compute;
 
-enum { HONE_ISA_BEST = -1 };
+enum { HONE_ISA_BEST = -1, HONE_ADAPTER_PATH = 1024 };
 
 typedef struct hone_config {
     hone_compute compute;
@@ -31,6 +31,7 @@ typedef struct hone_config {
     uint32_t step_tokens;    /* most tokens in one step (prompt chunk); 0 = 512 */
     uint64_t kv_bytes_max;   /* hard bound on the KV pages of all sessions; 0 = what is asked for */
     bool prefix_reuse;       /* share the pages of common prefixes between sessions */
+    char adapter[HONE_ADAPTER_PATH]; /* folder of an adapter beside the weights; "" = none */
 } hone_config;
 
 hone_config hone_config_default(void);

@@ -143,6 +143,21 @@ static hone_status load_model(hone_engine *e, const char *path, const hone_packe
     return s;
 }
 
+/* The configuration's adapter beside the weights. */
+static hone_status load_adapter(hone_engine *e)
+{
+    float *values;
+    if (!*e->config.adapter)
+        return HONE_OK;
+    HONE_TRY(hone_adapter_open(e->config.adapter, e->model, e->config.compute == HONE_COMPUTE_F32,
+                               &e->adapter, &values));
+    hone_status s = hone_adapter_attach(e->adapter, e->kt, e->pool);
+    if (s == HONE_OK)
+        hone_adapter_push(e->adapter, values);
+    hone_free_big(values, e->adapter->p.floats * sizeof *values);
+    return s;
+}
+
 /* The kernels of the configuration's products; other than exact are refused where they would be
  * something else than asked for, or a hundred times slower. */
 static hone_status pick_kernels(const hone_config *c, hone_isa isa, const hone_kernels **out)
@@ -179,6 +194,7 @@ static hone_status open_parts(hone_engine *e, const char *path, const hone_packe
     HONE_TRY(pick_kernels(c, isa, &e->kt));
     HONE_TRY(hone_pool_open(c->threads, worker_start, &e->pool));
     HONE_TRY(load_model(e, path, cache, progress, arg));
+    HONE_TRY(load_adapter(e));
     HONE_TRY(resolve(c, e->model, isa, hone_pool_threads(e->pool)));
     HONE_TRY(hone_forward_open(e->model, e->kt, e->pool, (hone_kv_format)c->kv_format,
                                c->step_tokens, c->context_tokens, &e->forward));
@@ -232,6 +248,7 @@ void hone_engine_close(hone_engine *e)
     hone_free(e->wanted);
     hone_pages_close(e->pages);
     hone_forward_close(e->forward);
+    hone_adapter_close(e->adapter);
     hone_model_free(e->model);
     hone_pool_close(e->pool);
     hone_free(e);

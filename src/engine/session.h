@@ -11,6 +11,7 @@
 
 #include "cache/pages.h"
 #include "engine/engine.h"
+#include "model/adapter.h"
 #include "model/forward.h"
 
 struct hone_engine {
@@ -19,6 +20,7 @@ struct hone_engine {
     const hone_kernels *kt;
     hone_pool *pool;
     hone_model *model;
+    hone_adapter *adapter; /* or NULL */
     hone_forward *forward;
     hone_pages *pages;
     hone_sequence *sequences; /* [step_tokens], of the running step; so are the next two */

@@ -116,6 +116,10 @@ HONE_CHECKED bool hone_pack_panels(const hone_packed *w, const hone_rows *rows, 
 /* Row `row` of W as floats, out[k]: the embedding of a token from a tied table. Scaled layouts:
  * fma(scale, code, min). */
 void hone_unpack_row(const hone_packed *w, size_t row, float *out);
+/* The same of rows [n0, n1) and their elements [k0, k1): out[n - n0][k - k0], rows ld apart. n0 and
+ * k0 are multiples of 16. */
+void hone_unpack_block(const hone_packed *w, size_t n0, size_t n1, size_t k0, size_t k1, float *out,
+                       size_t ld);
 
 const char *hone_layout_name(hone_layout layout); /* "bf16", "int8"... */
 

@@ -2,11 +2,18 @@
 
 #include "base/mem.h"
 #include "hw/isa.h"
+#include "model/adapter.h"
 #include "model/backward_parts.h"
 
 #include <string.h>
 
-enum { ROWS_PER_ITEM = 16, COLUMNS_PER_ITEM = 64, LOGIT_BYTES = 32 << 20 };
+enum {
+    ROWS_PER_ITEM = 16,
+    COLUMNS_PER_ITEM = 64,
+    LOGIT_BYTES = 32 << 20,
+    /* of a head that stands still: its codes are expanded for each chunk */
+    STILL_LOGIT_BYTES = 128 << 20
+};
 
 static size_t larger(size_t a, size_t b)
 {
@@ -93,29 +100,45 @@ static void lay_products(hone_backward *b, const widths *w, void *base, size_t *
 {
     const hone_hparams *h = &b->f->model->hp;
     int flags = hone_back_act_flags(b);
-    size_t m = b->max_rows, n = w->widest, v = h->vocab, c = b->chunk, heads = 1;
-    size_t packed = larger(hone_back_packed_bytes(b, n, m), hone_back_packed_bytes(b, n, n));
+    size_t m = b->max_rows, n = w->widest, v = h->vocab, c = b->chunk, heads = 1, packed;
+    const hone_adapter *a = b->f->model->adapter;
     for (uint32_t i = 0; i < h->n_kinds; i++)
         heads = larger(heads, h->kinds[i].heads);
+    size_t turned = m * n, turned_act = hone_act_bytes(b->kt, n, m, flags);
+    if (a) { /* nothing of the head's size is turned or packed whole */
+        packed = larger(hone_back_packed_bytes(b, n, larger(m, a->rank_max)),
+                        hone_back_packed_bytes(b, a->rank_max, larger(m, n)));
+        turned = m * larger(n, a->rank_max);
+        turned_act = larger(turned_act, hone_act_bytes(b->kt, a->rank_max, m, flags));
+    } else {
+        packed = larger(hone_back_packed_bytes(b, n, m), hone_back_packed_bytes(b, n, n));
+        packed = larger(packed, hone_back_packed_bytes(b, h->hidden, v));
+        turned = larger(turned, c * v);
+        turned_act = larger(turned_act, hone_act_bytes(b->kt, v, c, flags));
+    }
+    size_t act = a ? larger(w->hidden, a->rank_max) : w->hidden; /* rows; optimisers have those */
     b->act = hone_cut(base, at,
-                      larger(hone_act_bytes(b->kt, larger(m, w->hidden), n, flags),
+                      larger(hone_act_bytes(b->kt, larger(m, act), n, flags),
                              hone_act_bytes(b->kt, c, v, flags)));
-    b->turned_act = hone_cut(
-        base, at, larger(hone_act_bytes(b->kt, n, m, flags), hone_act_bytes(b->kt, v, c, flags)));
-    b->turned = hone_cut(base, at, larger(m * n, c * v) * sizeof(float));
-    b->packed = hone_cut(base, at, larger(packed, hone_back_packed_bytes(b, h->hidden, v)));
+    b->turned_act = hone_cut(base, at, turned_act);
+    b->turned = hone_cut(base, at, turned * sizeof(float));
+    b->packed = hone_cut(base, at, packed);
     b->logits = hone_cut(base, at, c * v * sizeof(float));
     b->capped = hone_cut(base, at, h->final_softcap != 0 ? c * v * sizeof(float) : 0);
     b->sums =
         hone_cut(base, at, (m * heads / HONE_BACK_SUM_ROWS + 1) * larger(n, v) * sizeof(float));
+    b->low = hone_cut(base, at, a ? m * a->rank_max * sizeof(float) : 0);
+    b->dropped = hone_cut(base, at, a && a->o.dropout > 0 ? m * n * sizeof(float) : 0);
+    b->scaled = hone_cut(base, at, a && a->o.dora ? m * n * sizeof(float) : 0);
 }
 
 static void lay_threads(hone_backward *b, void *base, size_t *at)
 {
     const hone_hparams *h = &b->f->model->hp;
     size_t threads = (size_t)hone_pool_threads(b->f->pool);
-    b->thread_bytes = (hone_product_scratch_bytes() + 63) / 64 * 64 +
-                      HONE_BACK_TILE_ROWS * HONE_BACK_TILE_PANELS * HONE_PANEL * sizeof(float);
+    b->thread_bytes = hone_product_add_bytes();
+    if (b->f->model->adapter)
+        b->thread_bytes = hone_back_adapted_thread_bytes(b);
     for (uint32_t i = 0; i < h->n_kinds; i++)
         b->thread_bytes =
             larger(b->thread_bytes, hone_back_attention_bytes(b, &h->kinds[i], b->max_rows));
@@ -169,6 +192,10 @@ static hone_status check(const hone_model *m)
         return hone_fail(HONE_UNSUPPORTED,
                          "hone cannot train %s yet: only models that predict the next token",
                          m->arch->what);
+    if (m->adapter && m->ordered)
+        return hone_fail(HONE_UNSUPPORTED,
+                         "hone cannot train beside matrices whose groups lie scattered (GPTQ with "
+                         "act-order): export the model, and quantise it while training");
     return HONE_OK;
 }
 
@@ -186,7 +213,8 @@ static void share_pages(hone_forward *f)
 static hone_status allocate(hone_backward *b, uint64_t bytes_max)
 {
     const hone_hparams *h = &b->f->model->hp;
-    size_t chunk = LOGIT_BYTES / (h->vocab * sizeof(float)) / 16 * 16;
+    size_t bytes = b->f->model->adapter ? STILL_LOGIT_BYTES : LOGIT_BYTES,
+           chunk = bytes / (h->vocab * sizeof(float)) / 16 * 16;
     b->chunk = (uint32_t)(chunk < 64 ? 64 : chunk);
     if (b->chunk > b->max_rows)
         b->chunk = b->max_rows;
@@ -485,6 +513,8 @@ static void embeddings_back(hone_backward *b)
 {
     const hone_parameter *tokens = hone_parameter_at(b->p, 0, HONE_SLOT_EMBEDDING, false),
                          *positions = hone_parameter_at(b->p, 0, HONE_SLOT_POSITION, false);
+    if (!tokens && !positions)
+        return;
     embed_work w = {b, tokens ? b->grads + tokens->at : NULL,
                     positions ? b->grads + positions->at : NULL};
     hone_pool_run(b->f->pool, embed_item, &w,

@@ -38,17 +38,19 @@ typedef struct hone_backward {
     hone_forward *f;
     const hone_kernels *kt;
     const hone_parameters *p;
-    const float *weights;            /* master weights, as hone_parameters has them */
-    float *grads;                    /* likewise */
-    hone_layout layout;              /* of what products read */
-    uint32_t max_rows, kept, chunk;  /* layers with a tape of their own; rows of logits */
-    hone_tape *tapes;                /* [layers]: those from `kept` on share the rest */
-    float *dx, *dh, *din, *normed;   /* [max_rows][hidden] */
-    float *pending;                  /* what blocks side by side give to dx */
-    float *spread;                   /* [max_rows][widest]: to be summed over rows */
-    float *wide[4];                  /* [max_rows][widest] */
-    float *minus_sin[HONE_ROPES];    /* [max_rows][dim / 2] */
-    float *sums;                     /* of columns, for each chunk of rows */
+    const float *weights;           /* master weights, as hone_parameters has them */
+    float *grads;                   /* likewise */
+    hone_layout layout;             /* of what products read */
+    uint32_t max_rows, kept, chunk; /* layers with a tape of their own; rows of logits */
+    hone_tape *tapes;               /* [layers]: those from `kept` on share the rest */
+    float *dx, *dh, *din, *normed;  /* [max_rows][hidden] */
+    float *pending;                 /* what blocks side by side give to dx */
+    float *spread;                  /* [max_rows][widest]: to be summed over rows */
+    float *wide[4];                 /* [max_rows][widest] */
+    float *minus_sin[HONE_ROPES];   /* [max_rows][dim / 2] */
+    float *sums;                    /* of columns, for each chunk of rows */
+    /* With an adapter: [max_rows][rank] of d (A x); [max_rows][widest] for dropout and for DoRA */
+    float *low, *dropped, *scaled;
     float *turned, *logits, *capped; /* dy^T; [chunk][vocab] */
     double *losses;                  /* [max_rows] */
     uint32_t *wanted;                /* [max_rows] rows with a loss */
@@ -65,8 +67,10 @@ typedef struct hone_backward {
     size_t memory_bytes;
 } hone_backward;
 
-/* The model's weights and p must be the same ones, and stay. Errors: UNSUPPORTED (a block without
- * backward, an encoder), MEMORY (what would fit is said). */
+/* The model's weights and p must be the same ones, and stay. A model with an adapter attached
+ * stands still itself: p is then the adapter's. Errors: UNSUPPORTED (a block without backward, an
+ * encoder, a matrix whose columns have an order of their own beside an adapter), MEMORY (what would
+ * fit is said). */
 HONE_CHECKED hone_status hone_backward_open(const hone_model *m, const hone_parameters *p,
                                             const hone_kernels *kt, hone_pool *pool,
                                             const hone_backward_options *o, hone_backward **out);

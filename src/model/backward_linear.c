@@ -58,7 +58,7 @@ static void sum_item(void *arg, size_t item, int thread)
 }
 
 /* to[n] += the sum of rows of x, each chunk's by itself and then theirs in order. */
-static void add_rows(hone_backward *b, const float *x, size_t rows, size_t n, float *to)
+void hone_back_add_rows(hone_backward *b, const float *x, size_t rows, size_t n, float *to)
 {
     sum_work w = {b, x, rows, n};
     size_t chunks = hone_row_items(rows, HONE_BACK_SUM_ROWS);
@@ -94,20 +94,11 @@ static void product_item(void *arg, size_t item, int thread)
                      b->thread_memory[thread]);
         return;
     }
-    size_t scratch = (hone_product_scratch_bytes() + 63) / 64 * 64, c0 = p0 * HONE_PANEL,
-           c1 = p1 * HONE_PANEL < w->w->n ? p1 * HONE_PANEL : w->w->n;
-    enum { LD = HONE_BACK_TILE_PANELS * HONE_PANEL };
-    float *tile = (float *)(void *)((uint8_t *)b->thread_memory[thread] + scratch);
-    /* where the whole result would begin, of which this is the tile */
-    uintptr_t begin = (uintptr_t)tile - (r0 * LD + c0) * sizeof *tile;
-    hone_product(b->kt, w->w, w->act, r0, r1, p0, p1, (float *)begin, LD, NULL,
-                 b->thread_memory[thread]);
-    for (size_t r = r0; r < r1; r++)
-        b->kt->add(w->y + r * w->ldy + c0, tile + (r - r0) * LD, c1 - c0);
+    hone_product_add(b->kt, w->w, w->act, r0, r1, p0, p1, w->y, w->ldy, b->thread_memory[thread]);
 }
 
-static void run_product(hone_backward *b, const hone_act *act, const hone_packed *m, float *y,
-                        size_t ldy, bool add)
+void hone_back_product(hone_backward *b, const hone_act *act, const hone_packed *m, float *y,
+                       size_t ldy, bool add)
 {
     product_work w = {b, act, m,  (m->n_panels + HONE_BACK_TILE_PANELS - 1) / HONE_BACK_TILE_PANELS,
                       y, ldy, add};
@@ -165,7 +156,7 @@ static void multiply(hone_backward *b, const float *x, size_t rows, size_t k, co
     ready_work w = {
         .b = b, .act = &act, .x = x, .w = plan(b, n, k), .factor = factor, .by_rows = by_rows};
     make_ready(&w, true);
-    run_product(b, &act, &w.w, y, n, add);
+    hone_back_product(b, &act, &w.w, y, n, add);
 }
 
 void hone_back_multiply(hone_backward *b, const float *x, size_t rows, size_t k,
@@ -174,16 +165,23 @@ void hone_back_multiply(hone_backward *b, const float *x, size_t rows, size_t k,
     multiply(b, x, rows, k, factor, n, by_rows, y, false);
 }
 
+/* dx = (or +=) dy W */
+void hone_back_to_inputs(hone_backward *b, const hone_parameter *p, const float *dy, size_t rows,
+                         float *dx, bool add)
+{
+    multiply(b, dy, rows, p->n, b->weights + p->at, p->k, false, dx, add);
+}
+
 /* dW += dy^T x; the rows of x are packed once for several. */
-static void to_weights(hone_backward *b, const hone_parameter *p, const float *dy, const float *x,
-                       size_t rows, bool first)
+void hone_back_to_weights(hone_backward *b, const hone_parameter *p, const float *dy,
+                          const float *x, size_t rows, bool first)
 {
     hone_act act;
     hone_act_init(b->kt, p->n, rows, hone_back_act_flags(b), b->turned_act, &act);
     ready_work w = {
         .b = b, .act = &act, .x = dy, .turned = b->turned, .w = plan(b, p->k, rows), .factor = x};
     make_ready(&w, first);
-    run_product(b, &act, &w.w, b->grads + p->at, p->k, true);
+    hone_back_product(b, &act, &w.w, b->grads + p->at, p->k, true);
 }
 
 static const hone_parameter *matrix_of(const hone_backward *b, int layer, hone_slot slot)
@@ -198,16 +196,18 @@ static const hone_parameter *matrix_of(const hone_backward *b, int layer, hone_s
 void hone_back_linear(hone_backward *b, int layer, const hone_back_job *jobs, size_t n_jobs,
                       const float *x, size_t rows, float *dx)
 {
-    for (size_t j = 0; j < n_jobs && dx; j++) {
-        const hone_parameter *p = matrix_of(b, layer, jobs[j].slot);
-        multiply(b, jobs[j].dy, rows, p->n, b->weights + p->at, p->k, false, dx, j > 0);
+    if (b->f->model->adapter) {
+        hone_back_adapted(b, layer, jobs, n_jobs, x, rows, dx);
+        return;
     }
+    for (size_t j = 0; j < n_jobs && dx; j++)
+        hone_back_to_inputs(b, matrix_of(b, layer, jobs[j].slot), jobs[j].dy, rows, dx, j > 0);
     for (size_t j = 0; j < n_jobs; j++) {
         const hone_parameter *p = matrix_of(b, layer, jobs[j].slot),
                              *bias = hone_parameter_at(b->p, layer, jobs[j].slot, true);
-        to_weights(b, p, jobs[j].dy, x, rows, j == 0);
+        hone_back_to_weights(b, p, jobs[j].dy, x, rows, j == 0);
         if (bias)
-            add_rows(b, jobs[j].dy, rows, p->n, b->grads + bias->at);
+            hone_back_add_rows(b, jobs[j].dy, rows, p->n, b->grads + bias->at);
     }
 }
 
@@ -239,8 +239,8 @@ void hone_back_norm(hone_backward *b, int layer, hone_slot slot, const float *x,
                          *bias = hone_parameter_at(b->p, layer, slot, true);
     norm_work w = {b, hone_model_at(b->f->model, layer, slot), x, dy, dx, rows, n};
     if (bias)
-        add_rows(b, dy, rows, n, b->grads + bias->at);
+        hone_back_add_rows(b, dy, rows, n, b->grads + bias->at);
     hone_pool_run(b->f->pool, norm_item, &w, hone_row_items(rows, ROWS_PER_ITEM));
     if (p)
-        add_rows(b, b->spread, rows, n, b->grads + p->at);
+        hone_back_add_rows(b, b->spread, rows, n, b->grads + p->at);
 }

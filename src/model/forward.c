@@ -1,6 +1,7 @@
 #include "model/forward.h"
 
 #include "base/mem.h"
+#include "model/adapter.h"
 #include "model/block/common.h"
 #include "model/rope.h"
 
@@ -49,6 +50,7 @@ static needs needs_of(const hone_forward *f)
         }
     }
     n.widest = larger(n.widest, larger(n.q, n.ffn));
+    n.scratch = larger(n.scratch, hone_forward_low_bytes(f));
     return n;
 }
 
@@ -77,6 +79,11 @@ static size_t lay_out(hone_forward *f, uint8_t *base)
     if (f->model->ordered) {
         f->ordered = hone_cut(base, &at, m * n.widest * sizeof(float));
         f->ordered_act_memory = hone_cut(base, &at, hone_act_bytes(f->kt, m, n.widest, ~0));
+    }
+    for (int i = 0; i < HONE_PRODUCT_JOBS && f->model->adapter; i++) {
+        size_t rank = f->model->adapter->rank_max;
+        f->low[i] = hone_cut(base, &at, m * rank * sizeof(float));
+        f->low_act[i] = hone_cut(base, &at, hone_act_bytes(f->kt, m, rank, ~0));
     }
     f->last = hone_cut(base, &at, m * sizeof *f->last);
     bool near = h->bidirectional && h->window;
@@ -146,134 +153,7 @@ void hone_forward_close(hone_forward *f)
     hone_free(f);
 }
 
-/* ---- work over rows ------------------------------------------------------------------------- */
-
 enum { ROWS_PER_ITEM = 16 };
-
-typedef struct act_work {
-    hone_forward *f;
-    hone_act *act;
-    const float *x;
-    size_t k;
-} act_work;
-
-static void act_item(void *arg, size_t item, int thread)
-{
-    act_work *w = arg;
-    (void)thread;
-    w->f->kt->act_pack(w->act, w->x, w->k, item * ROWS_PER_ITEM,
-                       hone_row_end(item, ROWS_PER_ITEM, w->act->rows));
-}
-
-void hone_forward_act(hone_forward *f, const float *x, uint32_t rows, size_t k, int flags,
-                      hone_act *act)
-{
-    hone_act_init(f->kt, rows, k, flags, f->act_memory, act);
-    act_work w = {f, act, x, k};
-    hone_pool_run(f->pool, act_item, &w, hone_row_items(rows, ROWS_PER_ITEM));
-}
-
-/* ---- products ------------------------------------------------------------------------------- */
-
-enum { MAX_JOBS = 4 };
-
-typedef struct product_work {
-    hone_forward *f;
-    const hone_act *act;
-    const hone_product_job *jobs;
-    size_t n_jobs;
-    size_t first_item[MAX_JOBS + 1];
-    size_t panels[MAX_JOBS]; /* per item */
-} product_work;
-
-static void product_item(void *arg, size_t item, int thread)
-{
-    product_work *w = arg;
-    size_t j = 0;
-    while (item >= w->first_item[j + 1])
-        j++;
-    const hone_linear *l = w->jobs[j].linear;
-    size_t p0 = (item - w->first_item[j]) * w->panels[j], p1 = p0 + w->panels[j];
-    if (p1 > l->w.n_panels)
-        p1 = l->w.n_panels;
-    hone_product(w->f->kt, &l->w, w->act, 0, w->act->rows, p0, p1, w->jobs[j].y, l->w.n, l->bias,
-                 w->f->threads[thread].memory);
-}
-
-/* Panels that one item takes: a few rows want pieces of some 128 KB of weights (microseconds, so
- * that a foreign thread costs little); many rows want pieces of some ten million operations. */
-static size_t panels_per_item(const hone_packed *w, size_t rows)
-{
-    size_t n;
-    if (rows <= HONE_FEW_ROWS)
-        n = (128 << 10) / w->panel_bytes;
-    else
-        n = (size_t)2e7 / (2 * HONE_PANEL * w->k_pad * rows);
-    n &= ~(size_t)3;
-    return n < 4 ? 4 : n;
-}
-
-/* Products of the same activations, all at once. */
-static void run_products(hone_forward *f, const hone_act *act, const hone_product_job *jobs,
-                         size_t n_jobs, hone_span_kind span, int layer)
-{
-    uint64_t begin = hone_span_begin(f->spans);
-    product_work w = {.f = f, .act = act, .jobs = jobs, .n_jobs = n_jobs};
-    double flops = 0, bytes = 0;
-    for (size_t j = 0; j < n_jobs; j++) {
-        const hone_packed *p = &jobs[j].linear->w;
-        w.panels[j] = panels_per_item(p, act->rows);
-        w.first_item[j + 1] = w.first_item[j] + (p->n_panels + w.panels[j] - 1) / w.panels[j];
-        hone_cost cost = hone_product_cost(p, act->rows);
-        flops += cost.flops;
-        bytes += cost.bytes;
-    }
-    hone_pool_run(f->pool, product_item, &w, w.first_item[n_jobs]);
-    hone_span_end(f->spans, span, layer, begin, flops, bytes);
-}
-
-typedef struct order_work {
-    hone_forward *f;
-    const hone_act *from;
-    const uint32_t *order;
-    hone_act *to;
-} order_work;
-
-static void order_item(void *arg, size_t item, int thread)
-{
-    const order_work *w = arg;
-    size_t k = w->from->k, r0 = item * ROWS_PER_ITEM,
-           r1 = hone_row_end(item, ROWS_PER_ITEM, w->from->rows);
-    (void)thread;
-    for (size_t r = r0; r < r1; r++)
-        for (size_t i = 0; i < k; i++)
-            w->f->ordered[r * k + i] = w->from->f32[r * w->from->ld + w->order[i]];
-    w->f->kt->act_pack(w->to, w->f->ordered, k, r0, r1);
-}
-
-/* The activations in another order of columns. They were rounded already; again changes nothing. */
-static void order_act(hone_forward *f, const hone_act *act, const uint32_t *order, hone_act *out)
-{
-    uint64_t begin = hone_span_begin(f->spans);
-    hone_act_init(f->kt, act->rows, act->k, act->flags, f->ordered_act_memory, out);
-    order_work w = {f, act, order, out};
-    hone_pool_run(f->pool, order_item, &w, hone_row_items(act->rows, ROWS_PER_ITEM));
-    hone_span_end(f->spans, HONE_SPAN_NORM, -1, begin, 0, (double)act->rows * (double)act->k * 8);
-}
-
-void hone_forward_products(hone_forward *f, const hone_act *act, const hone_product_job *jobs,
-                           size_t n_jobs, hone_span_kind span, int layer)
-{
-    for (size_t a = 0, b; a < n_jobs; a = b) { /* neighbours with the same order together */
-        const uint32_t *order = jobs[a].linear->order;
-        hone_act ordered;
-        for (b = a + 1; b < n_jobs && jobs[b].linear->order == order;)
-            b++;
-        if (order)
-            order_act(f, act, order, &ordered);
-        run_products(f, order ? &ordered : act, jobs + a, b - a, span, layer);
-    }
-}
 
 /* ---- the step ------------------------------------------------------------------------------- */
 

@@ -35,6 +35,8 @@ typedef struct hone_tape {
     float *plain_q, *plain_k; /* before norms of heads */
 } hone_tape;
 
+enum { HONE_PRODUCT_JOBS = 4 }; /* products of the same activations at once */
+
 typedef struct hone_forward {
     const hone_model *model;
     const hone_kernels *kt;
@@ -57,6 +59,10 @@ typedef struct hone_forward {
     /* Activations for matrices whose columns have an order of their own; NULL if none has. */
     float *ordered; /* [max_rows][widest] */
     void *ordered_act_memory;
+    /* Of adapters, for each of the products that run together: scale x A dropout(input), [max_rows]
+     * [rank], and the same packed. */
+    float *low[HONE_PRODUCT_JOBS];
+    void *low_act[HONE_PRODUCT_JOBS];
     int32_t *last; /* [max_rows] last position that each row sees */
     /* [max_rows] the same with a window to both sides, and the first (bidirectional) */
     int32_t *near_first, *near_last;
@@ -118,9 +124,21 @@ typedef struct hone_product_job {
     const hone_linear *linear;
     float *y; /* [rows][linear->w.n] */
 } hone_product_job;
-/* y = act x W^T + bias for several weights at once, spread over the pool. */
+/* y = act x W^T + bias for several weights at once, spread over the pool, with what their adapters
+ * add. */
 void hone_forward_products(hone_forward *f, const hone_act *act, const hone_product_job *jobs,
                            size_t n_jobs, hone_span_kind span, int layer);
+
+/* y += act x W^T for rows [r0, r1) and panels [p0, p1): whole products, added. scratch:
+ * hone_product_add_bytes. */
+void hone_product_add(const hone_kernels *kt, const hone_packed *w, const hone_act *act, size_t r0,
+                      size_t r1, size_t p0, size_t p1, float *y, size_t ldy, void *scratch);
+size_t hone_product_add_bytes(void);
+/* What adapters make of their input, into f->low[i] and f->low_act[i]; lows[i] NULL = nothing. */
+void hone_forward_down(hone_forward *f, const hone_act *act,
+                       const struct hone_low_rank *const *lows, size_t n);
+/* Memory of a thread that adapters need. */
+size_t hone_forward_low_bytes(const hone_forward *f);
 
 struct hone_backward; /* model/backward.h */
 

@@ -17,20 +17,25 @@ static size_t slot_index(int layer, hone_slot slot)
 
 /* ---- the list ------------------------------------------------------------------------------- */
 
+void hone_parameters_append(hone_parameters *p, const hone_parameter *one)
+{
+    p->list[p->count] = *one;
+    p->list[p->count++].at = p->floats;
+    p->floats += (one->n * one->k + 15) & ~(size_t)15;
+    p->numbers += one->n * one->k;
+}
+
 static void append(hone_parameters *p, const hone_place *place, hone_slot slot, uint32_t layer,
                    bool bias, size_t n, size_t k, float add)
 {
     (bias ? p->bias_of : p->weight_of)[slot_index((int)layer, slot)] = p->count;
-    p->list[p->count++] = (hone_parameter){.slot = slot,
-                                           .layer = layer,
-                                           .bias = bias,
-                                           .n = n,
-                                           .k = k,
-                                           .at = p->floats,
-                                           .add = add,
-                                           .place = *place};
-    p->floats += (n * k + 15) & ~(size_t)15;
-    p->numbers += n * k;
+    hone_parameters_append(p, &(hone_parameter){.slot = slot,
+                                                .layer = layer,
+                                                .bias = bias,
+                                                .n = n,
+                                                .k = k,
+                                                .add = add,
+                                                .place = *place});
 }
 
 static void plan_slot(const hone_arch *a, const hone_hparams *h, bool gguf, const char *prefix,
@@ -114,7 +119,8 @@ void hone_parameters_free(hone_parameters *p)
 const hone_parameter *hone_parameter_at(const hone_parameters *p, int layer, hone_slot slot,
                                         bool bias)
 {
-    size_t i = (bias ? p->bias_of : p->weight_of)[slot_index(layer, slot)];
+    const size_t *index = bias ? p->bias_of : p->weight_of;
+    size_t i = index ? index[slot_index(layer, slot)] : SIZE_MAX;
     return i == SIZE_MAX ? NULL : &p->list[i];
 }
 
@@ -207,13 +213,16 @@ static hone_status read_matrix(const hone_file *f, const hone_parameter *p, floa
                           name_of(p));
 }
 
+hone_status hone_parameter_read(const hone_file *f, const hone_parameter *p, float *values)
+{
+    return (is_vector(p) ? read_vector : read_matrix)(f, p, values);
+}
+
 hone_status hone_parameters_read(const hone_file *f, const hone_parameters *p, float *values)
 {
     memset(values, 0, p->floats * sizeof *values);
-    for (size_t i = 0; i < p->count; i++) {
-        const hone_parameter *one = &p->list[i];
-        HONE_TRY((is_vector(one) ? read_vector : read_matrix)(f, one, values + one->at));
-    }
+    for (size_t i = 0; i < p->count; i++)
+        HONE_TRY(hone_parameter_read(f, &p->list[i], values + p->list[i].at));
     return HONE_OK;
 }
 
@@ -289,10 +298,9 @@ hone_status hone_parameters_declare(const hone_parameters *p, hone_dtype type,
 }
 
 /* The values of one parameter to their places in the tensor. */
-static void spread(const hone_parameter *p, const float *values, float *tensor)
+static void spread(const hone_parameter *p, const float *from, float *tensor)
 {
     size_t stored = stored_rows(p);
-    const float *from = values + p->at;
     if (is_vector(p)) {
         for (size_t i = 0; i < p->k; i++)
             tensor[stored_row(p, i)] = from[i];
@@ -307,8 +315,22 @@ static void spread(const hone_parameter *p, const float *values, float *tensor)
     }
 }
 
-hone_status hone_parameters_write(const hone_parameters *p, const float *values,
-                                  hone_safetensors_writer *w)
+/* The tensor of parameter i and of those that share it. */
+static hone_status gather(const hone_parameters *p, size_t i, hone_parameter_values *each,
+                          void *arg, float *tensor)
+{
+    const float *values;
+    for (size_t j = i; j < p->count; j++) {
+        if (strcmp(name_of(&p->list[j]), name_of(&p->list[i])) != 0)
+            continue;
+        HONE_TRY(each(arg, &p->list[j], &values));
+        spread(&p->list[j], values, tensor);
+    }
+    return HONE_OK;
+}
+
+hone_status hone_parameters_write_each(const hone_parameters *p, hone_parameter_values *each,
+                                       void *arg, hone_safetensors_writer *w)
 {
     size_t most = 0;
     for (size_t i = 0; i < p->count; i++) {
@@ -325,11 +347,22 @@ hone_status hone_parameters_write(const hone_parameters *p, const float *values,
         if (!leads(p, i))
             continue;
         memset(tensor, 0, n * sizeof *tensor);
-        for (size_t j = i; j < p->count; j++)
-            if (strcmp(name_of(&p->list[j]), name_of(one)) == 0)
-                spread(&p->list[j], values, tensor);
-        s = hone_safetensors_writer_write_f32(w, tensor, n);
+        s = gather(p, i, each, arg, tensor);
+        if (s == HONE_OK)
+            s = hone_safetensors_writer_write_f32(w, tensor, n);
     }
     hone_free_big(tensor, most * sizeof *tensor);
     return s;
+}
+
+static hone_status flat_values(void *arg, const hone_parameter *p, const float **values)
+{
+    *values = (const float *)arg + p->at;
+    return HONE_OK;
+}
+
+hone_status hone_parameters_write(const hone_parameters *p, const float *values,
+                                  hone_safetensors_writer *w)
+{
+    return hone_parameters_write_each(p, flat_values, (void *)(uintptr_t)values, w);
 }

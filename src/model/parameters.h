@@ -49,6 +49,9 @@ HONE_CHECKED hone_status hone_parameters_list(const hone_arch *a, const hone_hpa
 HONE_CHECKED hone_status hone_parameters_plan(const hone_file *f, const hone_model *m,
                                               hone_parameters *out);
 void hone_parameters_free(hone_parameters *p);
+/* Puts one at the end of a list that has room for it; `at` is set. A list that is only made so has
+ * no index: hone_parameter_at finds nothing in it. */
+void hone_parameters_append(hone_parameters *p, const hone_parameter *one);
 
 /* What stands in a slot: NULL = nothing. A tied head has none of its own. */
 const hone_parameter *hone_parameter_at(const hone_parameters *p, int layer, hone_slot slot,
@@ -57,6 +60,8 @@ const hone_parameter *hone_parameter_at(const hone_parameters *p, int layer, hon
 /* The file's values, in float32. */
 HONE_CHECKED hone_status hone_parameters_read(const hone_file *f, const hone_parameters *p,
                                               float *values);
+HONE_CHECKED hone_status hone_parameter_read(const hone_file *f, const hone_parameter *p,
+                                             float *values); /* one, [n][k] */
 /* Into the model, which must not be mapped from the packed cache. kt as the model is run with. */
 void hone_parameters_push(const hone_parameters *p, const float *values, const hone_kernels *kt,
                           hone_pool *pool, hone_model *m);
@@ -65,5 +70,11 @@ HONE_CHECKED hone_status hone_parameters_declare(const hone_parameters *p, hone_
                                                  hone_safetensors_writer *w);
 HONE_CHECKED hone_status hone_parameters_write(const hone_parameters *p, const float *values,
                                                hone_safetensors_writer *w);
+/* The same with values asked for one by one: *values is [n][k] of p and stays valid until the next
+ * call. */
+typedef hone_status hone_parameter_values(void *arg, const hone_parameter *p, const float **values);
+HONE_CHECKED hone_status hone_parameters_write_each(const hone_parameters *p,
+                                                    hone_parameter_values *each, void *arg,
+                                                    hone_safetensors_writer *w);
 
 #endif

@@ -16,6 +16,9 @@
 
 enum { HONE_WEIGHT_AS_FILED = -1 };
 
+struct hone_adapter;  /* model/adapter.h */
+struct hone_low_rank; /* what it adds to one matrix */
+
 /* What stands in a slot: a matrix, or (norms) a vector. */
 typedef struct hone_linear {
     hone_packed w;
@@ -25,13 +28,15 @@ typedef struct hone_linear {
      * this order first (scattered groups, model/source.h). [k]; NULL = as they stand. Matrices with
      * the same order share the array. */
     const uint32_t *order;
+    const struct hone_low_rank *adapter; /* beside the matrix, or NULL */
 } hone_linear;
 
 typedef struct hone_model {
     const hone_arch *arch;
     hone_hparams hp;
-    hone_linear *slots; /* of the model, then of layer after layer: hone_model_at */
-    bool ordered;       /* some matrix has an order of its own */
+    hone_linear *slots;                 /* of the model, then of layer after layer: hone_model_at */
+    bool ordered;                       /* some matrix has an order of its own */
+    const struct hone_adapter *adapter; /* attached (model/adapter.h), or NULL */
     uint64_t parameters, packed_bytes;
     uint64_t kind_bytes[HONE_WEIGHT_KINDS];
     void *memory; /* its own, or NULL */

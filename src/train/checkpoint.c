@@ -68,7 +68,10 @@ hone_status hone_checkpoint_write(const char *folder, const hone_trainable *t,
                                   const hone_optimizer *o, const hone_training_state *s,
                                   const char *settings, hone_dtype type)
 {
-    char *model = hone_path_join(folder, "model.safetensors"),
+    if (t->adapter)
+        type = HONE_DTYPE_F32;
+    char *model =
+             hone_path_join(folder, t->adapter ? "adapter_model.safetensors" : "model.safetensors"),
          *state = hone_path_join(folder, STATE);
     hone_status status =
         model && state ? write_model(model, t, type) : hone_fail_memory(strlen(folder), "a path");

@@ -10,26 +10,73 @@ static void worker_start(void)
     (void)hone_fp_mode_enter();
 }
 
+/* Matrices whose rows no blocks divide stay as they are; not all of them may. */
+static hone_status check_quantised(const hone_model *m, const hone_file *f, hone_dtype type)
+{
+    size_t coded = 0;
+    for (uint32_t layer = 0; layer < m->hp.layers; layer++)
+        for (hone_slot slot = 0; slot < HONE_LAYER_SLOTS; slot++)
+            coded += hone_model_at(m, (int)layer, slot)->w.scale_bytes != 0;
+    if (coded)
+        return HONE_OK;
+    return hone_fail(HONE_UNSUPPORTED,
+                     "%s: no matrix has rows that are whole blocks of %s (%u numbers); q8_0 and "
+                     "q4_0 have smaller ones",
+                     hone_file_path(f), hone_dtype_name(type),
+                     hone_dtype_describe(type)->block_elements);
+}
+
+static hone_status load(hone_trainable *t, const hone_file *f, const hone_trainable_options *o)
+{
+    hone_model_options m = {.f32 = o->f32};
+    for (int i = 0; i < HONE_WEIGHT_KINDS; i++)
+        m.weight_dtype[i] =
+            o->quantise && i != HONE_WEIGHT_HEAD ? (int)o->weight_dtype : HONE_WEIGHT_AS_FILED;
+    HONE_TRY(hone_model_load(f, &m, t->pool, NULL, NULL, &t->model));
+    return o->quantise ? check_quantised(t->model, f, o->weight_dtype) : HONE_OK;
+}
+
+/* What is trained, without values. */
+static hone_status plan(hone_trainable *t, const hone_file *f, const hone_trainable_options *o)
+{
+    if (!o->adapter && !o->adapter_folder)
+        return hone_parameters_plan(f, t->model, &t->p);
+    HONE_TRY(o->adapter_folder
+                 ? hone_adapter_open(o->adapter_folder, t->model, o->f32, &t->adapter, &t->weights)
+                 : hone_adapter_new(t->model, o->adapter, o->f32, &t->adapter));
+    t->p = t->adapter->p;
+    return hone_adapter_attach(t->adapter, t->kt, t->pool);
+}
+
+/* The values that training begins with. */
+static hone_status fill(hone_trainable *t, const hone_file *f, const hone_trainable_options *o)
+{
+    if (!t->adapter)
+        return hone_parameters_read(f, &t->p, t->weights);
+    if (!o->adapter_folder)
+        hone_adapter_fill(t->adapter, t->weights);
+    hone_trainable_push(t);
+    return HONE_OK;
+}
+
 static hone_status open_parts(hone_trainable *t, const hone_file *f,
                               const hone_trainable_options *o)
 {
     hone_isa isa;
-    hone_model_options m = {.f32 = o->f32};
-    for (int i = 0; i < HONE_WEIGHT_KINDS; i++)
-        m.weight_dtype[i] = HONE_WEIGHT_AS_FILED;
     HONE_TRY(hone_isa_pick(o->isa, &isa));
     t->kt = hone_kernels_with(isa, o->products);
     t->max_rows = o->max_rows;
     HONE_TRY(hone_pool_open(o->threads, worker_start, &t->pool));
-    HONE_TRY(hone_model_load(f, &m, t->pool, NULL, NULL, &t->model));
-    HONE_TRY(hone_parameters_plan(f, t->model, &t->p));
+    HONE_TRY(load(t, f, o));
+    HONE_TRY(plan(t, f, o));
     size_t bytes = t->p.floats * sizeof(float);
-    t->weights = hone_alloc_big(bytes);
+    if (!t->weights)
+        t->weights = hone_alloc_big(bytes);
     t->grads = hone_alloc_big(bytes);
     t->counted = hone_calloc(o->max_rows, sizeof *t->counted);
     if (!t->weights || !t->grads || !t->counted)
         return hone_fail_memory(2 * bytes, "weights and gradients in float32");
-    HONE_TRY(hone_parameters_read(f, &t->p, t->weights));
+    HONE_TRY(fill(t, f, o));
     const hone_backward_options b = {
         .max_rows = o->max_rows, .f32 = o->f32, .memory_max = o->memory_max};
     return hone_backward_open(t->model, &t->p, t->kt, t->pool, &b, &t->back);
@@ -59,7 +106,10 @@ void hone_trainable_close(hone_trainable *t)
     hone_free_big(t->weights, bytes);
     hone_free_big(t->grads, bytes);
     hone_free(t->counted);
-    hone_parameters_free(&t->p);
+    if (t->adapter)
+        hone_adapter_close(t->adapter); /* whose parameters they are */
+    else
+        hone_parameters_free(&t->p);
     hone_model_free(t->model);
     hone_pool_close(t->pool);
     hone_free(t);
@@ -72,7 +122,33 @@ void hone_trainable_zero(hone_trainable *t)
 
 void hone_trainable_push(hone_trainable *t)
 {
-    hone_parameters_push(&t->p, t->weights, t->kt, t->pool, t->model);
+    if (t->adapter)
+        hone_adapter_push(t->adapter, t->weights);
+    else
+        hone_parameters_push(&t->p, t->weights, t->kt, t->pool, t->model);
+}
+
+void hone_trainable_draw(hone_trainable *t, bool learning, uint64_t step)
+{
+    if (!t->adapter)
+        return;
+    t->adapter->learning = learning;
+    t->adapter->step = step;
+}
+
+double hone_trainable_flops(const hone_trainable *t)
+{
+    const hone_model *m = t->model;
+    double still = 0, trained = 0;
+    for (uint32_t layer = 0; layer < m->hp.layers; layer++)
+        for (hone_slot slot = 0; slot < HONE_LAYER_SLOTS; slot++)
+            if (!hone_slot_describe(slot)->vector)
+                still += (double)hone_model_at(m, (int)layer, slot)->w.n *
+                         (double)hone_model_at(m, (int)layer, slot)->w.k;
+    still += (double)m->hp.vocab * m->hp.hidden; /* the head */
+    for (size_t i = 0; i < t->p.count && t->adapter; i++)
+        trained += t->p.list[i].bias ? 0 : (double)t->p.list[i].n * (double)t->p.list[i].k;
+    return t->adapter ? 4 * still + 6 * trained : 6 * still;
 }
 
 static hone_status check(const hone_trainable *t, const hone_backward_batch *b,
@@ -127,6 +203,8 @@ hone_status hone_trainable_add(hone_trainable *t, const hone_backward_batch *b,
         double one = 0;
         for (uint32_t r = 0; r < part.rows; r++)
             t->counted[r] = targets[row + r] >= 0;
+        if (t->adapter)
+            t->adapter->first_row = row;
         HONE_TRY(hone_backward_run(t->back, &part, t->weights, hone_cross_entropy_row, &loss,
                                    t->counted, learn ? t->grads : NULL, &one));
         *sum += one;

@@ -1,6 +1,7 @@
 /*
- * trainable - a model whose weights can change: the packed model that runs, its master weights in
- * float32, the gradient, and the way back (model/backward.h).
+ * trainable - a model whose weights can change: the packed model that runs, master weights in
+ * float32, the gradient, and the way back (model/backward.h). With an adapter (model/adapter.h) the
+ * model stands still, in any format, and what has master weights is the adapter.
  *
  * Ownership: a trainable owns all of it. Threading: one thread drives it; work is spread over its
  * pool. Gradients have the same bits on any number of threads.
@@ -8,6 +9,7 @@
 #ifndef HONE_TRAIN_TRAINABLE_H
 #define HONE_TRAIN_TRAINABLE_H
 
+#include "model/adapter.h"
 #include "train/loss.h"
 
 typedef struct hone_trainable_options {
@@ -17,11 +19,17 @@ typedef struct hone_trainable_options {
     hone_products products; /* EXACT, or BF16_DOT, other bits (docs/numerics.md) */
     uint32_t max_rows;      /* tokens of a batch */
     uint64_t memory_max;    /* of activations; 0 = no bound */
+    /* Not the weights, but an adapter beside them is trained; NULL = the weights. Only copied. */
+    const hone_adapter_options *adapter;
+    const char *adapter_folder; /* one that is there, instead of a new one; or NULL */
+    bool quantise;              /* the weights that stand still: matrices of layers to ... */
+    hone_dtype weight_dtype;    /* ... this format */
 } hone_trainable_options;
 
 typedef struct hone_trainable {
     hone_model *model;
-    hone_parameters p;
+    hone_adapter *adapter;  /* or NULL */
+    hone_parameters p;      /* what is trained: the adapter's, or the model's */
     float *weights, *grads; /* [p.floats] */
     hone_backward *back;
     hone_pool *pool;
@@ -46,5 +54,10 @@ HONE_CHECKED hone_status hone_trainable_add(hone_trainable *t, const hone_backwa
                                             double *sum);
 /* The master weights have changed: into the packed model. */
 void hone_trainable_push(hone_trainable *t);
+/* Dropout of the batches that follow is that of this step of a run; false: of none (validation). */
+void hone_trainable_draw(hone_trainable *t, bool learning, uint64_t step);
+/* Multiply-adds x 2 of a token there and back, as is usual: 6 for each weight that is trained, 4
+ * for each that stands still. */
+double hone_trainable_flops(const hone_trainable *t);
 
 #endif

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 enum { BAD_HALVES = 3, BAD_STOPS = 10, SETTINGS_MAX = 1024, OPTIMIZER_MAX = 256 };
 
@@ -34,6 +35,24 @@ struct hone_trainer {
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
+/* What an adapter's bits depend on besides: the weights that it stands beside, as they are packed.
+ */
+static void describe_adapter(const hone_trainer *t, char *out, size_t n)
+{
+    const hone_adapter_options *a = t->o.model.adapter;
+    const hone_model *m = t->model->model;
+    *out = 0;
+    if (!a)
+        return;
+    snprintf(out, n,
+             ", %s rank %u alpha %.9g dropout %.9g seed %" PRIu64 "%s beside %.200s of %016" PRIx64
+             "%s%s",
+             a->dora ? "dora" : "lora", a->rank, a->alpha, a->dropout, a->seed,
+             a->rslora ? " rslora" : "", a->targets,
+             (uint64_t)XXH3_64bits(m->memory, m->memory_bytes), t->o.model.quantise ? " in " : "",
+             t->o.model.quantise ? hone_dtype_name(t->o.model.weight_dtype) : "");
+}
+
 /* All that a step's bits depend on, as text. */
 static void describe(hone_trainer *t)
 {
@@ -42,15 +61,18 @@ static void describe(hone_trainer *t)
     char optimizer[OPTIMIZER_MAX];
     hone_optimizer_describe(&o->optimizer, optimizer, sizeof optimizer);
     const hone_dataset_info *d = hone_dataset_get_info(t->data);
+    char adapter[SETTINGS_MAX / 2];
+    describe_adapter(t, adapter, sizeof adapter);
     snprintf(t->settings, sizeof t->settings,
              "%s, %s%s, data %016" PRIx64 " seed %" PRIu64
              ", %u rows of %u in parts of %u, %s rate "
              "%.9g to %.9g over %" PRIu64 " steps, warmup %" PRIu64 ", decay %" PRIu64
-             ", %s, %" PRIu64 " parameters",
+             ", %s, %" PRIu64 " parameters%s",
              t->model->model->arch->name, o->model.f32 ? "f32" : "bf16",
              o->model.products == HONE_PRODUCTS_BF16_DOT ? "-dot" : "", d->content, o->seed,
              o->rows, o->length, o->model.max_rows, hone_schedule_name(s->kind), s->rate, s->floor,
-             s->steps, s->warmup, s->decay, optimizer, t->model->p.numbers);
+             s->steps, s->warmup, s->decay, optimizer, t->model->p.numbers,
+             adapter);
 }
 
 /* ---- open ------------------------------------------------------------------------------------ */
@@ -102,6 +124,20 @@ static hone_status lock_folder(hone_trainer *t)
     return HONE_OK;
 }
 
+static hone_status write_adapter_config(const hone_trainer *t)
+{
+    char *path, *json;
+    if (!t->model->adapter)
+        return HONE_OK;
+    HONE_TRY(hone_adapter_config_write(t->model->adapter, t->o.base ? t->o.base : "", &json));
+    path = hone_path_join(t->folder, "adapter_config.json");
+    hone_status s = path ? hone_write_file(path, json, strlen(json))
+                         : hone_fail_memory(strlen(t->folder), "a path");
+    hone_free(path);
+    hone_free(json);
+    return s;
+}
+
 static hone_status open_parts(hone_trainer *t, const hone_file *model)
 {
     size_t n = (size_t)t->o.rows * t->o.length;
@@ -128,6 +164,7 @@ static hone_status open_parts(hone_trainer *t, const hone_file *model)
             HONE_TRY(hone_checkpoint_read(t->o.branch, t->model, &t->optimizer, &t->s, NULL));
             HONE_TRY(hone_dataset_seek(t->data, t->s.cursor));
         }
+        HONE_TRY(write_adapter_config(t));
         HONE_TRY(hone_checkpoint_write(t->folder, t->model, &t->optimizer, &t->s, t->settings,
                                        t->o.type));
     }
@@ -218,6 +255,7 @@ static hone_status validate(hone_trainer *t, double *loss)
     uint64_t count = 0, rows = t->validation ? hone_dataset_rows(t->validation) : 0;
     if (rows > t->o.validation_rows)
         rows = t->o.validation_rows;
+    hone_trainable_draw(t->model, false, 0);
     for (uint64_t first = 0; first < rows; first += t->batch.rows) {
         double one;
         hone_dataset_read(t->validation, first, &t->batch);
@@ -252,6 +290,7 @@ static hone_status one_step(hone_trainer *t, hone_trainer_state *now)
     hone_backward_batch b = sequences_of(t);
     double sum, targets = t->batch.targets ? (double)t->batch.targets : 1;
     hone_trainable_zero(t->model);
+    hone_trainable_draw(t->model, true, t->s.steps);
     HONE_TRY(hone_trainable_add(t->model, &b, t->targets, 1 / targets, true, &sum));
     now->loss = sum / targets;
     now->norm = hone_gradient_norm(&t->optimizer, t->model);

@@ -9,9 +9,10 @@
  * A step whose loss or gradient is not finite changes nothing; three in a row halve the learning
  * rate, ten end the run with a reason.
  *
- * The folder: model.safetensors (for whoever loads the model) and training.safetensors (master
- * weights, means, cursor, settings), each replaced as a whole; log.jsonl, a line a step, and the
- * same for TensorBoard (events.h).
+ * The folder: model.safetensors (for whoever loads the model; of an adapter
+ * adapter_model.safetensors in float32 and adapter_config.json, as PEFT has them) and
+ * training.safetensors (master weights, means, cursor, settings), each replaced as a whole;
+ * log.jsonl, a line a step, and the same for TensorBoard (events.h).
  *
  * Ownership: a trainer owns everything but the data sets. Threading: one thread drives it.
  */
@@ -34,6 +35,7 @@ typedef struct hone_trainer_options {
     uint64_t seed;             /* of the data's order, for the settings */
     uint64_t until; /* stop after this step, as if it were the last; 0 = go through the schedule */
     const char *branch; /* a run on the same data, from whose checkpoint this one starts; or NULL */
+    const char *base;          /* of an adapter: the model's path or name, for its config */
 } hone_trainer_options;
 
 /* After a step; validation is NAN but where it was measured. */

@@ -1,0 +1,102 @@
+# hone train --lora: killed at any moment it goes on with the same bits; run, logits, eval and export take its adapter;
+# QLoRA and DoRA; what is refused.
+. "${HONE_SOURCE_DIR:?}/tests/e2e/lib.sh"
+
+i=0
+while [ $i -lt 300 ]; do
+    echo "Document $i says that $((i * 7)) is seven times $i, and that cats number $((i % 5)) sleep. <|endoftext|>"
+    i=$((i + 1))
+done >"$WORK/text.txt"
+expect 0 "$HONE" data "$MODEL" "$WORK/text.txt" -o "$WORK/data" --validation 5%
+
+cat >"$WORK/config.json" <<'END2'
+{"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 256, "num_attention_heads": 4,
+ "num_key_value_heads": 2, "head_dim": 64, "intermediate_size": 256, "vocab_size": 1024,
+ "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "tie_word_embeddings": true}
+END2
+expect 0 "$HONE" train "$WORK/data" --config "$WORK/config.json" -o "$WORK/base" --steps 20 --batch 256 --length 64 \
+    --type f32 --rate 0.003
+tune() { # tune FOLDER [OPTION]...; FRONT: what it is run by
+    folder=$1
+    shift
+    ${FRONT:-} "$HONE" train "$WORK/data" --model "$WORK/base" -o "$WORK/$folder" --lora "${RANK:-4}" --steps 12 \
+        --batch 256 --part 128 --length 64 --checkpoint 2 --validate 6 --rate 0.01 --dropout 0.1 "$@"
+}
+same_run() { # same_run FOLDER: its files are those of the uninterrupted run
+    for name in adapter_model.safetensors adapter_config.json training.safetensors log.jsonl; do
+        cmp -s "$WORK/whole/$name" "$WORK/$1/$name" || fail "$1: $name is not that of the uninterrupted run"
+    done
+}
+expect 0 tune whole --threads 2 --dora
+[ -e "$WORK/whole/training.begun" ] && fail "training.begun is left"
+[ -e "$WORK/whole/model.safetensors" ] && fail "the adapter's folder holds a model"
+is_json "$WORK/whole/adapter_config.json"
+expect 0 tune one --threads 1 --dora
+same_run one
+kills=0
+while [ $kills -lt 8 ]; do
+    FRONT=exec tune killed --threads 2 --dora >/dev/null 2>&1 &
+    pid=$!
+    sleep "0.$(printf '%03d' $((($(od -An -N2 -tu2 /dev/urandom)) % 400)))"
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    kills=$((kills + 1))
+done
+expect 0 tune killed --threads 2 --dora
+same_run killed
+RANK=8 expect 2 tune whole --dora
+says "other settings"
+expect 2 tune whole
+says "other settings"
+
+# Half as many numbers to keep as before the adapter: only its own have means.
+[ "$(wc -c <"$WORK/whole/training.safetensors")" -lt "$(wc -c <"$WORK/base/training.safetensors")" ] ||
+    fail "the run of an adapter keeps as much as that of the model"
+
+# It changes what the model says, alike beside a folder, a GGUF file and merged.
+logits() { # logits NAME MODEL [OPTION]...
+    name=$1 model=$2
+    shift 2
+    expect 0 "$HONE" logits "$model" --tokens 5,9,4,7,11,3,8 --dtype f32 -o "$WORK/$name.npy" "$@"
+}
+logits plain "$WORK/base"
+logits adapted "$WORK/base" --adapter "$WORK/whole"
+cmp -s "$WORK/plain.npy" "$WORK/adapted.npy" && fail "the adapter changes nothing"
+expect 0 "$HONE" quantize "$WORK/base" --type f32 -o "$WORK/base.gguf"
+logits gguf "$WORK/base.gguf" --adapter "$WORK/whole"
+cmp "$WORK/gguf.npy" "$WORK/adapted.npy" || fail "beside a GGUF file it gives other bits"
+expect 0 "$HONE" export "$WORK/base" --adapter "$WORK/whole" --type f32 -o "$WORK/merged"
+logits merged "$WORK/merged"
+expect 6 "$HONE" export "$WORK/base.gguf" --adapter "$WORK/whole" -o "$WORK/never"
+expect 2 "$HONE" export "$WORK/base" --adapter "$WORK/whole" -o "$WORK/never.gguf"
+[ ! -e "$WORK/never" ] || fail "a folder was left"
+
+# The base in codes; formats that its rows do not fit are told.
+expect 0 tune nf4 --quantize nf4
+expect 0 "$HONE" logits "$WORK/base" --weights attention=nf4,mlp=nf4 --tokens 1,2,3 --adapter "$WORK/nf4" -o "$WORK/x.npy"
+expect 0 tune again --quantize nf4 --threads 1
+cmp "$WORK/nf4/adapter_model.safetensors" "$WORK/again/adapter_model.safetensors" || fail "QLoRA: other bits"
+expect 2 tune never --quantize nf4 --dtype f32
+says "give one of them"
+sed 's/: 256/: 96/g' "$WORK/config.json" >"$WORK/odd.json"
+expect 0 "$HONE" train "$WORK/data" --config "$WORK/odd.json" -o "$WORK/odd" --steps 1 --batch 64 --length 64
+expect 6 "$HONE" train "$WORK/data" --model "$WORK/odd" -o "$WORK/never" --lora 4 --quantize nf4
+says "nf4"
+
+expect 2 tune never --targets q_prj
+says "did you mean q_proj?"
+expect 2 "$HONE" train "$WORK/data" -o "$WORK/never" --lora 4
+says "--model"
+expect 2 "$HONE" train "$WORK/data" --model "$WORK/base" -o "$WORK/never" --alpha 4
+says "--lora"
+expect 2 "$HONE" train "$WORK/data" --model "$WORK/base" -o "$WORK/never" --lora 0
+expect 2 "$HONE" train "$WORK/data" --model "$WORK/base" -o "$WORK/merged" --lora 4
+says "no run of hone train"
+expect 7 tune never --memory 1k
+says "MiB"
+expect 3 "$HONE" logits "$WORK/base" --tokens 1 --adapter "$WORK/nowhere" -o "$WORK/x.npy"
+expect 3 "$HONE" logits "$WORK/base" --tokens 1 --adapter "$WORK/data" -o "$WORK/x.npy"
+says "not the folder of an adapter"
+expect 5 "$HONE" logits "$WORK/odd" --tokens 1 --adapter "$WORK/whole" -o "$WORK/x.npy"
+says "another model"
+finish
