@@ -82,3 +82,10 @@ if(HONE_PYTHON)
     $<TARGET_FILE:jinja_lines> --fuzz 150 --folder ${CMAKE_SOURCE_DIR}/tests/golden/data/chat)
   set_tests_properties(golden.jinja_diff PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${HONE_TEST_SECONDS})
 endif()
+
+# Adapters of hone train beside PEFT itself; skips by name where python3 has no peft.
+if(HONE_PYTHON AND TARGET hone)
+  add_test(NAME golden.peft COMMAND ${HONE_PYTHON} ${CMAKE_SOURCE_DIR}/tests/golden/peft_check.py $<TARGET_FILE:hone>
+    ${CMAKE_SOURCE_DIR})
+  set_tests_properties(golden.peft PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${HONE_TEST_SECONDS})
+endif()
