@@ -1,6 +1,7 @@
 /* Which modules an adapter stands beside, chosen as PEFT chooses (tuners_utils,
  * check_target_module_exists): "all-linear", the end of a name, or an expression for whole names.
  */
+#include "base/mem.h"
 #include "model/adapter.h"
 
 #include <stdio.h>
@@ -127,7 +128,8 @@ static hone_status choose_matching(hone_module *list, size_t count, const char *
         pcre2_set_match_limit(context, MATCH_STEPS);
     for (size_t i = 0; i < count && memory; i++) {
         const char *name = list[i].name;
-        list[i].chosen = pcre2_match(code, (PCRE2_SPTR)name, strlen(name), 0, 0, data, context) > 0;
+        list[i].chosen =
+            pcre2_match(code, (PCRE2_SPTR)name, strlen(name), 0, 0, data, context) >= 0;
         found += list[i].chosen;
     }
     pcre2_match_context_free(context);

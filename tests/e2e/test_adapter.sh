@@ -80,7 +80,7 @@ expect 2 tune never --quantize nf4 --dtype f32
 says "give one of them"
 sed 's/: 256/: 96/g' "$WORK/config.json" >"$WORK/odd.json"
 expect 0 "$HONE" train "$WORK/data" --config "$WORK/odd.json" -o "$WORK/odd" --steps 1 --batch 64 --length 64
-expect 6 "$HONE" train "$WORK/data" --model "$WORK/odd" -o "$WORK/never" --lora 4 --quantize nf4
+expect 6 "$HONE" train "$WORK/data" --model "$WORK/odd" -o "$WORK/never" --length 64 --lora 4 --quantize nf4
 says "nf4"
 
 expect 2 tune never --targets q_prj

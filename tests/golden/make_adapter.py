@@ -20,9 +20,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 DATA = os.path.join(HERE, "data")
 CASES = {
     "lora": ("llama", dict(r=2, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"],
-                           layers_to_transform=[0, 3])),
-    "dora": ("llama", dict(r=2, lora_alpha=3, target_modules="all-linear", use_dora=True, use_rslora=True,
-                           layers_to_transform=[1])),
+                           layers_to_transform=[3])),
+    "dora": ("llama", dict(r=1, lora_alpha=3, use_dora=True, use_rslora=True,
+                           target_modules=r"model\.layers\.1\..*_proj")),
     "gpt2": ("gpt2", dict(r=2, lora_alpha=2, target_modules=r"transformer\.h\.1\.(attn\.c_attn|attn\.c_proj|mlp\.c_fc)",
                           use_dora=False)),
     "gpt2-dora": ("gpt2", dict(r=1, lora_alpha=2, target_modules=r"transformer\.h\.0\.attn\.c_attn", use_dora=True)),
@@ -54,7 +54,7 @@ def make(name, base, options):
     out = model(ids, labels=ids)
     out.loss.backward()
     tensors = {"ids": ids, "loss": out.loss.detach().reshape(1),
-               "logits": out.logits[0, -2:].detach().clone()}
+               "logits": out.logits[0, -1:].detach().clone()}
     saved = load_file(os.path.join(folder, "adapter_model.safetensors"))
     for key, p in model.named_parameters():
         if not p.requires_grad:

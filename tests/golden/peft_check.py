@@ -45,11 +45,11 @@ def check(what, a, b):
 
 with tempfile.TemporaryDirectory() as work:
     os.environ["HONE_HOME"] = os.environ["HONE_CACHE"] = os.path.join(work, "home")
-    tiny, text, data = (os.path.join(work, n) for n in ("tiny.gguf", "text.txt", "data"))
-    run("synth", "tiny", "--type", "f32", "-o", tiny)
+    pieces, text, data = (os.path.join(work, n) for n in ("pieces", "text.txt", "data"))
     with open(text, "w") as f:
         f.writelines(f"Line {i} is followed by line {i + 1}, and {i % 7} cats.\n" for i in range(200))
-    run("data", tiny, text, "-o", data)
+    run("tokenizer", "train", text, "-o", pieces, "--vocab", 400)
+    run("data", pieces, text, "-o", data)
     cases = (("llama", []), ("llama", ["--dora", "--rslora"]), ("gpt2", ["--dora"]), ("gpt2", []),
              ("llama", ["--targets", r".*\.[02]\..*(q_proj|up_proj)", "--dropout", "0.2"]))
     for i, (name, options) in enumerate(cases):

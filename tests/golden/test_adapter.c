@@ -23,7 +23,7 @@
 #include "plain_forward.h"
 
 #define DATA HONE_SOURCE_DIR "/tests/golden/data/"
-enum { SEQUENCES = 2, LENGTH = 12, ROWS = SEQUENCES * LENGTH, SHOWN = 2 };
+enum { SEQUENCES = 2, LENGTH = 12, ROWS = SEQUENCES * LENGTH, SHOWN = 1 };
 
 typedef struct adapted {
     const char *name, *model;
@@ -530,6 +530,26 @@ static void a_module_that_is_not_there_is_told_with_those_that_are(void **state)
     refuses_new(p, HONE_USAGE, "alpha");
 }
 
+static void modules_are_chosen_as_peft_chooses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *targets;
+        size_t count;
+    } wants[] = {{"all-linear", 28},
+                 {"q_proj,mlp.up_proj", 8},
+                 {"model.layers.1.self_attn.q_proj", 1},
+                 {".*\\.[02]\\.(self_attn\\.(q|k)_proj|mlp\\.up_proj)", 6},
+                 {"model.*down_proj", 4}};
+    for (size_t i = 0; i < sizeof wants / sizeof *wants; i++) {
+        const hone_adapter_options o = {.rank = 1, .alpha = 1, .targets = wants[i].targets};
+        hone_trainable *t = open_trainable(DATA "models/llama",
+                                           (hone_trainable_options){.adapter = &o, .threads = 1});
+        assert_int_equal(t->adapter->count, wants[i].count);
+        hone_trainable_close(t);
+    }
+}
+
 static void copy_case(const char *name, const char *to)
 {
     char command[600];
@@ -645,6 +665,7 @@ int main(void)
         cmocka_unit_test(gradients_have_the_same_bits_however_they_are_computed),
         cmocka_unit_test(a_row_does_not_depend_on_what_is_beside_it),
         cmocka_unit_test(dropout_leaves_the_share_and_the_sum),
+        cmocka_unit_test(modules_are_chosen_as_peft_chooses),
         cmocka_unit_test(a_module_that_is_not_there_is_told_with_those_that_are),
         cmocka_unit_test(adapters_of_other_models_and_damaged_ones_are_told),
         cmocka_unit_test(every_allocation_may_fail),
