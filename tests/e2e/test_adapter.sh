@@ -78,9 +78,9 @@ expect 0 tune again --quantize nf4 --threads 1
 cmp "$WORK/nf4/adapter_model.safetensors" "$WORK/again/adapter_model.safetensors" || fail "QLoRA: other bits"
 expect 2 tune never --quantize nf4 --dtype f32
 says "give one of them"
-sed 's/: 256/: 96/g' "$WORK/config.json" >"$WORK/odd.json"
+sed 's/: 256/: 96/g; s/: 64/: 24/' "$WORK/config.json" >"$WORK/odd.json"
 expect 0 "$HONE" train "$WORK/data" --config "$WORK/odd.json" -o "$WORK/odd" --steps 1 --batch 64 --length 64
-expect 6 "$HONE" train "$WORK/data" --model "$WORK/odd" -o "$WORK/never" --length 64 --lora 4 --quantize nf4
+expect 6 "$HONE" train "$WORK/data" --model "$WORK/odd" -o "$WORK/never" --length 64 --steps 1 --lora 4 --quantize nf4
 says "nf4"
 
 expect 2 tune never --targets q_prj
