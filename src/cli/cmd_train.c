@@ -101,7 +101,7 @@ static hone_status open_data(const cli_context *c, const hone_trainer_options *o
     hone_dataset_options d = {
         .length = o->length, .seed = o->seed, .shuffle = true, .whole = cli_flag(c, "whole")};
     HONE_TRY(hone_dataset_open(cli_operand(c, 0), "train", &d, data));
-    d.shuffle = false;
+    d.seed = 0; /* the same sample of rows whatever the run's seed */
     hone_status s = hone_dataset_open(cli_operand(c, 0), "validation", &d, validation);
     if (s != HONE_NOT_FOUND)
         return s;

@@ -185,6 +185,36 @@ static void epochs_are_permutations_of_the_documents(void **state)
     hone_dataset_batch_close(&b);
 }
 
+static void rows_of_a_long_document_are_spread(void **state)
+{
+    (void)state;
+    hone_dataset_build_report r;
+    char text[1024];
+    size_t n = 0;
+    for (int i = 0; i < 200; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%c%c%c", "abcdefgh"[i / 64],
+                              "abcdefgh"[i / 8 % 8], "abcdefgh"[i % 8]);
+    put_file("a.txt", text);
+    assert_int_equal(build("a.txt", (how){0}, &r), HONE_OK);
+    hone_dataset_batch b;
+    assert_int_equal(hone_dataset_batch_open(1, 3, &b), HONE_OK);
+    hone_dataset *d = open_set("train", (hone_dataset_options){.length = 3, .shuffle = true});
+    assert_int_equal(hone_dataset_rows(d), 201); /* the last holds the end alone */
+    bool seen[512] = {false};
+    int neighbours = 0, last = -1;
+    for (int i = 0; i < 201; i++) {
+        assert_int_equal(hone_dataset_next(d, &b), HONE_OK);
+        int k = b.tokens < 3 ? 511 : (b.ids[0] - 5) * 64 + (b.ids[1] - 5) * 8 + b.ids[2] - 5;
+        assert_false(seen[k]);
+        seen[k] = true;
+        neighbours += k == last + 1;
+        last = k;
+    }
+    assert_true(neighbours < 10);
+    hone_dataset_close(d);
+    hone_dataset_batch_close(&b);
+}
+
 static void a_cursor_resumes_exactly(void **state)
 {
     (void)state;
@@ -459,6 +489,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(rows_are_cut_from_the_stream_of_documents),
         T(epochs_are_permutations_of_the_documents),
+        T(rows_of_a_long_document_are_spread),
         T(a_cursor_resumes_exactly),
         T(only_the_assistants_turns_are_learned),
         T(of_a_prompt_only_the_completion_is_learned),

@@ -17,10 +17,14 @@
 
 enum { LENGTH_MAX = 1 << 24 };
 
-/* A row begins with the token `at` of the document order[place]. */
+/* The token `at` of the document order[place] */
 typedef struct row_start {
     uint64_t place, at;
 } row_start;
+
+typedef struct row {
+    row_start from, to; /* `to` is not part of it */
+} row;
 
 struct hone_dataset {
     hone_map map;
@@ -30,7 +34,7 @@ struct hone_dataset {
     const uint8_t *ids, *learn; /* learn NULL: all are */
     const uint64_t *offsets;
     uint64_t *order; /* [documents]; NULL: as in the file */
-    row_start *rows; /* [n_rows + 1]: the last is the end */
+    row *rows;       /* [n_rows], in the order in which they are read */
     uint64_t n_rows, rows_capacity;
     hone_dataset_cursor at; /* order and rows are those of at.epoch */
 };
@@ -117,8 +121,10 @@ static hone_status open_file(hone_dataset *d, const char *path)
 
 /* ---- an epoch ---- */
 
+static const uint64_t ROWS_STREAM = (uint64_t)1 << 63; /* draws for rows, not documents */
+
 /* Fisher-Yates; the draws depend on (seed, epoch) alone. */
-static void shuffle(hone_dataset *d, uint64_t epoch)
+static void shuffle_documents(hone_dataset *d, uint64_t epoch)
 {
     uint64_t n = d->info.documents;
     for (uint64_t i = 0; i < n; i++)
@@ -142,17 +148,30 @@ static uint64_t document_length(const hone_dataset *d, uint64_t place)
     return d->offsets[i + 1] - d->offsets[i];
 }
 
-static hone_status put_row(hone_dataset *d, row_start row)
+/* The rows too: those of a long document would come one after the other. */
+static void shuffle_rows(hone_dataset *d, uint64_t epoch)
+{
+    for (uint64_t i = d->n_rows; i > 1; i--) {
+        uint64_t j = hone_rng_below(d->options.seed, epoch | ROWS_STREAM, i, i);
+        row t = d->rows[i - 1];
+        d->rows[i - 1] = d->rows[j];
+        d->rows[j] = t;
+    }
+}
+
+static hone_status put_row(hone_dataset *d, row_start from)
 {
     if (d->n_rows == d->rows_capacity) {
         uint64_t capacity = d->rows_capacity ? 2 * d->rows_capacity : 256;
-        row_start *more = hone_reallocarray(d->rows, capacity, sizeof *more);
+        row *more = hone_reallocarray(d->rows, capacity, sizeof *more);
         if (!more)
             return hone_fail_memory(capacity * sizeof *more, "the rows of an epoch");
         d->rows = more;
         d->rows_capacity = capacity;
     }
-    d->rows[d->n_rows++] = row;
+    d->rows[d->n_rows++] = (row){from, {d->info.documents, 0}};
+    if (d->n_rows > 1)
+        d->rows[d->n_rows - 2].to = from;
     return HONE_OK;
 }
 
@@ -174,8 +193,17 @@ static hone_status cut_rows(hone_dataset *d)
             used += take;
         }
     }
-    HONE_TRY(put_row(d, (row_start){d->info.documents, 0}));
-    d->n_rows--;
+    return HONE_OK;
+}
+
+/* What the table held once fits into it again. */
+static hone_status lay_epoch(hone_dataset *d, uint64_t epoch)
+{
+    if (d->order)
+        shuffle_documents(d, epoch);
+    HONE_TRY(cut_rows(d));
+    if (d->order)
+        shuffle_rows(d, epoch);
     return HONE_OK;
 }
 
@@ -188,14 +216,11 @@ static hone_status begin_epoch(hone_dataset *d, uint64_t epoch)
         d->at = (hone_dataset_cursor){epoch, 0};
         return HONE_OK;
     }
-    if (d->order)
-        shuffle(d, epoch);
-    hone_status s = cut_rows(d);
+    hone_status s = lay_epoch(d, epoch);
     if (s == HONE_OK) {
         d->at = (hone_dataset_cursor){epoch, 0};
     } else if (had) {
-        shuffle(d, d->at.epoch);
-        hone_status again = cut_rows(d);
+        hone_status again = lay_epoch(d, d->at.epoch);
         assert(again == HONE_OK);
         (void)again;
     }
@@ -310,12 +335,12 @@ static void put_segment(const hone_dataset *d, hone_dataset_batch *b, size_t p, 
     b->tokens += n;
 }
 
-static void read_row(const hone_dataset *d, uint64_t row, hone_dataset_batch *b, uint32_t to)
+static void read_row(const hone_dataset *d, uint64_t index, hone_dataset_batch *b, uint32_t to)
 {
     uint32_t length = b->length, used = 0;
     size_t base = (size_t)to * length;
-    if (row < d->n_rows) {
-        row_start at = d->rows[row], end = d->rows[row + 1];
+    if (index < d->n_rows) {
+        row_start at = d->rows[index].from, end = d->rows[index].to;
         while (used < length &&
                (at.place < end.place || (at.place == end.place && at.at < end.at))) {
             uint64_t i = document_at(d, at.place), from = d->offsets[i] + at.at;

@@ -6,7 +6,8 @@
  * layout is in docs/format/tokens.md). Everything is checked once, at open.
  *
  * An epoch goes through all documents, in an order that depends on the seed and the number of the
- * epoch alone, and packs them into rows of `length` tokens. A stretch of one document within a row
+ * epoch alone, packs them into rows of `length` tokens, and gives the rows in an order likewise, so
+ * that a batch does not have one long document alone. A stretch of one document within a row
  * is a segment; attention stays within it and its positions start from 0. What a row gets depends
  * on nothing but (file, options, epoch, row), so that a cursor of two numbers resumes exactly.
  *
@@ -30,7 +31,7 @@ enum { HONE_NO_LABEL = -1 };
 typedef struct hone_dataset_options {
     uint32_t length; /* tokens of a row, at least 2 */
     uint64_t seed;
-    bool shuffle;    /* another order of the documents in each epoch; else that of the file */
+    bool shuffle;    /* another order of documents and rows in each epoch; else that of the file */
     bool whole;      /* a document that fits into a row is not cut: it starts the next row, and the
                         rest of this one is padding. For conversations and short texts */
     int32_t padding; /* the id that fills rows; it is never learned */
