@@ -80,6 +80,12 @@ done
 expect 2 train muon
 says "other settings"
 
+# VDPBF16PS's products: other bits, the same on one and two threads and without the instruction.
+expect 0 train dot --threads 2 --products bf16-dot
+expect 0 train dot-scalar --threads 1 --products bf16-dot --isa scalar
+cmp -s "$WORK/dot/model.safetensors" "$WORK/dot-scalar/model.safetensors" || fail "bf16-dot depends on the machine"
+cmp -s "$WORK/dot/model.safetensors" "$WORK/whole/model.safetensors" && fail "bf16-dot has the bits of exact"
+
 # A branch goes on where the run stands, by another schedule; it is a run of its own.
 branch() {
     "$HONE" train "$WORK/data" --branch "$WORK/$1" -o "$WORK/branch-$1" --batch 512 --part 256 --length 64 --type f32 \

@@ -178,6 +178,15 @@ static void very_long_sums_equal_scalar(void **state)
         check((hone_products)how, HONE_DTYPE_Q4_0, 0, 17, 48000, 6, NORMAL);
 }
 
+/* Many rows and a long K: in pieces, whose sums go on; every cut */
+static void pieces_of_k_equal_scalar(void **state)
+{
+    (void)state;
+    for (size_t rows = 200; rows < 205; rows++)
+        check(HONE_PRODUCTS_BF16_DOT, HONE_DTYPE_BF16, 0, 37, 1056, rows, (int)(rows % KINDS));
+    check(HONE_PRODUCTS_BF16_DOT, HONE_DTYPE_BF16, 0, 150, 545, 99, SPECIAL);
+}
+
 /* Codes as far out as they go: nothing saturates */
 static void the_largest_codes_equal_scalar(void **state)
 {
@@ -259,6 +268,7 @@ int main(void)
         cmocka_unit_test(every_set_equals_scalar),
         cmocka_unit_test(long_groups_equal_scalar),
         cmocka_unit_test(very_long_sums_equal_scalar),
+        cmocka_unit_test(pieces_of_k_equal_scalar),
         cmocka_unit_test(the_largest_codes_equal_scalar),
         cmocka_unit_test(int8_products_agree_with_double_precision),
     };
