@@ -34,4 +34,5 @@ run optimize "$model" --data "$text" --goal decode-latency --max-loss 1%
 run report -o "$work/report.html"
 run history
 echo "demo: the page is $work/report.html, the registry is in $work/home; hone rollback takes the promotion back."
-echo "Try next: $hone run $model -p 'The directory /etc contains', the same command on a model of your own, or $hone help."
+echo "Try next: HONE_HOME=$work/home $hone run $model -p 'The directory /etc contains'   (as it was promoted)"
+echo "or        $hone optimize YOUR-MODEL --data YOUR-TEXT --goal decode-latency --max-loss 1%"
