@@ -123,6 +123,21 @@ else
     echo "SKIP test_train: TensorBoard's own reader needs HONE_TENSORBOARD=<a python with tensorboard>"
 fi
 
+# A clock that fails costs the speeds, nothing else.
+cat >"$WORK/clock.c" <<'END'
+#include <time.h>
+int clock_gettime(clockid_t c, struct timespec *t) { (void)c, (void)t; return -1; }
+END
+if ldd "$HONE" 2>/dev/null | grep -q 'lib[at]san'; then
+    echo "SKIP test_train: a failing clock cannot be preloaded under a sanitizer"
+elif cc -shared -fPIC -o "$WORK/clock.so" "$WORK/clock.c" 2>/dev/null; then
+    FRONT="env LD_PRELOAD=$WORK/clock.so" expect 0 train clock --threads 2
+    prints " 0 tokens/s"
+    same_run clock
+else
+    echo "SKIP test_train: a failing clock needs cc"
+fi
+
 # A rate that no model survives: skipped steps, then an end with a reason and the checkpoint before it.
 RATE="--rate 10 --clip 0 --warmup 0 --weight-decay 10 --floor 100%" expect 10 train wild
 says "not finite"

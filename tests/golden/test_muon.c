@@ -56,7 +56,7 @@ static void fill(const hone_trainable *t, uint64_t step, float scale, float *to)
 
 static hone_trainable *open_model(bool f32, int threads, const char *isa)
 {
-    hone_trainable *t;
+    hone_trainable *t = NULL;
     hone_file *f;
     const hone_trainable_options o = {.f32 = f32,
                                       .threads = threads,
