@@ -72,7 +72,11 @@ RATE="--rate 0.01 --optimizer muon" expect 0 train muon --threads 2
 cmp -s "$WORK/whole/model.safetensors" "$WORK/muon/model.safetensors" && fail "Muon made AdamW's steps"
 last=$(tail -n 1 "$WORK/muon/log.jsonl" | sed 's/.*"loss": \([0-9]*\).*/\1/')
 [ "$last" -le 4 ] || fail "Muon's loss went to $last"
-RATE="--rate 0.01 --optimizer muon" FRONT="timeout -s KILL 0.3" train muon-killed --threads 1 >/dev/null 2>&1
+RATE="--rate 0.01 --optimizer muon" FRONT=exec train muon-killed --threads 1 >/dev/null 2>&1 &
+pid=$!
+sleep 0.3
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
 RATE="--rate 0.01 --optimizer muon" expect 0 train muon-killed --threads 1
 for name in model.safetensors training.safetensors log.jsonl; do
     cmp -s "$WORK/muon/$name" "$WORK/muon-killed/$name" || fail "Muon, killed: $name differs"
