@@ -224,12 +224,12 @@ static void bench_products(const hone_kernels *kt, const char *only, double flop
         int flags = hone_act_flags(&j.w);
         size_t act_bytes = hone_act_bytes(kt, MANY, K, flags);
         void *mem = get(act_bytes);
-        hone_act_init(kt, MANY, K, flags, mem, &j.a);
-        kt->act_pack(&j.a, x, K, 0, MANY);
         for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
             if (kt->isa == HONE_ISA_SCALAR && rows[r] > 1)
                 continue;
             j.rows = rows[r];
+            hone_act_init(kt, j.rows, K, flags, mem, &j.a);
+            kt->act_pack(&j.a, x, K, 0, j.rows);
             j.w.n_panels = rows[r] > 4 ? N / 16 : few;
             j.w.n = j.w.n_panels * 16;
             double calls = rate(do_product, &j);

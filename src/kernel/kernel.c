@@ -2,6 +2,7 @@
 
 #include "kernel/layout.h"
 #include "kernel/table.h"
+#include "kernel/whole.h"
 
 #include <pthread.h>
 
@@ -69,6 +70,13 @@ int hone_act_flags(const hone_packed *w)
     return (w->layout == HONE_LAYOUT_F32 ? HONE_ACT_F32 : 0) | (w->has_min ? sums : 0);
 }
 
+static size_t whole_bytes(size_t k_pad)
+{
+    const hone_act row = {.k_pad = k_pad};
+    return align64(HONE_WHOLE_DIGITS * hone_whole_ld(&row)) +
+           align64(k_pad / 32 * sizeof(hone_whole));
+}
+
 size_t hone_act_bytes(const hone_kernels *kt, size_t rows, size_t k, int flags)
 {
     size_t k_pad = (k + 31) / 32 * 32;
@@ -76,7 +84,7 @@ size_t hone_act_bytes(const hone_kernels *kt, size_t rows, size_t k, int flags)
            (kt->act_bf16 ? rows * k_pad * 2 + TILE_SLACK : 0) +
            (flags & HONE_ACT_SUMS ? align64(rows * (k_pad / 32) * 4) : 0) +
            (flags & HONE_ACT_SUMS16 ? align64(rows * (k_pad / 16) * 4) : 0) +
-           hone_act_int8_bytes(kt, rows, k_pad);
+           (kt->act_whole ? whole_bytes(k_pad) : 0) + hone_act_int8_bytes(kt, rows, k_pad);
 }
 
 void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, void *mem,
@@ -99,6 +107,11 @@ void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, voi
         act->sums16 = (float *)(void *)at;
         at += align64(rows * (k_pad / 16) * 4);
     }
+    if (kt->act_whole && rows == 1 && !(flags & HONE_ACT_F32)) {
+        act->digits = (int8_t *)at;
+        act->whole = (hone_whole *)(void *)(at + align64(HONE_WHOLE_DIGITS * hone_whole_ld(act)));
+        at += whole_bytes(k_pad);
+    }
     hone_act_int8_init(kt, at, act);
 }
 
@@ -110,8 +123,11 @@ void hone_product(const hone_kernels *kt, const hone_packed *w, const hone_act *
         return;
     hone_product_many_fn *few = kt->product_few, *many = kt->product_many,
                          *technique = hone_technique_product(kt, w, a);
+    float low, high;
     if (technique)
         few = many = technique;
+    else if (a->whole && kt->whole[w->layout] && hone_whole_takes(w, &low, &high))
+        few = kt->product_whole;
     (row1 - row0 <= kt->few_rows[w->layout] ? few : many)(w, a, row0, row1, panel0, panel1, y, ldy,
                                                           bias, scratch);
 }

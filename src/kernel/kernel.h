@@ -147,6 +147,10 @@ typedef struct hone_act {
     bool row_scales;           /* scales8 are all those of the row */
     float *scales8;            /* [rows][k_pad/32] */
     int32_t *sums8, *sums8_16; /* [rows][k_pad/32] and [rows][k_pad/16]: sums of codes */
+    /* Only of a single row, and of a table whose act_whole is set, otherwise NULL: the row as whole
+     * numbers (kernel/whole.h). */
+    int8_t *digits;
+    struct hone_whole *whole; /* [k_pad/32] */
 } hone_act;
 
 typedef struct hone_kernels hone_kernels;
@@ -289,6 +293,9 @@ struct hone_kernels {
     hone_isa isa;
     hone_products products;
     bool act_bf16; /* act_pack also writes bf16 (for tiles) */
+    /* act_pack also makes whole numbers of single rows, for product_whole, which has the bits of
+     * product_few and takes its place for one row of these layouts. */
+    bool act_whole, whole[HONE_LAYOUT_COUNT];
     /* Up to so many rows hone_product takes product_few, straight from the codes; more go to
      * product_many. Same bits: what is faster was found by measurement (engine/variants.h measures
      * it on the machine at hand). At least HONE_FEW_ROWS. */

@@ -35,6 +35,7 @@ void hone_techniques_overlay(const hone_kernels exact[HONE_ISA_COUNT])
             hone_kernels *t = &tables[p][i];
             *t = exact[i];
             t->products = (hone_products)p;
+            t->act_whole = t->act_whole && t->products == HONE_PRODUCTS_EXACT;
             if (is_int8(t))
                 t->act_pack = act_pack_int8;
         }

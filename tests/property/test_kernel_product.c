@@ -6,6 +6,7 @@
 #include "kernel/kernel.h"
 #include "kernel/layout.h"
 #include "kernel/table.h"
+#include "kernel/whole.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -381,6 +382,96 @@ static void tables_that_look_linear_equal_scalar(void **state)
         }
 }
 
+/* ---- one row in whole numbers --------------------------------------------------------------- */
+
+/* Numbers of like size; those of an edge case (whole ones that just fit two digits, or just do not;
+ * sums that just fit); otherwise the awkward ones */
+static float row_number(int kind, uint64_t i)
+{
+    static const float edges[] = {32640, 1, -65280, 32512, -1, 0, 65280, -32640, 2, -32512};
+    uint64_t pick = hone_rng_u64(9, (uint64_t)kind, i);
+    if (kind == KINDS)
+        return (float)ldexp((double)(pick % 256) - 128.0, (int)(pick >> 8 & 3) - 60);
+    if (kind == KINDS + 1)
+        return i / 32 % 3 == 2 ? edges[pick % 10]
+               : i / 32 % 3    ? (pick % 2 ? 65280.0f : -65280.0f) * (i % 32 ? 1.0f : 1.0f / 65280)
+                               : edges[pick % 3 * 3];
+    return number(kind, 1000, i);
+}
+
+/* One row of p by kt, through whole numbers if `whole`; counts blocks by what they are. */
+static float *run_row(const problem *p, const hone_kernels *kt, bool whole, size_t seen[4])
+{
+    hone_kernels own = *kt;
+    for (int l = 0; l < HONE_LAYOUT_COUNT; l++)
+        own.whole[l] = whole;
+    int flags = hone_act_flags(&p->w);
+    size_t bytes = hone_act_bytes(&own, 1, p->w.k, flags), sb = hone_product_scratch_bytes();
+    void *mem = get(bytes), *scratch = get(sb);
+    float *y = get((p->w.n + 3) * 4);
+    hone_act a;
+    unsigned mode = hone_fp_mode_enter();
+    hone_act_init(&own, 1, p->w.k, flags, mem, &a);
+    own.act_pack(&a, p->x, p->w.k, 0, 1);
+    for (size_t i = 0; i < p->w.n + 3; i++)
+        y[i] = 12345.0f;
+    size_t cut = p->w.n_panels / 3;
+    hone_product(&own, &p->w, &a, 0, 1, 0, cut, y, p->w.n, p->bias, scratch);
+    hone_product(&own, &p->w, &a, 0, 1, cut, p->w.n_panels, y, p->w.n, p->bias, scratch);
+    hone_fp_mode_leave(mode);
+    assert_true(!own.act_whole || a.whole);
+    for (size_t b = 0; a.whole && b < a.k_pad / 32; b++)
+        seen[a.whole[b].size <= 0x1p21f ? a.whole[b].digits : 0]++;
+    hone_free_big(mem, bytes + 64);
+    hone_free_big(scratch, sb + 64);
+    return y;
+}
+
+static void check_row(hone_dtype t, size_t n, size_t k, int kind, size_t seen[4])
+{
+    problem p;
+    size_t none[4] = {0};
+    open_problem(&p, t, false, n, k, 1, KIND_NORMAL);
+    for (size_t i = 0; i < k; i++)
+        p.x[i] = row_number(kind, i);
+    float *want = run_row(&p, hone_kernels_get(HONE_ISA_SCALAR), false, none);
+    for (int isa = 0; isa < TABLES; isa++) {
+        if (!table_there(isa))
+            continue;
+        float *got = run_row(&p, table_of(isa), true, seen);
+        for (size_t i = 0; i < n + 3; i++)
+            if (!same(want[i], got[i]))
+                fail_msg("%s %s kind %d: n %zu k %zu: [%zu] is %a, scalar %a", table_name(isa),
+                         hone_dtype_name(t), kind, n, k, i, (double)got[i], (double)want[i]);
+        hone_free_big(got, (n + 3) * 4 + 64);
+    }
+    hone_free_big(want, (n + 3) * 4 + 64);
+    close_problem(&p);
+}
+
+/* Codes of 2 to 6 bits with groups of 16 and 32, with and without minima; blocks of two digits, of
+ * three, and such as have no exact sums */
+static void one_row_in_whole_numbers_equals_scalar(void **state)
+{
+    (void)state;
+    static const hone_dtype types[] = {HONE_DTYPE_Q4_0, HONE_DTYPE_Q4_1, HONE_DTYPE_Q4_K,
+                                       HONE_DTYPE_Q5_0, HONE_DTYPE_Q5_1, HONE_DTYPE_Q5_K,
+                                       HONE_DTYPE_Q2_K, HONE_DTYPE_Q3_K, HONE_DTYPE_Q6_K};
+    static const size_t ns[] = {1, 17, 37, 150}, ks[] = {256, 768, 2304};
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        size_t seen[4] = {0};
+        for (size_t i = 0; i < sizeof ns / sizeof *ns; i++)
+            for (size_t j = 0; j < sizeof ks / sizeof *ks; j++)
+                for (int kind = 0; kind < KINDS + 2; kind++)
+                    check_row(types[t], ns[i], ks[j], kind, seen);
+        if (hone_isa_supported(HONE_ISA_AVX2)) {
+            assert_true(seen[0] > 100);
+            assert_true(seen[2] > 100);
+            assert_true(seen[3] > 100);
+        }
+    }
+}
+
 /* Every way of cutting a middling number of rows into groups */
 static void groups_of_rows_equal_scalar(void **state)
 {
@@ -481,6 +572,7 @@ int main(void)
         cmocka_unit_test(tables_that_look_linear_equal_scalar),
         cmocka_unit_test(every_coding_equals_scalar),
         cmocka_unit_test(groups_of_rows_equal_scalar),
+        cmocka_unit_test(one_row_in_whole_numbers_equals_scalar),
         cmocka_unit_test(long_sums_and_many_rows_equal_scalar),
         cmocka_unit_test(products_agree_with_double_precision),
         cmocka_unit_test(an_unpacked_row_is_the_decoded_row),

@@ -16,6 +16,7 @@
 
 #include "kernel/cpu/generic/attention.h"
 #include "kernel/cpu/generic/elementwise.h"
+#include "kernel/cpu/generic/kv_write.h"
 #include "kernel/cpu/generic/product.h"
 #include "kernel/table.h"
 
@@ -105,64 +106,17 @@ V16_INLINE void u4_block(const core_job *j, size_t block, u4_tables t, v16 *s0, 
     *s1 = (v16){_mm256_hadd_ps(l[2], h[2]), _mm256_hadd_ps(l[3], h[3])};
 }
 
-/*
- * One row x two panels of linear codes: the even or the odd k of a unit. The sums of a block, E and
- * O of two panels, are half of the registers. The barriers have the constants of v16_linear come
- * from the first cache level each time, or compilers would hold those in registers and the sums
- * not.
- */
-V16_INLINE void linear_half(const uint8_t *p, const uint8_t *q, const float *a, const v16_table *t,
-                            v16 *s0, v16 *s1)
-{
-    __asm__ volatile("" : "+r"(t));
-    __m256i x0 = _mm256_blend_epi16(v16_load_si(p), t->exponents, 0xaa);
-    __m256i x1 = _mm256_blend_epi16(v16_load_si(p + 32), t->exponents, 0xaa);
-    __m256i x2 = _mm256_blend_epi16(v16_load_si(q), t->exponents, 0xaa);
-    __m256i x3 = _mm256_blend_epi16(v16_load_si(q + 32), t->exponents, 0xaa);
-    UNROLL for (int i = 0; i < 4; i++)
-    {
-        __asm__ volatile("" : "+r"(t));
-        __m256 x = _mm256_set1_ps(a[2 * i]);
-        s0->lo = _mm256_fmadd_ps(x, v16_linear(x0, i, t), s0->lo);
-        s0->hi = _mm256_fmadd_ps(x, v16_linear(x1, i, t), s0->hi);
-        s1->lo = _mm256_fmadd_ps(x, v16_linear(x2, i, t), s1->lo);
-        s1->hi = _mm256_fmadd_ps(x, v16_linear(x3, i, t), s1->hi);
-    }
-}
-
-/* E + O of one block for two panels */
-V16_INLINE void linear_block(const core_job *j, size_t block, const v16_table *t, v16 *s0, v16 *s1)
-{
-    v16 e0 = v16_zero(), e1 = e0, o0 = e0, o1 = e0;
-    size_t ahead = core_ahead(j, block, j->blocks, j->ahead, 256);
-    for (size_t unit = 4 * block; unit < 4 * block + 4; unit++) {
-        const float *a = j->a + 8 * unit;
-        const uint8_t *p = j->b[0] + unit * 64, *q = j->b[1] + unit * 64;
-        __builtin_prefetch(j->b[0] + ahead, 0, 3);
-        __builtin_prefetch(j->b[1] + ahead, 0, 3);
-        ahead += 64;
-        linear_half(p, q, a, t, &e0, &e1);
-        /* Two bytes on, the words of odd k are the low halves. Scales follow the last codes. */
-        linear_half(p + 2, q + 2, a + 1, t, &o0, &o1);
-    }
-    *s0 = v16_add(e0, o0);
-    *s1 = v16_add(e1, o1);
-}
-
-V16_INLINE void few_own(const core_job *j, bool linear)
+/* One row of 4-bit codes of any table (of linear ones: product_whole, where that is there) */
+static void few_u4_own(const core_job *j)
 {
     u4_tables t = u4_load(j->table);
-    v16_table t_linear = v16_table_load(j->table);
     v16 c[2] = {v16_zero(), v16_zero()}, s[2];
     for (size_t g = 0; g * j->group < j->blocks; g++) {
         v16 d[2] = {v16_zero(), v16_zero()};
         float ones = 0.0f;
         size_t end = (g + 1) * j->group < j->blocks ? (g + 1) * j->group : j->blocks;
         for (size_t block = g * j->group; block < end; block++) {
-            if (linear)
-                linear_block(j, block, &t_linear, &s[0], &s[1]);
-            else
-                u4_block(j, block, t, &s[0], &s[1]);
+            u4_block(j, block, t, &s[0], &s[1]);
             d[0] = v16_add(d[0], s[0]);
             d[1] = v16_add(d[1], s[1]);
             if (j->min[0])
@@ -183,30 +137,13 @@ V16_INLINE void few_own(const core_job *j, bool linear)
     }
 }
 
-static __attribute__((noinline)) void few_own_linear(const core_job *j)
-{
-    few_own(j, true);
-}
-
-static __attribute__((noinline)) void few_own_table(const core_job *j)
-{
-    few_own(j, false);
-}
-
-static void few_u4_own(const core_job *j, int layout)
-{
-    if (layout == CORE_U4_LINEAR)
-        few_own_linear(j);
-    else
-        few_own_table(j);
-}
-
 void hone_kernels_avx2(hone_kernels *t)
 {
     t->act_pack = act_pack;
     t->product_few = product_few;
     t->product_many = product_expanded;
     set_few_rows(t);
+    kv_write_slot(t);
     t->attn_piece = attn_piece;
     t->attn_merge = attn_merge;
     t->attn_finish = attn_finish;

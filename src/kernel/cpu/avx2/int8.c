@@ -14,6 +14,8 @@
 #define I8_MANY_ROWS    4
 #define I8_MANY_ROWS_1  3
 #define I8_PREFETCH     4096
+#define I8_WHOLE_PANELS 2
+#define I8_KEEP(sums)   __asm__("" : "+x"((sums)->lo), "+x"((sums)->hi))
 
 typedef uint16_t i8_words __attribute__((vector_size(I8_VECTOR)));
 typedef struct i8_quad {
@@ -52,6 +54,11 @@ V16_INLINE i8_sums i8_load1(const void *at)
 V16_INLINE i8_sums i8_add(i8_sums a, i8_sums b)
 {
     return (i8_sums){_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
+}
+
+V16_INLINE i8_sums i8_sll32(i8_sums a, int n)
+{
+    return (i8_sums){_mm256_slli_epi32(a.lo, n), _mm256_slli_epi32(a.hi, n)};
 }
 
 V16_INLINE v16 i8_to_f32(i8_sums a)
@@ -129,9 +136,12 @@ V16_INLINE void i8_store_codes(v16 a, v16 b, int8_t *to, int32_t sums[2])
 }
 
 #include "kernel/cpu/generic/int8.h"
+#include "kernel/cpu/generic/whole_row.h"
 
 void hone_kernels_avx2_int8(hone_kernels *t)
 {
     t->act_int8 = act_int8;
     t->product_int8 = product_int8;
+    whole_slots(t);
+    t->whole[HONE_LAYOUT_U4] = t->whole[HONE_LAYOUT_U6] = true;
 }

@@ -16,15 +16,18 @@
 
 #include "kernel/cpu/generic/attention.h"
 #include "kernel/cpu/generic/elementwise.h"
+#include "kernel/cpu/generic/kv_write.h"
 #include "kernel/cpu/generic/product.h"
 #include "kernel/table.h"
 
 void hone_kernels_avx512(hone_kernels *t)
 {
     t->act_pack = act_pack;
+    t->act_whole = false;
     t->product_few = product_few;
     t->product_many = product_expanded;
     set_few_rows(t);
+    kv_write_slot(t);
     t->attn_piece = attn_piece;
     t->attn_merge = attn_merge;
     t->attn_finish = attn_finish;

@@ -94,13 +94,25 @@ static void attn_rows(attn_work *w, int64_t tile, size_t r0, size_t at, size_t r
     attn_values(w, at, rows, states + at * w->ld);
 }
 
+/* hone_attn_load_q, sixteen at a time */
+static void attn_load_q(const attn_work *w, size_t r, float *to)
+{
+    const hone_attn *t = w->t;
+    const float *q = t->q + r / t->group * t->ldq + r % t->group * t->kv.k_dim;
+    for (size_t d = 0; d < w->k_pad; d += 16) {
+        size_t n = d < t->kv.k_dim ? t->kv.k_dim - d : 0;
+        v16 x = v16_load_n(q + (n ? d : 0), n);
+        v16_store(to + d, t->kv.format == HONE_KV_F32 ? x : v16_round_bf16(x));
+    }
+}
+
 static void attn_block(attn_work *w, size_t r0, size_t rows, size_t piece, float *states)
 {
     int64_t from = (int64_t)(piece * HONE_ATTN_PIECE);
     for (size_t r = 0; r < rows; r++) {
         memset(states + r * w->ld, 0, w->ld * sizeof(float));
         states[r * w->ld + w->v_pad] = -__builtin_inff();
-        hone_attn_load_q(w->t, r0 + r, w->q + r * w->k_pad);
+        attn_load_q(w, r0 + r, w->q + r * w->k_pad);
     }
     attn_begin(w, rows);
     for (int64_t tile = from; tile < from + HONE_ATTN_PIECE; tile += 64) {

@@ -14,6 +14,9 @@ FEW_FNS_PLANES(e5m2, CORE_E5M2)
 EXPAND_FN(e4m3, CORE_E4M3)
 EXPAND_FN(e5m2, CORE_E5M2)
 
+/* Bytes of a panel of which lines are asked for ahead */
+enum { ATTN_AHEAD = 1024 };
+
 /* A format of pages as the template knows it */
 typedef struct attn_codes {
     int layout;
@@ -41,7 +44,7 @@ typedef struct attn_job {
     const float *floats;
     const uint8_t *scales; /* of each block of 32, [panels][units / 4][16] float16, or NULL */
     float *c;
-    bool more;
+    bool more, last; /* last: nothing of the page follows */
 } attn_job;
 
 static void attn_product(const attn_work *w, const attn_job *t)
@@ -63,8 +66,10 @@ static void attn_product(const attn_work *w, const attn_job *t)
                   .more = t->more,
                   .table = attn_table};
     if (few && layout != CORE_F32)
-        j.ahead = 1024 / (4 * core_unit_bytes(layout)), j.next = step * panel_bytes;
+        j.ahead = ATTN_AHEAD / (4 * core_unit_bytes(layout)), j.next = step * panel_bytes;
     for (size_t p = 0; p < t->panels; p += step) {
+        if (t->last && p + step >= t->panels)
+            j.next = 0; /* what lies behind is another head's */
         for (size_t i = 0; i < step; i++) {
             size_t real = p + i < t->panels ? p + i : t->panels - 1;
             j.b[i] = from + real * panel_bytes;
@@ -117,10 +122,22 @@ static void attn_keys(attn_work *w, size_t at, size_t rows)
     attn_product(w, &j);
 }
 
+/* What the first panels of the next tile would ask for themselves had they begun already */
+static void attn_ask(const attn_work *w, size_t rows)
+{
+    size_t panel = hone_kv_bytes(&w->t->kv, 16 * w->k_pad);
+    size_t bytes = panel < ATTN_AHEAD ? panel : ATTN_AHEAD;
+    for (size_t p = 0; w->next && p < few_panels[rows - 1]; p++)
+        for (size_t i = 0; i < bytes; i += 64)
+            __builtin_prefetch(w->next + p * panel + i, 0, 3);
+}
+
 static void attn_values(attn_work *w, size_t at, size_t rows, float *states)
 {
     const hone_kv *kv = &w->t->kv;
     bool grouped = hone_kv_form_of(kv)->grouped;
+    if (rows <= FEW_ROWS)
+        attn_ask(w, rows);
     size_t panels = w->v_pad / 16, step = grouped ? 2 : panels;
     for (size_t p = 0; p < panels; p += step) {
         const float *a = w->s + at * 64;
@@ -137,7 +154,8 @@ static void attn_values(attn_work *w, size_t at, size_t rows, float *states)
                       .units = 8,
                       .c = states + 16 * p,
                       .ldc = w->ld,
-                      .more = true};
+                      .more = true,
+                      .last = p + step >= panels};
         attn_product(w, &j);
     }
 }

@@ -2,8 +2,8 @@
  * few - some rows straight from the packed codes: one pass over the weights for every group of up
  * to six rows. Included by product.h; the set chooses: FEW_PANELS_1..4  panels in flight for 1, 2,
  * 3, 4 rows FEW_PANELS_6     optional: also for 6 rows FEW_PREFETCH     bytes of codes of a panel
- * ahead of which lines are asked for FEW_U4_OWN       optional: the set brings few_u4_own(job,
- * layout), one row x FEW_PANELS_1 panels of 4-bit codes
+ * ahead of which lines are asked for FEW_U4_OWN       optional: the set brings few_u4_own(job),
+ * one row x FEW_PANELS_1 panels of 4-bit codes
  */
 #ifndef HONE_KERNEL_GENERIC_FEW_H
 #define HONE_KERNEL_GENERIC_FEW_H
@@ -11,7 +11,7 @@
 #include "kernel/cpu/generic/core.h"
 
 #ifdef FEW_U4_OWN
-static void few_u4_own(const core_job *j, int layout);
+static void few_u4_own(const core_job *j);
 #endif
 
 #define FEW_FNS_4(L, layout)                                                                       \
@@ -114,7 +114,7 @@ static void few_rows(const hone_packed *w, int layout, const hone_act *a, size_t
             job_panel(&j, (int)s, w, p + s, panel1, y + row * ldy, bias);
 #ifdef FEW_U4_OWN
         if (rows == 1 && (layout == CORE_U4 || layout == CORE_U4_LINEAR) && !half) {
-            few_u4_own(&j, layout);
+            few_u4_own(&j);
             continue;
         }
 #endif

@@ -446,11 +446,9 @@ static int8_job int8_job_of(const int8_call *x)
     return j;
 }
 
-static void int8_panel(const int8_call *x, int8_job *j, int s, size_t p, size_t panel_end, float *y,
-                       const float *bias)
+static void int8_panel(const hone_packed *w, core_job *k, int s, size_t p, size_t panel_end,
+                       float *y, const float *bias)
 {
-    const hone_packed *w = x->w;
-    core_job *k = &j->core;
     size_t real = p < panel_end ? p : panel_end - 1, left = w->n - real * 16;
     const uint8_t *panel = w->data + real * w->panel_bytes;
     k->b[s] = panel;
@@ -474,7 +472,7 @@ static void int8_few(const int8_call *x, size_t row, size_t rows, size_t panel0,
     j.core.next = (size_t)step * x->w->panel_bytes;
     for (size_t p = panel0; p < panel1; p += (size_t)step) {
         for (int s = 0; s < step; s++)
-            int8_panel(x, &j, s, p + (size_t)s, panel1, y + row * ldy, bias);
+            int8_panel(x->w, &j.core, s, p + (size_t)s, panel1, y + row * ldy, bias);
         int8_rows[x->layout].few[rows - 1](&j);
     }
 }
@@ -507,7 +505,7 @@ static void int8_many(const int8_call *x, size_t row0, size_t row1, size_t panel
         int8_job j = int8_job_of(x);
         j.core.ldc = ldy;
         for (int s = 0; s < I8_MANY_PANELS; s++)
-            int8_panel(x, &j, s, p + (size_t)s, panel1, y + row0 * ldy, bias);
+            int8_panel(x->w, &j.core, s, p + (size_t)s, panel1, y + row0 * ldy, bias);
         int8_spread(x, &j);
         size_t most = i8_flush_of(x->layout) == 1 ? I8_MANY_ROWS_1 : I8_MANY_ROWS,
                groups = (row1 - row0 + most - 1) / most, row = row0;

@@ -251,6 +251,7 @@ void hone_kernels_scalar(hone_kernels *t)
 {
     t->act_pack = act_pack;
     t->product_few = product;
+    t->product_whole = product;
     t->product_many = product;
     memset(t->few_rows, HONE_FEW_ROWS, sizeof t->few_rows);
     t->kv_write = kv_write;
