@@ -16,11 +16,16 @@
 #define GATE_CLOSED ((uint64_t)1 << 31)
 #define GATE_COUNT  (GATE_CLOSED - 1)
 
-enum { SPIN_ROUNDS = 2000, MAX_THREADS = 512 };
+/* LONG_WAIT_NS: what a caller waits for others only if one of them is kept off its CPU.
+ * CAREFUL_RUNS: for so many runs after that the same is expected again. */
+enum { SPIN_ROUNDS = 2000, MAX_THREADS = 512, LONG_WAIT_NS = 300000, CAREFUL_RUNS = 4096 };
+#define TAKEN_BACK UINT64_MAX
 
 /* Items [begin, end) that a thread has before it, begin in the upper half of `range`. */
 typedef struct worker {
     _Alignas(64) _Atomic uint64_t range;
+    _Atomic uint64_t lent; /* the item that it lends out, plus 1; 0; or TAKEN_BACK */
+    bool lost;             /* what it lent was taken back: it is no longer inside the run */
     struct hone_pool *pool;
     pthread_t thread;
     int index;
@@ -37,6 +42,7 @@ typedef struct worker {
  * workers inside. */
 struct hone_pool {
     int threads, sharers; /* holders but one */
+    int careful;          /* runs for which workers are expected to be kept off their CPUs */
     void (*on_start)(void);
     hone_pool_fn *fn;
     void *arg;
@@ -128,8 +134,11 @@ static void work(hone_pool *p, int thread)
     uint64_t begin = log ? hone_clock_ns() : 0;
     uint32_t taken = 0, item;
     do
-        for (; take(w, &item); taken++)
+        for (; take(w, &item); taken++) {
             p->fn(p->arg, item, thread);
+            if (w->lost)
+                return;
+        }
     while (steal(p, w));
     if (log && taken)
         note(log, thread, begin, taken);
@@ -178,7 +187,9 @@ static void *worker_main(void *arg)
             return NULL;
         if (enter(p, now)) {
             work(p, w->index);
-            leave(p);
+            if (!w->lost)
+                leave(p);
+            w->lost = false;
         }
     }
 }
@@ -258,6 +269,23 @@ int hone_pool_threads(const hone_pool *p)
     return p->threads;
 }
 
+/* Does an item that a worker has lent and does not come to finish; the worker then is not inside
+ * any more. */
+static bool take_back(hone_pool *p)
+{
+    for (int i = 1; i < p->threads; i++) {
+        uint64_t item = atomic_load(&p->workers[i].lent);
+        if (!item || item == TAKEN_BACK ||
+            !atomic_compare_exchange_strong(&p->workers[i].lent, &item, TAKEN_BACK))
+            continue;
+        atomic_fetch_sub(&p->gate, 1);
+        p->fn(p->arg, (size_t)(item - 1), 0);
+        p->careful = CAREFUL_RUNS;
+        return true;
+    }
+    return false;
+}
+
 static void close_gate(hone_pool *p)
 {
     uint64_t g = atomic_fetch_or(&p->gate, GATE_CLOSED);
@@ -265,12 +293,52 @@ static void close_gate(hone_pool *p)
         relax();
         g = atomic_load_explicit(&p->gate, memory_order_acquire);
     }
+    if (!(g & GATE_COUNT))
+        return;
+    uint64_t begin = hone_clock_ns();
     for (;;) {
         uint32_t seen = atomic_load(&p->emptied);
         if (!(atomic_load(&p->gate) & GATE_COUNT))
-            return;
-        futex_wait(&p->emptied, seen);
+            break;
+        if (!take_back(p))
+            futex_wait(&p->emptied, seen);
     }
+    if (hone_clock_ns() - begin > LONG_WAIT_NS)
+        p->careful = CAREFUL_RUNS;
+}
+
+bool hone_pool_careful(const hone_pool *p)
+{
+#if defined(__SANITIZE_THREAD__) /* who was taken an item from still reads what others write */
+    (void)p;
+    return false;
+#else
+    return p->careful > 0;
+#endif
+}
+
+void hone_pool_lend(hone_pool *p, size_t item, int thread)
+{
+    if (thread > 0)
+        atomic_store(&p->workers[thread].lent, (uint64_t)item + 1);
+}
+
+bool hone_pool_reclaim(hone_pool *p, int thread)
+{
+    worker *w = &p->workers[thread];
+    uint64_t item = atomic_load(&w->lent);
+    if (thread == 0 || (item != TAKEN_BACK && atomic_compare_exchange_strong(&w->lent, &item, 0)))
+        return true;
+    w->lost = true;
+    atomic_store(&w->lent, 0);
+    return false;
+}
+
+void hone_pool_drain(const hone_pool *p)
+{
+    for (int i = 1; i < p->threads; i++)
+        while (atomic_load(&p->workers[i].lent) == TAKEN_BACK)
+            sched_yield();
 }
 
 void hone_pool_run(hone_pool *p, hone_pool_fn *fn, void *arg, size_t items)
@@ -283,6 +351,7 @@ void hone_pool_run(hone_pool *p, hone_pool_fn *fn, void *arg, size_t items)
     }
     p->fn = fn;
     p->arg = arg;
+    p->careful -= p->careful > 0;
     for (size_t i = 0, n = (size_t)p->threads; i < n; i++)
         atomic_store_explicit(&p->workers[i].range, range(items * i / n, items * (i + 1) / n),
                               memory_order_relaxed);

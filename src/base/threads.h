@@ -15,6 +15,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,19 @@ hone_pool *hone_pool_share(hone_pool *p);
 int hone_pool_threads(const hone_pool *p);
 /* More than 2^32 - 1 items are done by the caller alone. */
 void hone_pool_run(hone_pool *p, hone_pool_fn *fn, void *arg, size_t items);
+
+/* A worker that a foreign thread keeps off its CPU in the middle of an item delays the whole run.
+ * An item may therefore be lent: from then on it touches nothing that the caller frees or that
+ * others rely on but memory of its thread's own, so that the caller, tired of waiting, can do the
+ * item itself. reclaim ends that; false: the caller has done it, may be runs ahead, and what was
+ * computed is void: return at once. Thread 0 always reclaims. careful: whether it is worth the
+ * trouble, that is, whether workers were missed lately. */
+bool hone_pool_careful(const hone_pool *p);
+void hone_pool_lend(hone_pool *p, size_t item, int thread);
+HONE_CHECKED bool hone_pool_reclaim(hone_pool *p, int thread);
+/* Between runs: waits for those who still compute something void. Before anything is freed that
+ * lent items read. */
+void hone_pool_drain(const hone_pool *p);
 
 /* What the threads did, for a profile: a mark for each run that a thread took items of, and one of
  * 0 items for the time that the caller waited for the others. Marks are in the order of time. Work

@@ -96,7 +96,9 @@ static size_t lay_out(hone_forward *f, uint8_t *base)
     for (size_t t = 0; t < threads; t++) {
         void *memory = hone_cut(base, &at, n.scratch);
         void *pages = hone_cut(base, &at, f->max_pages * sizeof(void *));
+        void *result = hone_cut(base, &at, HONE_RESULT_PANELS * HONE_PANEL * sizeof(float));
         if (base) {
+            f->threads[t].result = result;
             f->threads[t].memory = memory;
             f->threads[t].pages = pages;
         }
@@ -149,6 +151,7 @@ void hone_forward_close(hone_forward *f)
 {
     if (!f)
         return;
+    hone_pool_drain(f->pool);
     hone_free_big(f->memory, f->memory_bytes);
     hone_free(f);
 }

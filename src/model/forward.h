@@ -73,6 +73,7 @@ typedef struct hone_forward {
     struct hone_thread_scratch {
         void *memory;       /* for products and attention, 64-byte aligned */
         const void **pages; /* [max_pages] of one layer and head */
+        float *result;      /* of an item of a product, until it is known to be wanted */
     } * threads;
     void *memory;
     size_t memory_bytes;
@@ -102,6 +103,9 @@ void hone_forward_layer(hone_forward *f, int layer, const hone_tape *tape);
  * (out[rows][labels]); the model must have it. */
 void hone_forward_pooler(hone_forward *f, const float *pooled, uint32_t rows, float *out);
 void hone_forward_classify(hone_forward *f, const float *pooled, uint32_t rows, float *out);
+
+/* Panels times rows of a product's item that a worker can keep to itself (threads.h, lend) */
+enum { HONE_RESULT_PANELS = 1024 };
 
 /* Work over rows is cut into items of `step` rows: how many there are, and where one ends. */
 static inline size_t hone_row_items(size_t rows, size_t step)

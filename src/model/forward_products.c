@@ -154,6 +154,29 @@ typedef struct product_work {
     size_t panels[HONE_PRODUCT_JOBS]; /* per item */
 } product_work;
 
+/* For a worker that may be kept off its CPU: whatever else it reads it copies first, and the result
+ * is its own until it is known to be wanted. */
+static void product_lent(const product_work *w, const hone_product_job *job, size_t p0, size_t p1,
+                         size_t item, int thread)
+{
+    hone_forward *f = w->f;
+    const hone_act act = *w->act;
+    hone_packed part = job->linear->w;
+    const float *bias = job->linear->bias ? job->linear->bias + p0 * HONE_PANEL : NULL;
+    float *result = f->threads[thread].result, *y = job->y + p0 * HONE_PANEL;
+    size_t ldy = part.n;
+    part.n = (p1 * HONE_PANEL < part.n ? p1 * HONE_PANEL : part.n) - p0 * HONE_PANEL;
+    part.n_panels = p1 - p0;
+    part.data += p0 * part.panel_bytes;
+    hone_pool_lend(f->pool, item, thread);
+    hone_product(f->kt, &part, &act, 0, act.rows, 0, part.n_panels, result, part.n, bias,
+                 f->threads[thread].memory);
+    if (!hone_pool_reclaim(f->pool, thread))
+        return;
+    for (size_t r = 0; r < act.rows; r++)
+        memcpy(y + r * ldy, result + r * part.n, part.n * sizeof *y);
+}
+
 static void product_item(void *arg, size_t item, int thread)
 {
     product_work *w = arg;
@@ -164,6 +187,11 @@ static void product_item(void *arg, size_t item, int thread)
     size_t p0 = (item - w->first_item[j]) * w->panels[j], p1 = p0 + w->panels[j];
     if (p1 > l->w.n_panels)
         p1 = l->w.n_panels;
+    if (thread > 0 && !l->adapter && w->act->rows * (p1 - p0) <= HONE_RESULT_PANELS &&
+        hone_pool_careful(w->f->pool)) {
+        product_lent(w, &w->jobs[j], p0, p1, item, thread);
+        return;
+    }
     void *scratch = w->f->threads[thread].memory;
     bool gain = l->adapter && l->adapter->gain;
     hone_product(w->f->kt, &l->w, w->act, 0, w->act->rows, p0, p1, w->jobs[j].y, l->w.n,

@@ -144,6 +144,81 @@ static void every_item_is_done_once_whatever_the_delays(void **state)
     hone_free(d);
 }
 
+/* The worker lends the one item that it gets and keeps it until the run is over: the caller must do
+ * it instead. */
+typedef struct lending {
+    hone_pool *pool;
+    _Atomic int lent, over, kept, mine[64], lost;
+} lending;
+
+static void lent_item(void *arg, size_t item, int thread)
+{
+    lending *l = arg;
+    if (thread == 0) {
+        while (!atomic_load(&l->lent))
+            sched_yield();
+        atomic_fetch_add(&l->mine[item], 1);
+        return;
+    }
+    hone_pool_lend(l->pool, item, thread);
+    atomic_store(&l->lent, 1);
+    while (!atomic_load(&l->over))
+        sched_yield();
+    if (hone_pool_reclaim(l->pool, thread))
+        atomic_fetch_add(&l->kept, 1);
+    else
+        atomic_fetch_add(&l->lost, 1);
+}
+
+static void what_a_worker_cannot_finish_is_done_by_the_caller(void **state)
+{
+    (void)state;
+    hone_pool *p;
+    assert_int_equal(hone_pool_open(2, NULL, &p), HONE_OK);
+    for (int run = 0; run < 20; run++) {
+        static lending l;
+        l = (lending){.pool = p};
+        hone_pool_run(p, lent_item, &l, 64); /* would not return otherwise */
+        for (int i = 0; i < 64; i++)
+            assert_int_equal(atomic_load(&l.mine[i]), 1);
+        run_and_check(p, &shared_work, 100); /* without the worker */
+        atomic_store(&l.over, 1);
+        hone_pool_drain(p);
+        while (!atomic_load(&l.lost) && !atomic_load(&l.kept))
+            sched_yield();
+        assert_int_equal(atomic_load(&l.kept), 0);
+        run_and_check(p, &shared_work, 100);
+    }
+    hone_pool_close(p);
+}
+
+/* What is lent and finished in time counts, once. */
+static void lend_and_count(void *arg, size_t item, int thread)
+{
+    hone_pool *p = ((void **)arg)[0];
+    hone_pool_lend(p, item, thread);
+    if (item % 7 == 0)
+        usleep(200);
+    if (hone_pool_reclaim(p, thread))
+        count(((void **)arg)[1], item, thread);
+}
+
+static void what_is_lent_is_done_once(void **state)
+{
+    (void)state;
+    hone_pool *p;
+    assert_int_equal(hone_pool_open(3, NULL, &p), HONE_OK);
+    for (int run = 0; run < 200; run++) {
+        void *arg[2] = {p, &shared_work};
+        memset(&shared_work, 0, sizeof shared_work);
+        shared_work.threads = 3;
+        hone_pool_run(p, lend_and_count, arg, 40);
+        for (size_t i = 0; i < 40; i++)
+            assert_int_equal(atomic_load(&shared_work.taken[i]), 1);
+    }
+    hone_pool_close(p);
+}
+
 static _Atomic int started;
 
 static void on_start(void)
@@ -242,6 +317,8 @@ int main(void)
         cmocka_unit_test(every_item_is_done_once),
         cmocka_unit_test(every_item_is_done_once_under_foreign_load),
         cmocka_unit_test(every_item_is_done_once_whatever_the_delays),
+        cmocka_unit_test(what_a_worker_cannot_finish_is_done_by_the_caller),
+        cmocka_unit_test(what_is_lent_is_done_once),
         cmocka_unit_test(every_worker_but_not_the_caller_runs_on_start),
         cmocka_unit_test(a_run_allocates_nothing),
         cmocka_unit_test(wrong_numbers_of_threads_and_no_memory_are_refused),
