@@ -84,18 +84,25 @@ void hone_sampler_close(hone_sampler *s)
 }
 
 /* e^x for x <= 0, the same on every machine: 2^k * e^r with |r| <= ln2 / 2 and the Taylor series of
- * e^r to r^13 (error below 2^-56). */
-static double exp_of(double x)
+ * e^r to r^13 (error below 2^-56). No branches and no calls: compilers make vectors of it. */
+static inline double exp_of(double x)
 {
-    if (x < -700)
-        return 0;
-    double k = nearbyint(x * 1.4426950408889634);
+    static const double inverse[] = {1.0 / 13, 1.0 / 12, 1.0 / 11, 1.0 / 10, 1.0 / 9,
+                                     1.0 / 8,  1.0 / 7,  1.0 / 6,  1.0 / 5,  1.0 / 4,
+                                     1.0 / 3,  1.0 / 2,  1.0};
+    const double magic = 0x1.8p52;
+    double t = x < -700 ? -700 : x;
+    double shifted = t * 1.4426950408889634 + magic, k = shifted - magic; /* to the nearest */
     /* ln 2 in two parts (fdlibm's split): k * the first is exact. */
-    double r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
-    double y = 1;
-    for (int i = 13; i > 0; i--)
-        y = 1 + y * r / i;
-    return ldexp(y, (int)k);
+    double r = (t - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
+    double y = 1, power;
+    for (int i = 0; i < 13; i++)
+        y = 1 + y * (r * inverse[i]);
+    uint64_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits + 1023) << 52;
+    memcpy(&power, &bits, sizeof power);
+    return x < -700 ? 0 : y * power;
 }
 
 /* Before in rank: the larger value, the lower id among equals. */
@@ -123,14 +130,19 @@ static void make_heap(candidate *heap, size_t n)
         sift_down(heap, n, i);
 }
 
+static hone_status bad_logit(uint32_t token, float x)
+{
+    return hone_fail(HONE_FORMAT,
+                     "the logit of token %u is %s: the model's weights are damaged or "
+                     "overflow in this arithmetic",
+                     token, isnan(x) ? "not a number" : "infinite");
+}
+
 static hone_status load(hone_sampler *s, const float *logits)
 {
     for (uint32_t i = 0; i < s->vocab; i++) {
-        if (isnan(logits[i]) || logits[i] == INFINITY)
-            return hone_fail(HONE_FORMAT,
-                             "the logit of token %u is %s: the model's weights are damaged or "
-                             "overflow in this arithmetic",
-                             i, isnan(logits[i]) ? "not a number" : "infinite");
+        if (!(logits[i] < INFINITY))
+            return bad_logit(i, logits[i]);
         s->candidates[i] = (candidate){(double)logits[i], (int32_t)i};
     }
     for (size_t i = 0; i < s->settings.n_bias; i++)
@@ -163,15 +175,39 @@ static hone_status penalise(hone_sampler *s, const int32_t *history, size_t n)
     return HONE_OK;
 }
 
+static hone_status nothing_left(void)
+{
+    return hone_fail(HONE_DATA, "no token is left to choose from: every logit is -infinity");
+}
+
 static hone_status best(const hone_sampler *s, size_t *at)
 {
     *at = 0;
     for (uint32_t i = 1; i < s->vocab; i++)
         if (before(&s->candidates[i], &s->candidates[*at]))
             *at = i;
-    if (s->candidates[*at].x == -INFINITY)
-        return hone_fail(HONE_DATA, "no token is left to choose from: every logit is -infinity");
-    return HONE_OK;
+    return s->candidates[*at].x == -INFINITY ? nothing_left() : HONE_OK;
+}
+
+/* Whether nothing changes the logits and the largest is wanted: then one look at each is enough. */
+static bool is_plain(const hone_sampling *o)
+{
+    return o->temperature == 0 && o->n_bias == 0 && o->repetition_penalty == 1 &&
+           o->frequency_penalty == 0 && o->presence_penalty == 0;
+}
+
+static hone_status pick_plain(const hone_sampler *s, const float *logits, int32_t *token)
+{
+    float most = -INFINITY;
+    for (uint32_t i = 0; i < s->vocab; i++) {
+        if (!(logits[i] < INFINITY))
+            return bad_logit(i, logits[i]);
+        if (logits[i] > most) {
+            most = logits[i];
+            *token = (int32_t)i;
+        }
+    }
+    return most == -INFINITY ? nothing_left() : HONE_OK;
 }
 
 /* Moves the top of the heap candidates[0..*n) to its end: candidates[vocab - 1], then vocab - 2...
@@ -247,6 +283,8 @@ hone_status hone_sampler_pick(hone_sampler *s, const float *logits, const int32_
                               size_t n, uint64_t position, int32_t *token)
 {
     size_t first;
+    if (is_plain(&s->settings))
+        return pick_plain(s, logits, token);
     HONE_TRY(shape(s, logits, history, n, &first));
     double total = 0, at = 0;
     for (size_t i = first; i < s->vocab; i++)
