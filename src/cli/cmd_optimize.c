@@ -25,7 +25,7 @@ typedef struct optimize_job {
     char model_hash[65], data_hash[HONE_DIGEST_BYTES], environment_key[HONE_DIGEST_BYTES];
     char arch[64], model_fingerprint[33];
     uint64_t model_bytes;
-    char *environment, *settings;
+    char *environment, *settings, *cache;
     hone_backend_engine *backend;
     hone_registry *registry;
     hone_pipeline_result result;
@@ -72,9 +72,11 @@ static hone_status gather(optimize_job *j, const char *model)
     hone_digest_bytes(j->text, j->text_bytes, j->data_hash);
     HONE_TRY(identify(j, model));
     HONE_TRY(hone_fingerprint_take(&j->environment, j->environment_key));
+    HONE_TRY(hone_packed_folder(&j->cache));
     hone_backend_options o = {.prompt_tokens = (uint32_t)cli_int(c, "prompt"),
                               .sessions = (uint32_t)cli_int(c, "sessions"),
                               .eval_tokens = (size_t)cli_int(c, "eval-tokens"),
+                              .cache = j->cache,
                               .registry = j->registry,
                               .progress = cli_engine_progress,
                               .note = note};
@@ -244,6 +246,7 @@ static hone_status run(cli_context *c)
     hone_free(j.text);
     hone_free(j.environment);
     hone_free(j.settings);
+    hone_free(j.cache);
     return s;
 }
 

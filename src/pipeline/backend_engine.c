@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/threads.h"
+#include "dtype/dtype.h"
 #include "engine/sampler.h"
 #include "engine/share.h"
 #include "eval/eval.h"
@@ -182,6 +183,20 @@ static void unload(void *self, void *variant)
     hone_free(v);
 }
 
+/* Rounding to blocks of 256 looks for the best scales: dear enough to keep what it gives. */
+static hone_status open_rounded(hone_backend_engine *b, const hone_config *c, hone_engine **out)
+{
+    const hone_packed_cache cache = {.folder = b->o.cache};
+    bool dear = false;
+    for (int k = 0; k < HONE_WEIGHT_KINDS; k++)
+        dear |= c->weight_dtype[k] != HONE_WEIGHT_AS_FILED &&
+                hone_dtype_describe((hone_dtype)c->weight_dtype[k])->block_elements == 256;
+    HONE_TRY(
+        hone_engine_open_cached(b->model, c, dear ? &cache : NULL, b->o.progress, b->o.arg, out));
+    hone_engine_keep(*out, b->o.progress, b->o.arg); /* not while something is measured */
+    return HONE_OK;
+}
+
 static hone_status load(void *self, const hone_config *c, void **variant)
 {
     hone_backend_engine *b = self;
@@ -191,7 +206,7 @@ static hone_status load(void *self, const hone_config *c, void **variant)
     double begin = hone_clock_s();
     hone_config own = *c;
     own.prefix_reuse = false; /* no text is read twice: pages of earlier windows are free again */
-    hone_status s = hone_engine_open(b->model, &own, b->o.progress, b->o.arg, &v->engine);
+    hone_status s = open_rounded(b, &own, &v->engine);
     v->load_s = hone_clock_s() - begin;
     if (s == HONE_OK) {
         for (loaded *other = b->loaded; other; other = other->next)

@@ -16,11 +16,12 @@
 #include "pipeline/pipeline.h"
 
 typedef struct hone_backend_options {
-    uint32_t prompt_tokens;  /* tokens of the workload's prompt = depth when decoding; 0 = 512, or
-                                half of a shorter context */
-    uint32_t sessions;       /* under the goal throughput; 0 = 8 */
-    size_t eval_tokens;      /* most held-out tokens of each half; 0 = 16384 */
-    double sample_seconds;   /* least time of one sample; 0 = 0.02 */
+    uint32_t prompt_tokens; /* tokens of the workload's prompt = depth when decoding; 0 = 512, or
+                               half of a shorter context */
+    uint32_t sessions;      /* under the goal throughput; 0 = 8 */
+    size_t eval_tokens;     /* most held-out tokens of each half; 0 = 16384 */
+    double sample_seconds;  /* least time of one sample; 0 = 0.02 */
+    const char *cache;      /* folder of packed weights that are dear to make, or NULL: none kept */
     hone_registry *registry; /* keeps the machine's limits; NULL: they are measured each time */
     hone_progress_fn *progress;
     void (*note)(void *arg, const char *line); /* limits that are not what they were; may be NULL */

@@ -1,10 +1,10 @@
-/* Weight formats: while loading, weights are rounded to groups of 32 codes with a scale. */
+/* Weight formats: while loading, weights are rounded to groups of 16 or 32 codes with a scale. */
 #include "technique/rows.h"
 
 #include "dtype/dtype.h"
 
 enum { AS_FILED = HONE_WEIGHT_AS_FILED, Q8 = HONE_DTYPE_Q8_0, Q4 = HONE_DTYPE_Q4_0 };
-enum { Q4_MIN = HONE_DTYPE_Q4_1 };
+enum { Q4_MIN = HONE_DTYPE_Q4_1, Q4_SUPER = HONE_DTYPE_Q4_K, Q6_SUPER = HONE_DTYPE_Q6_K };
 
 /* Something becomes smaller, nothing is rounded that the file holds in as few bits already. */
 static bool applies(const hone_technique_facts *f, const hone_config *c, const int *knob)
@@ -20,9 +20,11 @@ static bool applies(const hone_technique_facts *f, const hone_config *c, const i
         double now = hone_technique_weight_bytes(f, c, (hone_weight_kind)k);
         if (now > 0 && wanted * hone_technique_weights(f, (hone_weight_kind)k) > 0.95 * now)
             return false;
+        if (f->model.hidden % d->block_elements) /* what no block divides stays as it is */
+            return false;
         smaller = true;
     }
-    return smaller && f->model.hidden % 32 == 0; /* what no block divides stays as it is */
+    return smaller;
 }
 
 static void apply(const int *knob, hone_config *c)
@@ -55,6 +57,29 @@ const hone_technique hone_technique_weight_int8 = {
     .apply = apply,
 };
 
+static const hone_technique_value int6_values[] = {
+    {"q6_k", {Q6_SUPER, Q6_SUPER, Q6_SUPER}},
+    {"q6_k:body", {Q6_SUPER, Q6_SUPER, AS_FILED}},
+};
+
+const hone_technique hone_technique_weight_int6 = {
+    .name = "weight-int6",
+    .title = "Weights in 6 bits",
+    .addresses = HONE_BOTTLENECK_WEIGHT_READ,
+    .knob = HONE_KNOB_WEIGHTS,
+    .lossy = true,
+    .why = "6.6 bits a weight, three quarters of 8 bits, in groups of 16 whose scales are chosen "
+           "for the least error: close to 8 bits in quality where 4 bits lose too much.",
+    .when_not = "Rows that are no multiple of 256 stay as they are filed. Prompts gain nothing. "
+                "Rounding takes minutes for a billion weights, once: the packed form is kept in "
+                "the cache.",
+    .source = "ggml's Q6_K; products: docs/numerics.md",
+    .values = int6_values,
+    .n_values = sizeof int6_values / sizeof *int6_values,
+    .applies = applies,
+    .apply = apply,
+};
+
 static const hone_technique_value int4_values[] = {
     {"q4_0", {Q4, Q4, Q4}},
     {"q4_0:body", {Q4, Q4, AS_FILED}},
@@ -62,6 +87,8 @@ static const hone_technique_value int4_values[] = {
     {"q4_0:mlp+q8_0", {Q8, Q4, Q8}},
     {"q4_1", {Q4_MIN, Q4_MIN, Q4_MIN}},
     {"q4_1:mlp+q8_0", {Q8, Q4_MIN, Q8}},
+    {"q4_k", {Q4_SUPER, Q4_SUPER, Q4_SUPER}},
+    {"q4_k:body+q6_k", {Q4_SUPER, Q4_SUPER, Q6_SUPER}},
 };
 
 const hone_technique hone_technique_weight_int4 = {
@@ -71,11 +98,13 @@ const hone_technique hone_technique_weight_int4 = {
     .knob = HONE_KNOB_WEIGHTS,
     .lossy = true,
     .why = "4.5 bits a weight (5 with a minimum per group): a decode step reads less than a third "
-           "of bf16. Rounding to nearest; mixes keep the sensitive kinds of layers in 8 bits.",
+           "of bf16. Rounding to nearest, of q4_k with scales and minimums chosen for the least "
+           "error; mixes keep the sensitive kinds of layers in 8 or 6 bits.",
     .when_not =
         "Small models lose a lot (the fewer weights, the more each matters), and the output "
-        "head more than the rest. Methods that look at data (GPTQ, AWQ) lose less.",
-    .source = "ggml's Q4_0 and Q4_1; Dettmers & Zettlemoyer 2023 (arXiv:2212.09720)",
+        "head more than the rest. Methods that look at data (GPTQ, AWQ) lose less. Rounding to "
+        "q4_k takes minutes for a billion weights, once: the packed form is kept in the cache.",
+    .source = "ggml's Q4_0, Q4_1 and Q4_K; Dettmers & Zettlemoyer 2023 (arXiv:2212.09720)",
     .values = int4_values,
     .n_values = sizeof int4_values / sizeof *int4_values,
     .applies = applies,

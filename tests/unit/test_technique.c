@@ -225,6 +225,15 @@ static void what_changes_nothing_or_is_not_there_does_not_apply(void **state)
     assert_true(applies(&f, &c, "q4_0"));
     f.model.hidden = 80; /* no multiple of a group */
     assert_false(applies(&f, &c, "q4_0"));
+    f.model.hidden = 128; /* nor of a block of 256 */
+    assert_false(applies(&f, &c, "q4_k"));
+    assert_false(applies(&f, &c, "q6_k"));
+    f.model.hidden = 256;
+    for (int k = 0; k < HONE_WEIGHT_KINDS; k++)
+        f.model.packed_kind_bytes[k] = (uint64_t)(1e9);
+    assert_true(applies(&f, &c, "q4_k"));
+    assert_true(applies(&f, &c, "q4_k:body+q6_k"));
+    assert_true(applies(&f, &c, "q6_k"));
 }
 
 static void the_documentation_is_what_the_table_says(void **state)
