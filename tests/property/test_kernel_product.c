@@ -436,7 +436,7 @@ static void check_row(hone_dtype t, size_t n, size_t k, int kind, size_t seen[4]
         p.x[i] = row_number(kind, i);
     float *want = run_row(&p, hone_kernels_get(HONE_ISA_SCALAR), false, none);
     for (int isa = 0; isa < TABLES; isa++) {
-        if (!table_there(isa))
+        if (!table_there(isa) || !table_of(isa)->act_whole)
             continue;
         float *got = run_row(&p, table_of(isa), true, seen);
         for (size_t i = 0; i < n + 3; i++)
@@ -457,7 +457,7 @@ static void one_row_in_whole_numbers_equals_scalar(void **state)
     static const hone_dtype types[] = {HONE_DTYPE_Q4_0, HONE_DTYPE_Q4_1, HONE_DTYPE_Q4_K,
                                        HONE_DTYPE_Q5_0, HONE_DTYPE_Q5_1, HONE_DTYPE_Q5_K,
                                        HONE_DTYPE_Q2_K, HONE_DTYPE_Q3_K, HONE_DTYPE_Q6_K};
-    static const size_t ns[] = {1, 17, 37, 150}, ks[] = {256, 768, 2304};
+    static const size_t ns[] = {1, 37}, ks[] = {256, 1280};
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
         size_t seen[4] = {0};
         for (size_t i = 0; i < sizeof ns / sizeof *ns; i++)
@@ -465,9 +465,9 @@ static void one_row_in_whole_numbers_equals_scalar(void **state)
                 for (int kind = 0; kind < KINDS + 2; kind++)
                     check_row(types[t], ns[i], ks[j], kind, seen);
         if (hone_isa_supported(HONE_ISA_AVX2)) {
-            assert_true(seen[0] > 100);
-            assert_true(seen[2] > 100);
-            assert_true(seen[3] > 100);
+            assert_true(seen[0] > 50);
+            assert_true(seen[2] > 50);
+            assert_true(seen[3] > 50);
         }
     }
 }
