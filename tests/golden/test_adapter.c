@@ -8,6 +8,7 @@
 #include "compress/export.h"
 #include "engine/engine.h"
 #include "hw/isa.h"
+#include "train/fresh.h"
 #include "train/trainable.h"
 
 #include <math.h>
@@ -443,6 +444,77 @@ static void gradients_have_the_same_bits_however_they_are_computed(void **state)
         }
 }
 
+/* The matrices of one model, in whatever codes, into another of float32. */
+static void copy_decoded(const hone_trainable *from, hone_trainable *to)
+{
+    for (uint32_t layer = 0; layer < from->model->hp.layers; layer++)
+        for (hone_slot slot = 0; slot < HONE_LAYER_SLOTS; slot++) {
+            const hone_packed *w = &hone_model_at(from->model, (int)layer, slot)->w,
+                              *v = &hone_model_at(to->model, (int)layer, slot)->w;
+            if (!w->n)
+                continue;
+            float *rows = malloc(w->n * w->k * sizeof *rows);
+            hone_unpack_block(w, 0, w->n, 0, w->k, rows, w->k);
+            to->kt->pack_rows(v, rows, w->k, 0, v->n_panels, (uint8_t *)(uintptr_t)v->data);
+            free(rows);
+        }
+    hone_trainable_push(to); /* lengths of DoRA's rows */
+}
+
+/* Beside codes (products of bfloat16, dx from expanded codes) the gradient is nearly that beside
+ * the same numbers in float32, where both hold to PyTorch's. */
+static void gradients_beside_codes_are_near_those_beside_their_numbers(void **state)
+{
+    (void)state;
+    static const char config[] =
+        "{\"model_type\": \"llama\", \"num_hidden_layers\": 2, \"hidden_size\": 256,"
+        " \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"head_dim\": 64,"
+        " \"intermediate_size\": 512, \"vocab_size\": 521, \"max_position_embeddings\": 64}";
+    const hone_dtype types[] = {HONE_DTYPE_BF16, HONE_DTYPE_NF4, HONE_DTYPE_Q4_1, HONE_DTYPE_Q8_0,
+                                HONE_DTYPE_Q6_K};
+    ok(hone_fresh_write(config, 3, in_folder("fresh")));
+    char path[64];
+    snprintf(path, sizeof path, "%s/fresh", folder);
+    reference r = open_case(&cases[0]);
+    make_batch(&r);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        const hone_adapter_options o = {.rank = 4,
+                                        .alpha = 8,
+                                        .dora = i % 2,
+                                        .targets = "all-linear",
+                                        .dropout = 0.1,
+                                        .seed = 9};
+        hone_trainable *t =
+                           open_trainable(path, (hone_trainable_options){.adapter = &o,
+                                                                         .quantise = i > 0,
+                                                                         .weight_dtype = types[i]}),
+                       *plainly = open_trainable(
+                           path, (hone_trainable_options){.adapter = &o, .f32 = true});
+        for (size_t j = 0; j < t->p.floats; j++)
+            t->weights[j] += t->weights[j] == 0 ? 0.02f * (float)((int)(j % 11) - 5) : 0;
+        hone_trainable_push(t);
+        copy_decoded(t, plainly);
+        for (size_t j = 0; j < t->p.floats; j++) /* but its own magnitudes, of the same numbers */
+            plainly->weights[j] = t->weights[j];
+        hone_trainable_push(plainly);
+        hone_trainable_draw(t, true, 2);
+        hone_trainable_draw(plainly, true, 2);
+        double loss = add(t, &r), want = add(plainly, &r), dot = 0, a = 0, b = 0;
+        for (size_t j = 0; j < t->p.floats; j++) {
+            dot += (double)t->grads[j] * (double)plainly->grads[j];
+            a += (double)t->grads[j] * (double)t->grads[j];
+            b += (double)plainly->grads[j] * (double)plainly->grads[j];
+        }
+        if (!(fabs(loss - want) < 0.01) || !(dot / sqrt(a * b) > 0.999) ||
+            !(fabs(sqrt(a / b) - 1) < 0.02))
+            fail_msg("%s: loss %g and %g, cosine %g, lengths %g and %g", hone_dtype_name(types[i]),
+                     loss, want, dot / sqrt(a * b), sqrt(a), sqrt(b));
+        hone_trainable_close(t);
+        hone_trainable_close(plainly);
+    }
+    hone_file_close(r.f);
+}
+
 static void a_row_does_not_depend_on_what_is_beside_it(void **state)
 {
     (void)state;
@@ -663,6 +735,7 @@ int main(void)
         cmocka_unit_test(gradients_are_those_of_pytorch),
         cmocka_unit_test(gradients_are_slopes_of_the_plain_forward),
         cmocka_unit_test(gradients_have_the_same_bits_however_they_are_computed),
+        cmocka_unit_test(gradients_beside_codes_are_near_those_beside_their_numbers),
         cmocka_unit_test(a_row_does_not_depend_on_what_is_beside_it),
         cmocka_unit_test(dropout_leaves_the_share_and_the_sum),
         cmocka_unit_test(modules_are_chosen_as_peft_chooses),
