@@ -168,7 +168,7 @@ static hone_status read_adapter(const json_t *value, hone_config *c)
     if (!text || strlen(text) >= sizeof c->adapter)
         return hone_fail(HONE_FORMAT, "configuration: \"adapter\" is no path of less than %d bytes",
                          (int)HONE_ADAPTER_PATH);
-    strcpy(c->adapter, text);
+    memcpy(c->adapter, text, strlen(text) + 1);
     return HONE_OK;
 }
 

@@ -139,6 +139,7 @@ static void add_low_rank(hone_adapter *a, const plan *p, size_t i, size_t rank)
     const hone_low_rank *before = a->count ? l - 1 : NULL;
     bool shared = before && i && p->list[i - 1].module == c->module;
     double root = a->o.rslora ? sqrt((double)rank) : (double)rank;
+    assert(a->list); /* allocate made room */
     *l = (hone_low_rank){.of = a,
                          .slot = c->slot,
                          .layer = c->layer,

@@ -71,8 +71,7 @@ static void describe(hone_trainer *t)
              t->model->model->arch->name, o->model.f32 ? "f32" : "bf16",
              o->model.products == HONE_PRODUCTS_BF16_DOT ? "-dot" : "", d->content, o->seed,
              o->rows, o->length, o->model.max_rows, hone_schedule_name(s->kind), s->rate, s->floor,
-             s->steps, s->warmup, s->decay, optimizer, t->model->p.numbers,
-             adapter);
+             s->steps, s->warmup, s->decay, optimizer, t->model->p.numbers, adapter);
 }
 
 /* ---- open ------------------------------------------------------------------------------------ */

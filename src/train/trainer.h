@@ -35,7 +35,7 @@ typedef struct hone_trainer_options {
     uint64_t seed;             /* of the data's order, for the settings */
     uint64_t until; /* stop after this step, as if it were the last; 0 = go through the schedule */
     const char *branch; /* a run on the same data, from whose checkpoint this one starts; or NULL */
-    const char *base;          /* of an adapter: the model's path or name, for its config */
+    const char *base;   /* of an adapter: the model's path or name, for its config */
 } hone_trainer_options;
 
 /* After a step; validation is NAN but where it was measured. */
