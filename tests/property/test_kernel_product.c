@@ -499,7 +499,7 @@ static void check_double(hone_dtype t, bool f32)
     problem p;
     enum { N = 20, K = 320, ROWS = 3 };
     open_problem(&p, t, f32, N, K, ROWS, KIND_NORMAL);
-    float *y = run(&p, hone_isa_best(), true, true, N), *w = get(N * K * 4);
+    float *y = run(&p, (int)hone_isa_best(), true, true, N), *w = get(N * K * 4);
     assert_true(hone_dtype_decode(t, p.source, N * K, w));
     for (size_t r = 0; r < ROWS; r++)
         for (size_t c = 0; c < N; c++) {
