@@ -17,6 +17,11 @@ function middle(list, row, side,    r, n, all) {
 function number(x) {
     return x == "" ? "-" : x < 10 ? sprintf("%.2f", x) : sprintf("%.1f", x)
 }
+# OpenVINO's figure and how many times better hone's is, a column that is empty without OpenVINO.
+function beside(test, h, o,    less) {
+    less = test == "start" || test == "memory"
+    return o == "" || h == "" ? "" : number(o) " " sprintf("%.2fx", less ? o / h : h / o)
+}
 function fits(text, pattern) {
     gsub(/\*/, ".*", pattern)
     return text ~ ("^(" pattern ")$")
@@ -60,14 +65,16 @@ $4 == "limits" {
     row = $1 " " $2 " " $3 " " $4
     value[row, $5, $6] = $7
     if ($8 != "-") share[row, $5, $6] = $8
+    if ($5 == "openvino") { openvino = 1; if (!(row in seen)) next }
     if (!(row in seen)) { seen[row] = 1; order[++count] = row }
 }
 END {
     printf "limits measured in the same runs: read %.1f GB/s", best_read / 1e9
     for (i in ops) printf ", %s %.2f TFLOP/s", i, ops[i] / 1e12
     print "; tokens per second, medians (lowest..highest)"
-    format = "%-5s %-13s %-7s %-26s %26s %9s %24s %18s  %s\n"
-    printf format, "set", "model", "weights", "work", "hone", "of limit", "llama.cpp", "better by", "to reach"
+    format = "%-5s %-13s %-7s %-26s %26s %9s %24s %18s%18s  %s\n"
+    printf format, "set", "model", "weights", "work", "hone", "of limit", "llama.cpp", "better by",
+        openvino ? "OpenVINO" : "", "to reach"
     for (k = 1; k <= count; k++) {
         row = order[k]
         split(row, part, " ")
@@ -86,6 +93,7 @@ END {
             s == "" ? "-" : sprintf("%.0f %%", 100 * s),
             p == "" ? "not measured" : number(p) (spread ? " (" number(p_low) ".." number(p_high) ")" : ""),
             q == "" ? "-" : sprintf("%.2fx", q) (spread ? sprintf(" (%.2f..%.2f)", low, high) : ""),
+            beside(part[4], h, middle(value, row, "openvino")),
             verdict(part[4], part[3], isa[part[1]], s, q, h)
         if (part[4] ~ /^decode-x/) { # must not fall as sequences are added
             group = part[1] " " part[2] " " part[3]
