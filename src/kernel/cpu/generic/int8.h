@@ -430,7 +430,7 @@ static void int8_rows_of(const int8_call *x, size_t row, size_t rows, int8_job *
     j->init = x->init;
     j->ld_blocks = x->blocks;
     for (size_t i = 0; i < rows * x->blocks; i++)
-        x->init[i] = j->sums[i] * x->low;
+        x->init[i] = (int32_t)((uint32_t)j->sums[i] * (uint32_t)x->low); /* NaN rows: any codes */
 }
 
 static int8_job int8_job_of(const int8_call *x)
