@@ -123,7 +123,7 @@ static hone_status run_training(cli_context *c)
     hone_report_training r;
     const char *output = cli_text(c, "output");
     char *html = NULL;
-    size_t bytes;
+    size_t bytes = 0;
     HONE_TRY(cli_open_registry(c, false, &registry));
     hone_status s = load_training(c, registry, &r);
     hone_registry_close(registry);
@@ -146,7 +146,7 @@ static hone_status run(cli_context *c)
     hone_registry *registry;
     hone_report *r;
     char *html = NULL;
-    size_t bytes;
+    size_t bytes = 0;
     if (cli_flag(c, "training"))
         return run_training(c);
     HONE_TRY(cli_open_registry(c, false, &registry));
