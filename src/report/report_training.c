@@ -155,18 +155,20 @@ static double tick_step(double range)
 
 static void put_axes(const plot *f)
 {
-    double step = tick_step(f->y_hi - f->y_lo);
-    for (double v = ceil(f->y_lo / step) * step; v <= f->y_hi; v += step)
+    double step = tick_step(f->y_hi - f->y_lo), first = ceil(f->y_lo / step);
+    for (int i = 0; (first + i) * step <= f->y_hi && i < 2 * TICKS; i++) {
+        double v = (first + i) * step;
         report_put(f->page,
                    "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text "
                    "class=\"tick end\" x=\"%d\" y=\"%.1f\">%.4g</text>\n",
                    LEFT, RIGHT, y_of(f, v), y_of(f, v), LEFT - 6, y_of(f, v) + 4, v + 0.0);
+    }
     if (!(f->x_hi > 0))
         return;
     step = tick_step(f->x_hi);
-    for (double v = step; v <= f->x_hi; v += step)
+    for (int i = 1; i * step <= f->x_hi && i < 2 * TICKS; i++)
         report_put(f->page, "<text class=\"tick mid\" x=\"%.1f\" y=\"%d\">%.4gM</text>\n",
-                   x_of(f, v), f->height - 12, v / 1e6);
+                   x_of(f, i * step), f->height - 12, i * step / 1e6);
 }
 
 /* Means of the points that share a place; every point where there are few. */
