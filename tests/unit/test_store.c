@@ -272,7 +272,7 @@ static void an_earlier_version_that_may_not_be_written_is_read(void **state)
         fine = fine && hone_registry_promote(r, 1, "2", 0) == HONE_PERMISSION;
         _exit(fine ? 0 : 1);
     }
-    int end;
+    int end = 0;
     assert_true(pid > 0 && waitpid(pid, &end, 0) == pid);
     assert_true(WIFEXITED(end) && WEXITSTATUS(end) == 0);
 }
