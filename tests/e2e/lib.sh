@@ -56,7 +56,7 @@ is_json() {
         python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$1" 2>/dev/null ||
             fail "not JSON: $(head -c 200 "$1")"
     else
-        [ "$(head -c 1 "$1")" = "{" ] && [ "$(tail -n 1 "$1")" = "}" ] || fail "not a JSON object: $1"
+        [ "$(head -c 1 "$1")" = "{" ] && [ "$(tail -c 2 "$1" | tr -d '\n' | tail -c 1)" = "}" ] || fail "not a JSON object: $1"
     fi
 }
 
