@@ -2,6 +2,7 @@
 #include "cli/chat_prompt.h"
 #include "cli/cli.h"
 #include "cli/document_args.h"
+#include "cli/machine_args.h"
 #include "cli/table.h"
 
 #include "base/io.h"
@@ -145,12 +146,7 @@ static const cli_option options[] = {
      .type = CLI_TEXT,
      .argument = "FILE",
      .help = "chat template for conversations, instead of the model's own"},
-    {.name = "threads",
-     .type = CLI_INT,
-     .argument = "N",
-     .min = 1,
-     .max = 512,
-     .help = "threads (default: the CPUs allowed)"},
+    CLI_THREADS_OPTION,
     CLI_DOCUMENT_OPTIONS,
     {0},
 };

@@ -1,6 +1,7 @@
 /* gradients - the gradient of a batch's loss by every weight: how anyone checks the trainer. */
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "cli/machine_args.h"
 #include "cli/table.h"
 #include "train/trainable.h"
 
@@ -176,16 +177,8 @@ static const cli_option options[] = {
      .type = CLI_BYTES,
      .argument = "BYTES",
      .help = "bound of what is kept for the way back; layers that do not fit run twice"},
-    {.name = "threads",
-     .type = CLI_INT,
-     .argument = "N",
-     .min = 1,
-     .max = 512,
-     .help = "threads (default: the CPUs allowed)"},
-    {.name = "isa",
-     .type = CLI_TEXT,
-     .argument = "NAME",
-     .help = "instruction set at most: scalar, avx2, avx512... (default: the best)"},
+    CLI_THREADS_OPTION,
+    CLI_ISA_OPTION,
     {0},
 };
 

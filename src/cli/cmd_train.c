@@ -1,5 +1,6 @@
 /* train - a model from a data set: fresh or on from its weights. */
 #include "cli/cli.h"
+#include "cli/machine_args.h"
 #include "cli/registry_args.h"
 #include "cli/train_folder.h"
 #include "cli/train_record.h"
@@ -468,16 +469,8 @@ static const cli_option options[] = {
     {.name = "limits",
      .type = CLI_FLAG,
      .help = "measure the machine first (3 s) and show the share of its limit"},
-    {.name = "threads",
-     .type = CLI_INT,
-     .argument = "N",
-     .min = 1,
-     .max = 512,
-     .help = "threads (default: the CPUs allowed)"},
-    {.name = "isa",
-     .type = CLI_TEXT,
-     .argument = "NAME",
-     .help = "instruction set at most: scalar, avx2, avx512... (default: the best)"},
+    CLI_THREADS_OPTION,
+    CLI_ISA_OPTION,
     CLI_REGISTRY_OPTION,
     {0},
 };

@@ -7,6 +7,7 @@
 #ifndef HONE_CLI_ENGINE_ARGS_H
 #define HONE_CLI_ENGINE_ARGS_H
 
+#include "cli/machine_args.h"
 #include "cli/registry_args.h"
 #include "engine/engine.h"
 
@@ -30,16 +31,7 @@
          .argument = "FORMAT",                                                                     \
          .choices = "f32|bf16|int8|int4|fp8_e4m3|fp8_e5m2",                                        \
          .help = "format of cached keys and values (default: that of --dtype)"},                   \
-        {.name = "threads",                                                                        \
-         .type = CLI_INT,                                                                          \
-         .argument = "N",                                                                          \
-         .min = 1,                                                                                 \
-         .max = 512,                                                                               \
-         .help = "threads (default: the CPUs allowed)"},                                           \
-        {.name = "isa",                                                                            \
-         .type = CLI_TEXT,                                                                         \
-         .argument = "NAME",                                                                       \
-         .help = "instruction set at most: scalar, avx2, avx512... (default: the best)"},          \
+        CLI_THREADS_OPTION, CLI_ISA_OPTION,                                                        \
         {.name = "adapter",                                                                        \
          .type = CLI_TEXT,                                                                         \
          .argument = "FOLDER",                                                                     \

@@ -2,8 +2,6 @@
 
 #include "store/internal.h"
 
-#define NOW "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
-
 static hone_status insert(hone_registry *r, const hone_bench_record *b,
                           const hone_bench_point *points, size_t n, int64_t *id)
 {
@@ -16,7 +14,7 @@ static hone_status insert(hone_registry *r, const hone_bench_record *b,
             "sis", name, b->model, b->machine));
     HONE_TRY(hone_store_run(r, id,
                             "INSERT INTO benches(model, environment, configuration, machine, name,"
-                            " at, result) VALUES(?,?,?,?,?," NOW ",?) RETURNING id",
+                            " at, result) VALUES(?,?,?,?,?," HONE_STORE_NOW ",?) RETURNING id",
                             "iiisss", b->model, b->environment, configuration, b->machine, name,
                             b->result));
     for (size_t i = 0; i < n; i++)
@@ -28,16 +26,9 @@ static hone_status insert(hone_registry *r, const hone_bench_record *b,
 hone_status hone_registry_put_bench(hone_registry *r, const hone_bench_record *b,
                                     const hone_bench_point *points, size_t n, int64_t *id)
 {
-    bool own = !r->in_transaction;
-    if (own)
-        HONE_TRY(hone_registry_begin(r));
-    hone_status s = insert(r, b, points, n, id);
-    if (!own)
-        return s;
-    if (s == HONE_OK)
-        return hone_registry_commit(r);
-    hone_registry_abort(r);
-    return s;
+    bool own;
+    HONE_TRY(hone_store_enter(r, &own));
+    return hone_store_leave(r, own, insert(r, b, points, n, id));
 }
 
 hone_status hone_registry_each_bench(hone_registry *r, int64_t model, const char *name, int64_t id,

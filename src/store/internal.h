@@ -1,10 +1,13 @@
-/* internal - statements and errors of the registry, shared by its two source files. */
+/* internal - statements and errors of the registry, shared by its source files. */
 #ifndef HONE_STORE_INTERNAL_H
 #define HONE_STORE_INTERNAL_H
 
 #include "store/registry.h"
 
 #include <sqlite3.h>
+
+/* SQL of this moment, UTC, in milliseconds */
+#define HONE_STORE_NOW "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 
 struct hone_registry {
     sqlite3 *db;
@@ -37,5 +40,9 @@ const char *hone_store_text(sqlite3_stmt *stmt, int column);
  * row). */
 HONE_CHECKED hone_status hone_store_run(hone_registry *r, int64_t *id, const char *sql,
                                         const char *types, ...);
+/* A function of several statements is one transaction, its own unless the caller holds one: enter
+ * before them, and return leave(own, what became of them). */
+HONE_CHECKED hone_status hone_store_enter(hone_registry *r, bool *own);
+HONE_CHECKED hone_status hone_store_leave(hone_registry *r, bool own, hone_status s);
 
 #endif

@@ -11,8 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NOW "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
-
 /* A quick measurement scatters by a few per cent even on a quiet machine. */
 static const double NOISE_LEAST = 0.10;
 
@@ -94,12 +92,12 @@ static hone_status keep(hone_registry *r, const char *machine, const hone_limits
     json_decref(o);
     if (!text)
         return hone_fail_memory(1024, "limits as JSON");
-    hone_status s =
-        hone_store_run(r, NULL,
-                       "INSERT INTO limits(machine, threads, json, at) VALUES(?,?,?," NOW ")"
-                       " ON CONFLICT(machine, threads) DO UPDATE SET json = excluded.json,"
-                       " at = excluded.at",
-                       "sis", machine, (int64_t)l->threads, text);
+    hone_status s = hone_store_run(
+        r, NULL,
+        "INSERT INTO limits(machine, threads, json, at) VALUES(?,?,?," HONE_STORE_NOW ")"
+        " ON CONFLICT(machine, threads) DO UPDATE SET json = excluded.json,"
+        " at = excluded.at",
+        "sis", machine, (int64_t)l->threads, text);
     hone_free(text);
     return s;
 }

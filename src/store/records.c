@@ -4,25 +4,6 @@
 
 #include <string.h>
 
-#define NOW "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
-
-/* A function of several statements is one transaction, its own unless the caller holds one. */
-static hone_status enter(hone_registry *r, bool *own)
-{
-    *own = !r->in_transaction;
-    return *own ? hone_registry_begin(r) : HONE_OK;
-}
-
-static hone_status leave(hone_registry *r, bool own, hone_status s)
-{
-    if (!own)
-        return s;
-    if (s == HONE_OK)
-        return hone_registry_commit(r);
-    hone_registry_abort(r);
-    return s;
-}
-
 /* The first column of the first row (bound: key if it is not NULL, else id): a fresh copy, or NULL
  * if there is no row or the column is NULL. */
 static hone_status query_text(hone_registry *r, char **out, bool *found, const char *sql,
@@ -95,7 +76,7 @@ hone_status hone_registry_start_run(hone_registry *r, const hone_run_record *run
         hone_store_prepare(r, &stmt,
                            "INSERT INTO runs(key, model, environment, goal, max_loss, data_hash, "
                            "seed, settings, state,"
-                           " started) VALUES(?,?,?,?,?,?,?,?,'running'," NOW ")"
+                           " started) VALUES(?,?,?,?,?,?,?,?,'running'," HONE_STORE_NOW ")"
                            " ON CONFLICT(key) DO UPDATE SET key = key RETURNING id, state = 'done'",
                            "siisdsis", run->key, run->model, run->environment, run->goal,
                            run->max_loss, run->data_hash, (int64_t)run->seed, run->settings));
@@ -112,22 +93,23 @@ hone_status hone_registry_start_run(hone_registry *r, const hone_run_record *run
 
 hone_status hone_registry_finish_run(hone_registry *r, int64_t run, const char *result)
 {
-    return hone_store_run(
-        r, NULL, "UPDATE runs SET state = 'done', result = ?, finished = " NOW " WHERE id = ?",
-        "si", result, run);
+    return hone_store_run(r, NULL,
+                          "UPDATE runs SET state = 'done', result = ?, finished = " HONE_STORE_NOW
+                          " WHERE id = ?",
+                          "si", result, run);
 }
 
 hone_status hone_registry_restart_run(hone_registry *r, int64_t run)
 {
     bool own;
-    HONE_TRY(enter(r, &own));
+    HONE_TRY(hone_store_enter(r, &own));
     hone_status s = hone_store_run(r, NULL, "DELETE FROM experiments WHERE run = ?", "i", run);
     if (s == HONE_OK)
         s = hone_store_run(r, NULL,
                            "UPDATE runs SET state = 'running', result = NULL, finished = NULL,"
-                           " started = " NOW " WHERE id = ?",
+                           " started = " HONE_STORE_NOW " WHERE id = ?",
                            "i", run);
-    return leave(r, own, s);
+    return hone_store_leave(r, own, s);
 }
 
 hone_status hone_registry_start_experiment(hone_registry *r, const hone_experiment_record *e,
@@ -135,7 +117,7 @@ hone_status hone_registry_start_experiment(hone_registry *r, const hone_experime
 {
     *metrics = NULL;
     bool own, row;
-    HONE_TRY(enter(r, &own));
+    HONE_TRY(hone_store_enter(r, &own));
     int64_t configuration;
     hone_status s = hone_registry_put_configuration(r, e->config, &configuration);
     if (s == HONE_OK)
@@ -152,7 +134,7 @@ hone_status hone_registry_start_experiment(hone_registry *r, const hone_experime
         s = hone_store_run(r, &bad, "SELECT state = 'failed' FROM experiments WHERE id = ?", "i",
                            *id);
     *failed = bad;
-    s = leave(r, own, s);
+    s = hone_store_leave(r, own, s);
     if (s != HONE_OK) {
         hone_free(*metrics);
         *metrics = NULL;
@@ -165,7 +147,7 @@ hone_status hone_registry_finish_experiment(hone_registry *r, int64_t experiment
                                             const double *candidate, size_t n)
 {
     bool own;
-    HONE_TRY(enter(r, &own));
+    HONE_TRY(hone_store_enter(r, &own));
     hone_status s =
         hone_store_run(r, NULL, "DELETE FROM samples WHERE experiment = ?", "i", experiment);
     for (size_t i = 0; s == HONE_OK && i < n; i++)
@@ -174,7 +156,7 @@ hone_status hone_registry_finish_experiment(hone_registry *r, int64_t experiment
     if (s == HONE_OK)
         s = hone_store_run(r, NULL, "UPDATE experiments SET state = ?, metrics = ? WHERE id = ?",
                            "ssi", failed ? "failed" : "done", metrics, experiment);
-    return leave(r, own, s);
+    return hone_store_leave(r, own, s);
 }
 
 hone_status hone_registry_put_decision(hone_registry *r, const hone_decision_record *d)
@@ -189,7 +171,7 @@ hone_status hone_registry_put_decision(hone_registry *r, const hone_decision_rec
 hone_status hone_registry_promote(hone_registry *r, int64_t model, const char *config, int64_t run)
 {
     bool own;
-    HONE_TRY(enter(r, &own));
+    HONE_TRY(hone_store_enter(r, &own));
     int64_t configuration = 0, last = 0, in_force = 0;
     hone_status s = hone_registry_put_configuration(r, config, &configuration);
     if (s == HONE_OK)
@@ -200,9 +182,10 @@ hone_status hone_registry_promote(hone_registry *r, int64_t model, const char *c
     if (s == HONE_OK && in_force != configuration)
         s = hone_store_run(r, NULL,
                            "INSERT INTO promotions(model, configuration, previous, run, action, at)"
-                           " VALUES(?, ?, nullif(?, 0), nullif(?, 0), 'promote', " NOW ")",
+                           " VALUES(?, ?, nullif(?, 0), nullif(?, 0), 'promote', " HONE_STORE_NOW
+                           ")",
                            "iiii", model, configuration, last, run);
-    return leave(r, own, s);
+    return hone_store_leave(r, own, s);
 }
 
 /* The line that undoes the last one holds the former's configuration and the former's own previous,
@@ -217,12 +200,13 @@ static hone_status insert_rollback(hone_registry *r, int64_t model)
     if (!promoted)
         return hone_fail(HONE_NOT_FOUND, "nothing is promoted for this model in registry %s",
                          r->path);
-    return hone_store_run(r, NULL,
-                          "INSERT INTO promotions(model, configuration, previous, action, at)"
-                          " SELECT last.model, old.configuration, old.previous, 'rollback', " NOW
-                          " FROM promotions last LEFT JOIN promotions old ON old.id = last.previous"
-                          " WHERE last.id = (SELECT max(id) FROM promotions WHERE model = ?)",
-                          "i", model);
+    return hone_store_run(
+        r, NULL,
+        "INSERT INTO promotions(model, configuration, previous, action, at)"
+        " SELECT last.model, old.configuration, old.previous, 'rollback', " HONE_STORE_NOW
+        " FROM promotions last LEFT JOIN promotions old ON old.id = last.previous"
+        " WHERE last.id = (SELECT max(id) FROM promotions WHERE model = ?)",
+        "i", model);
 }
 
 static const char current_of_id[] =
@@ -238,11 +222,11 @@ hone_status hone_registry_rollback(hone_registry *r, int64_t model, char **confi
 {
     *config = NULL;
     bool own, found;
-    HONE_TRY(enter(r, &own));
+    HONE_TRY(hone_store_enter(r, &own));
     hone_status s = insert_rollback(r, model);
     if (s == HONE_OK)
         s = query_text(r, config, &found, current_of_id, "i", model, NULL);
-    s = leave(r, own, s);
+    s = hone_store_leave(r, own, s);
     if (s != HONE_OK) {
         hone_free(*config);
         *config = NULL;

@@ -190,6 +190,22 @@ void hone_registry_abort(hone_registry *r)
     r->in_transaction = false;
 }
 
+hone_status hone_store_enter(hone_registry *r, bool *own)
+{
+    *own = !r->in_transaction;
+    return *own ? hone_registry_begin(r) : HONE_OK;
+}
+
+hone_status hone_store_leave(hone_registry *r, bool own, hone_status s)
+{
+    if (!own)
+        return s;
+    if (s == HONE_OK)
+        return hone_registry_commit(r);
+    hone_registry_abort(r);
+    return s;
+}
+
 /* Settings of every connection; a foreign or damaged file is noticed here. */
 static hone_status prepare_connection(hone_registry *r)
 {

@@ -4,83 +4,54 @@
 
 #include <math.h>
 
-#define NOW "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
-
-/* A transaction around what `fn` does, unless the caller holds one. */
-typedef hone_status work_fn(hone_registry *r, void *arg);
-static hone_status together(hone_registry *r, work_fn *fn, void *arg)
+static hone_status start(hone_registry *r, const hone_training_record *t, uint64_t done,
+                         int64_t *id)
 {
-    bool own = !r->in_transaction;
-    if (own)
-        HONE_TRY(hone_registry_begin(r));
-    hone_status s = fn(r, arg);
-    if (!own)
-        return s;
-    if (s == HONE_OK)
-        return hone_registry_commit(r);
-    hone_registry_abort(r);
-    return s;
-}
-
-typedef struct start_work {
-    const hone_training_record *t;
-    int64_t done, id;
-} start_work;
-
-static hone_status start(hone_registry *r, void *arg)
-{
-    start_work *w = arg;
-    const hone_training_record *t = w->t;
-    HONE_TRY(hone_store_run(r, &w->id,
+    HONE_TRY(hone_store_run(r, id,
                             "INSERT INTO trainings(environment, folder, settings, arch, parameters,"
                             " steps, state, started, updated)"
-                            " VALUES(?,?,?,?,?,?,'running'," NOW "," NOW ")"
+                            " VALUES(?,?,?,?,?,?,'running'," HONE_STORE_NOW "," HONE_STORE_NOW ")"
                             " ON CONFLICT(folder, settings) DO UPDATE SET state = 'running',"
                             " environment = excluded.environment RETURNING id",
                             "isssii", t->environment, t->folder, t->settings, t->arch,
                             (int64_t)t->parameters, (int64_t)t->steps));
-    return hone_store_run(r, NULL, "DELETE FROM curves WHERE training = ? AND step > ?", "ii",
-                          w->id, w->done);
+    return hone_store_run(r, NULL, "DELETE FROM curves WHERE training = ? AND step > ?", "ii", *id,
+                          (int64_t)done);
 }
 
 hone_status hone_registry_start_training(hone_registry *r, const hone_training_record *t,
                                          uint64_t done, int64_t *id)
 {
-    start_work w = {t, (int64_t)done, 0};
-    hone_status s = together(r, start, &w);
-    *id = w.id;
-    return s;
+    bool own;
+    *id = 0;
+    HONE_TRY(hone_store_enter(r, &own));
+    return hone_store_leave(r, own, start(r, t, done, id));
 }
 
-typedef struct add_work {
-    int64_t id;
-    const hone_training_point *points;
-    size_t n;
-    const char *state;
-} add_work;
-
-static hone_status add(hone_registry *r, void *arg)
+static hone_status add(hone_registry *r, int64_t id, const hone_training_point *points, size_t n,
+                       const char *state)
 {
-    const add_work *w = arg;
-    for (size_t i = 0; i < w->n; i++) {
-        const hone_training_point *p = &w->points[i];
+    for (size_t i = 0; i < n; i++) {
+        const hone_training_point *p = &points[i];
         /* SQLite keeps a NaN as NULL */
         HONE_TRY(hone_store_run(r, NULL,
                                 "INSERT OR IGNORE INTO curves(training, step, tokens, loss, rate,"
                                 " norm, tokens_s, validation) VALUES(?,?,?,?,?,?,?,?)",
-                                "iiiddddd", w->id, (int64_t)p->step, (int64_t)p->tokens, p->loss,
+                                "iiiddddd", id, (int64_t)p->step, (int64_t)p->tokens, p->loss,
                                 p->rate, p->norm, p->tokens_s, p->validation));
     }
-    return hone_store_run(r, NULL, "UPDATE trainings SET state = ?, updated = " NOW " WHERE id = ?",
-                          "si", w->state, w->id);
+    return hone_store_run(
+        r, NULL, "UPDATE trainings SET state = ?, updated = " HONE_STORE_NOW " WHERE id = ?", "si",
+        state, id);
 }
 
 hone_status hone_registry_add_training(hone_registry *r, int64_t id,
                                        const hone_training_point *points, size_t n,
                                        const char *state)
 {
-    add_work w = {id, points, n, state};
-    return together(r, add, &w);
+    bool own;
+    HONE_TRY(hone_store_enter(r, &own));
+    return hone_store_leave(r, own, add(r, id, points, n, state));
 }
 
 hone_status hone_registry_each_training(hone_registry *r, const char *folder, int64_t id,
