@@ -62,7 +62,7 @@ static size_t align64(size_t bytes)
 }
 
 /* A tile at the last rows of the last block reads up to 31 rows of 64 bytes beyond the matrix. */
-enum { TILE_SLACK = 2048, ROW_PAD = 16 };
+enum { TILE_SLACK = 2048, ROW_PAD = 16, HALF_PAD = 32 };
 
 int hone_act_flags(const hone_packed *w)
 {
@@ -80,7 +80,8 @@ static size_t whole_bytes(size_t k_pad)
 size_t hone_act_bytes(const hone_kernels *kt, size_t rows, size_t k, int flags)
 {
     size_t k_pad = (k + 31) / 32 * 32;
-    return align64(rows * (k_pad + ROW_PAD) * 4) +
+    return (hone_act_is_half(kt, flags) ? align64(rows * (k_pad + HALF_PAD) * 2)
+                                        : align64(rows * (k_pad + ROW_PAD) * 4)) +
            (kt->act_bf16 ? rows * k_pad * 2 + TILE_SLACK : 0) +
            (flags & HONE_ACT_SUMS ? align64(rows * (k_pad / 32) * 4) : 0) +
            (flags & HONE_ACT_SUMS16 ? align64(rows * (k_pad / 16) * 4) : 0) +
@@ -93,8 +94,14 @@ void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, voi
     size_t k_pad = (k + 31) / 32 * 32;
     uint8_t *at = mem;
     *act = (hone_act){.rows = rows, .k = k, .k_pad = k_pad, .ld = k_pad + ROW_PAD, .flags = flags};
-    act->f32 = (float *)(void *)at;
-    at += align64(rows * (k_pad + ROW_PAD) * 4);
+    if (hone_act_is_half(kt, flags)) {
+        act->ld = k_pad + HALF_PAD;
+        act->half = (uint16_t *)(void *)at;
+        at += align64(rows * act->ld * 2);
+    } else {
+        act->f32 = (float *)(void *)at;
+        at += align64(rows * act->ld * 4);
+    }
     if (kt->act_bf16) {
         act->bf16 = (uint16_t *)(void *)at;
         at += rows * k_pad * 2 + TILE_SLACK;
@@ -113,6 +120,11 @@ void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, voi
         at += whole_bytes(k_pad);
     }
     hone_act_int8_init(kt, at, act);
+}
+
+float hone_act_at(const hone_act *a, size_t row, size_t k)
+{
+    return a->half ? hone_bf16_to_f32(a->half[row * a->ld + k]) : a->f32[row * a->ld + k];
 }
 
 void hone_product(const hone_kernels *kt, const hone_packed *w, const hone_act *a, size_t row0,

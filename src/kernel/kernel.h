@@ -136,7 +136,8 @@ typedef struct hone_act {
     int flags;
     size_t ld;      /* floats from row to row of f32: more than k_pad, so that rows a power of two
                        apart do not compete for the same lines of the cache */
-    float *f32;     /* [rows][ld], rounded unless HONE_ACT_F32; zero in the tail */
+    float *f32;     /* [rows][ld], rounded unless HONE_ACT_F32; zero in the tail; or NULL: */
+    uint16_t *half; /* [rows][ld] bfloat16 instead, of a table with products BF16_DOT */
     uint16_t *bf16; /* [k_pad/32][rows][32], or NULL if the table does not want it */
     float *sums;    /* [rows][k_pad/32]: E + O of each block with weights 1; NULL without SUMS */
     float *sums16;  /* [rows][k_pad/16]: the same in blocks of 16; NULL without SUMS16 */
@@ -176,6 +177,7 @@ const char *hone_products_name(hone_products p);
  * layouts never share one with others. */
 int hone_act_flags(const hone_packed *w);
 size_t hone_act_bytes(const hone_kernels *kt, size_t rows, size_t k, int flags);
+float hone_act_at(const hone_act *a, size_t row, size_t k); /* an element, as it was rounded */
 /* Lays *act out in mem (hone_act_bytes, 64-byte aligned). Then kt->act_pack(act, x, ldx, row0,
  * row1) fills rows [row0, row1) from x[row][0..k), row r at x + r * ldx. */
 void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, void *mem,

@@ -28,6 +28,37 @@ static void act_pack_int8(hone_act *act, const float *x, size_t ldx, size_t row0
         act->kt->act_int8(act, row0, row1);
 }
 
+/* E + O of each block with weights 1 (docs/numerics.md), as the exact packing has them. */
+static void sum_blocks(const hone_act *act, size_t row, size_t block, float *sums)
+{
+    for (size_t b = 0; sums && b < act->k_pad / block; b++) {
+        float e = 0.0f, o = 0.0f;
+        for (size_t k = b * block; k < (b + 1) * block; k += 2) {
+            e += hone_act_at(act, row, k);
+            o += hone_act_at(act, row, k + 1);
+        }
+        sums[row * (act->k_pad / block) + b] = e + o;
+    }
+}
+
+bool hone_act_is_half(const hone_kernels *kt, int flags)
+{
+    return kt->products == HONE_PRODUCTS_BF16_DOT && !(flags & HONE_ACT_F32);
+}
+
+static void act_pack_half(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
+{
+    if (!act->half) {
+        hone_kernels_get(act->kt->isa)->act_pack(act, x, ldx, row0, row1);
+        return;
+    }
+    act->kt->act_dot(act, x, ldx, row0, row1);
+    for (size_t r = row0; r < row1; r++) {
+        sum_blocks(act, r, 32, act->sums);
+        sum_blocks(act, r, 16, act->sums16);
+    }
+}
+
 void hone_techniques_overlay(const hone_kernels exact[HONE_ISA_COUNT])
 {
     for (int p = 0; p < HONE_PRODUCTS_COUNT; p++)
@@ -38,6 +69,10 @@ void hone_techniques_overlay(const hone_kernels exact[HONE_ISA_COUNT])
             t->act_whole = t->act_whole && t->products == HONE_PRODUCTS_EXACT;
             if (is_int8(t))
                 t->act_pack = act_pack_int8;
+            if (t->products != HONE_PRODUCTS_BF16_DOT)
+                continue;
+            t->act_pack = act_pack_half;
+            t->act_bf16 = false;
         }
 }
 

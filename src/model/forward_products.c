@@ -96,9 +96,12 @@ static void multiply_down(const down_work *w, const hone_low_rank *l, size_t r0,
     float *x = (float *)(void *)((uint8_t *)scratch + hone_product_add_bytes());
     hone_act act;
     hone_act_init(kt, r1 - r0, l->k, hone_act_flags(&l->down), x + LOW_ROWS * l->of->widest, &act);
-    for (size_t r = r0; r < r1; r++)
-        hone_low_rank_drop(l, l->of->first_row + r, w->act->f32 + r * w->act->ld,
-                           x + (r - r0) * l->k);
+    for (size_t r = r0; r < r1; r++) {
+        float *row = x + (r - r0) * l->k;
+        for (size_t k = 0; k < l->k; k++)
+            row[k] = hone_act_at(w->act, r, k);
+        hone_low_rank_drop(l, l->of->first_row + r, row, row);
+    }
     kt->act_pack(&act, x, l->k, 0, r1 - r0);
     hone_product(kt, &l->down, &act, 0, r1 - r0, 0, l->down.n_panels, u + r0 * l->rank, l->rank,
                  NULL, scratch);
@@ -264,7 +267,7 @@ static void order_item(void *arg, size_t item, int thread)
     (void)thread;
     for (size_t r = r0; r < r1; r++)
         for (size_t i = 0; i < k; i++)
-            w->f->ordered[r * k + i] = w->from->f32[r * w->from->ld + w->order[i]];
+            w->f->ordered[r * k + i] = hone_act_at(w->from, r, w->order[i]);
     w->f->kt->act_pack(w->to, w->f->ordered, k, r0, r1);
 }
 

@@ -8,7 +8,7 @@
 
 #include "kernel/cpu/generic/core.h"
 
-/* DOT_MANY rows of DOT_K numbers are made once for all panels; a panel of them stays in L1 */
+/* DOT_K numbers of a panel stay in L1 for DOT_MANY rows */
 enum { DOT_ROWS = 6, DOT_PANELS = 2, DOT_MANY = 96, DOT_K = 512 };
 
 /* Weights as bfloat16 pairs [k/2][16][2] (stored so, or spread from codes), scales as floats */
@@ -146,11 +146,10 @@ static dot_spread_fn *const dot_spreads[HONE_LAYOUT_COUNT] = {
     [HONE_LAYOUT_U2] = dot_spread_u2, [HONE_LAYOUT_U3] = dot_spread_u3,
     [HONE_LAYOUT_U5] = dot_spread_u5, [HONE_LAYOUT_U6] = dot_spread_u6};
 
-/* Scratch of a call: [DOT_PANELS] codes as pairs, scales, mins; rows in bfloat16 */
+/* Scratch of a call: [DOT_PANELS] codes as pairs, scales, mins */
 typedef struct dot_scratch {
     uint8_t *bytes[DOT_PANELS];
     float *scales[DOT_PANELS], *mins[DOT_PANELS];
-    uint16_t *rows;
     uint8_t *end;
 } dot_scratch;
 
@@ -165,8 +164,7 @@ static dot_scratch dot_cut(const hone_packed *w, uint8_t *at)
         x.mins[p] = (float *)(void *)(at + groups * 64);
         at += groups * 128;
     }
-    x.rows = (uint16_t *)(void *)at;
-    x.end = at + DOT_ROWS * w->k_pad * 2;
+    x.end = at;
     return x;
 }
 
@@ -197,37 +195,51 @@ static void dot_panel(dot_job *j, int s, const hone_packed *w, size_t p, size_t 
     j->min[s] = w->has_min ? x->mins[s] : NULL;
 }
 
-/* Elements [k0, k1) of rows of activations (bfloat16 numbers in float32) as bfloat16 */
-static void dot_rows(const hone_act *a, size_t row, size_t rows, size_t k0, size_t k1, uint16_t *to)
+/* The upper halves of 16 + 16 rounded numbers, side by side. */
+V16_INLINE __m512i dot_halves(v16 low, v16 high)
 {
-    for (size_t r = row; r < row + rows; r++)
-        for (size_t i = k0; i < k1; i += 16, to += 16) {
-            __m512i x =
-                _mm512_srli_epi32(_mm512_loadu_si512((const void *)(a->f32 + r * a->ld + i)), 16);
-            _mm256_storeu_si256((__m256i *)(void *)to, _mm512_cvtepi32_epi16(x));
+    const __m512i odd =
+        _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27,
+                         25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+    return _mm512_permutex2var_epi16(_mm512_castps_si512(v16_round_bf16(low)), odd,
+                                     _mm512_castps_si512(v16_round_bf16(high)));
+}
+
+static void act_dot(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
+{
+    for (size_t r = row0; r < row1; r++) {
+        const float *from = x + r * ldx;
+        uint16_t *to = act->half + r * act->ld;
+        size_t i = 0;
+        for (; i + 32 <= act->k; i += 32)
+            _mm512_storeu_si512((void *)(to + i),
+                                dot_halves(v16_load(from + i), v16_load(from + i + 16)));
+        if (i < act->k) { /* k_pad is a multiple of 32 */
+            size_t n = act->k - i;
+            v16 high = n > 16 ? v16_load_n(from + i + 16, n - 16) : v16_zero();
+            _mm512_storeu_si512((void *)(to + i), dot_halves(v16_load_n(from + i, n), high));
         }
+    }
 }
 
 /* Many rows and weights without scales: in pieces of K, whose sums wait in y. */
 static void dot_many(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
-                     size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
-                     uint16_t *made)
+                     size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias)
 {
     const dot_scratch none = {0};
     for (size_t first = row0; first < row1; first += DOT_MANY) {
         const size_t n = row1 - first < DOT_MANY ? row1 - first : DOT_MANY;
         for (size_t k0 = 0, k1; k0 < w->k_pad; k0 = k1) {
             k1 = w->k_pad - k0 < DOT_K ? w->k_pad : k0 + DOT_K;
-            dot_job j = {.lda = k1 - k0, .k = k1 - k0, .group = k1 - k0, .ldc = ldy};
+            dot_job j = {.lda = a->ld, .k = k1 - k0, .group = k1 - k0, .ldc = ldy};
             j.more = k0 > 0;
-            dot_rows(a, first, n, k0, k1, made);
             for (size_t p = panel0; p < panel1; p += DOT_PANELS) {
                 for (int s = 0; s < DOT_PANELS; s++) {
                     dot_panel(&j, s, w, p + (size_t)s, panel1, y + first * ldy,
                               k1 == w->k_pad ? bias : NULL, &none);
                     j.b[s] += k0 * 32;
                 }
-                j.a = made;
+                j.a = a->half + first * a->ld + k0;
                 for (size_t r = 0, rows; r < n; r += rows) {
                     rows = n - r < DOT_ROWS ? n - r : DOT_ROWS;
                     dots[0][rows - 1](&j);
@@ -249,7 +261,7 @@ static void product_dot(const hone_packed *w, const hone_act *a, size_t row0, si
 {
     dot_scratch x = dot_cut(w, scratch);
     if (!w->scale_bytes && row1 - row0 > DOT_ROWS) {
-        dot_many(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
+        dot_many(w, a, row0, row1, panel0, panel1, y, ldy, bias);
         return;
     }
     if ((size_t)(x.end - (uint8_t *)scratch) > hone_product_scratch_bytes()) {
@@ -258,7 +270,7 @@ static void product_dot(const hone_packed *w, const hone_act *a, size_t row0, si
     }
     size_t block = w->group == 16 ? 16 : 32;
     const float *sums = block == 16 ? a->sums16 : a->sums;
-    dot_job j = {.lda = w->k_pad,
+    dot_job j = {.lda = a->ld,
                  .k = w->k_pad,
                  .group = w->scale_bytes ? w->group : w->k_pad,
                  .ld_sums = w->k_pad / block,
@@ -269,8 +281,7 @@ static void product_dot(const hone_packed *w, const hone_act *a, size_t row0, si
             dot_panel(&j, s, w, p + (size_t)s, panel1, y + row0 * ldy, bias, &x);
         for (size_t row = row0, rows; row < row1; row += rows) {
             rows = row1 - row < DOT_ROWS ? row1 - row : DOT_ROWS;
-            dot_rows(a, row, rows, 0, w->k_pad, x.rows);
-            j.a = x.rows;
+            j.a = a->half + row * a->ld;
             j.sums = sums ? sums + row * j.ld_sums : NULL;
             dots[w->scale_bytes != 0][rows - 1](&j);
             for (int s = 0; s < DOT_PANELS; s++)
@@ -282,5 +293,6 @@ static void product_dot(const hone_packed *w, const hone_act *a, size_t row0, si
 void hone_kernels_bf16(hone_kernels *t)
 {
     dot_below = t->product_dot;
+    t->act_dot = act_dot;
     t->product_dot = product_dot;
 }

@@ -83,14 +83,21 @@ static void product_int8(const hone_packed *w, const hone_act *a, size_t row0, s
         }
 }
 
+static void act_dot(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
+{
+    for (size_t r = row0; r < row1; r++)
+        for (size_t i = 0; i < act->k_pad; i++)
+            act->half[r * act->ld + i] = hone_f32_to_bf16(i < act->k ? x[r * ldx + i] : 0.0f);
+}
+
 /* The sum over k of [from, end): the odd element of each pair before the even one. */
-static float dot_chain(const hone_packed *w, const uint8_t *panel, const float *x, size_t from,
+static float dot_chain(const hone_packed *w, const uint8_t *panel, const uint16_t *x, size_t from,
                        size_t end, size_t c)
 {
     float sum = 0.0f;
     for (size_t k = from; k < end; k += 2) {
-        sum = __builtin_fmaf(x[k + 1], hone_packed_code(w, panel, k + 1, c), sum);
-        sum = __builtin_fmaf(x[k], hone_packed_code(w, panel, k, c), sum);
+        sum = __builtin_fmaf(hone_bf16_to_f32(x[k + 1]), hone_packed_code(w, panel, k + 1, c), sum);
+        sum = __builtin_fmaf(hone_bf16_to_f32(x[k]), hone_packed_code(w, panel, k, c), sum);
     }
     return sum;
 }
@@ -98,7 +105,7 @@ static float dot_chain(const hone_packed *w, const uint8_t *panel, const float *
 static float dot_one(const hone_packed *w, const hone_act *a, size_t r, size_t column)
 {
     const uint8_t *panel = w->data + column / 16 * w->panel_bytes;
-    const float *x = a->f32 + r * a->ld;
+    const uint16_t *x = a->half + r * a->ld;
     size_t c = column % 16;
     if (!w->scale_bytes)
         return dot_chain(w, panel, x, 0, w->k_pad, c);
@@ -134,5 +141,6 @@ void hone_kernels_scalar_techniques(hone_kernels *t)
 {
     t->act_int8 = act_int8;
     t->product_int8 = product_int8;
+    t->act_dot = act_dot;
     t->product_dot = product_dot;
 }
