@@ -112,7 +112,7 @@ static void lay_products(hone_backward *b, const widths *w, void *base, size_t *
         turned_act = larger(turned_act, hone_act_bytes(b->kt, a->rank_max, m, flags));
     } else {
         packed = larger(hone_back_packed_bytes(b, n, m), hone_back_packed_bytes(b, n, n));
-        packed = larger(packed, hone_back_packed_bytes(b, h->hidden, v));
+        b->packed_head = hone_cut(base, at, hone_back_packed_bytes(b, h->hidden, v));
         turned = larger(turned, c * v);
         turned_act = larger(turned_act, hone_act_bytes(b->kt, v, c, flags));
     }
@@ -385,6 +385,7 @@ static double run_head(hone_backward *b, hone_loss_fn *loss, void *arg)
     const hone_linear *head = hone_model_at(f->model, 0, HONE_SLOT_HEAD);
     bool normed = hone_model_at(f->model, 0, HONE_SLOT_NORM_FINAL)->v;
     double sum = 0;
+    b->head_ready = false;
     for (size_t i = 0; i < wanted; i++)
         memcpy(b->din + i * n, f->x + batch->wanted[i] * n, n * sizeof *b->din);
     if (normed)
@@ -455,7 +456,11 @@ static void block_back(hone_backward *b, int layer, uint32_t i)
         norm_again(b, layer, use->block->norm, t->x[i], rows, b->normed);
         in = b->normed;
     }
-    use->block->backward(b, layer, in, dh, b->din);
+    /* Nothing below it is trained: its inputs' gradient is of no use. */
+    const bool bottom = layer == 0 && i == 0 && b->f->model->adapter;
+    use->block->backward(b, layer, in, dh, bottom ? NULL : b->din);
+    if (bottom)
+        return;
     if (use->norms & HONE_NORM_INPUT)
         hone_back_norm(b, layer, use->block->norm, t->x[i], rows, n, b->din, b->din);
     if (beside && !followed)

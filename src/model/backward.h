@@ -56,6 +56,8 @@ typedef struct hone_backward {
     uint32_t *wanted;                /* [max_rows] rows with a loss */
     void *act, *turned_act;
     uint8_t *packed;      /* the second factor of the product that runs */
+    uint8_t *packed_head; /* the head's for dx, the same for all chunks of logits */
+    bool head_ready;
     void **thread_memory; /* [threads] */
     size_t thread_bytes;
     void *page_memory, **pages; /* of one layer, for keys and values */

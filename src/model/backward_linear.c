@@ -114,6 +114,7 @@ typedef struct ready_work {
     float *turned;
     size_t act_items;
     hone_packed w;
+    uint8_t *to;         /* where w is packed */
     const float *factor; /* [w.k][w.n], or [w.n][w.k] */
     bool by_rows;        /* the latter */
 } ready_work;
@@ -127,9 +128,9 @@ static void ready_item(void *arg, size_t item, int thread)
         size_t p0 = (item - w->act_items) * PANELS_PER_ITEM,
                p1 = hone_row_end(item - w->act_items, PANELS_PER_ITEM, w->w.n_panels);
         if (w->by_rows)
-            kt->pack_rows(&w->w, w->factor, w->w.k, p0, p1, w->b->packed);
+            kt->pack_rows(&w->w, w->factor, w->w.k, p0, p1, w->to);
         else
-            kt->pack_columns(&w->w, w->factor, w->w.n, p0, p1, w->b->packed);
+            kt->pack_columns(&w->w, w->factor, w->w.n, p0, p1, w->to);
         return;
     }
     size_t r0 = item * ROWS_PER_ITEM, r1 = hone_row_end(item, ROWS_PER_ITEM, w->act->rows),
@@ -144,7 +145,7 @@ static void make_ready(ready_work *w, bool pack)
     w->act_items = hone_row_items(w->act->rows, ROWS_PER_ITEM);
     hone_pool_run(w->b->f->pool, ready_item, w,
                   w->act_items + (pack ? hone_row_items(w->w.n_panels, PANELS_PER_ITEM) : 0));
-    w->w.data = w->b->packed;
+    w->w.data = w->to;
 }
 
 /* y = (or +=) x W^T, W[n][k] packed from factor[k][n] or, by_rows, [n][k]. */
@@ -153,8 +154,13 @@ static void multiply(hone_backward *b, const float *x, size_t rows, size_t k, co
 {
     hone_act act;
     hone_act_init(b->kt, rows, k, hone_back_act_flags(b), b->act, &act);
-    ready_work w = {
-        .b = b, .act = &act, .x = x, .w = plan(b, n, k), .factor = factor, .by_rows = by_rows};
+    ready_work w = {.b = b,
+                    .act = &act,
+                    .x = x,
+                    .w = plan(b, n, k),
+                    .to = b->packed,
+                    .factor = factor,
+                    .by_rows = by_rows};
     make_ready(&w, true);
     hone_back_product(b, &act, &w.w, y, n, add);
 }
@@ -172,14 +178,36 @@ void hone_back_to_inputs(hone_backward *b, const hone_parameter *p, const float 
     multiply(b, dy, rows, p->n, b->weights + p->at, p->k, false, dx, add);
 }
 
+/* dx = dy W of the head, whose W is packed for the first chunk of logits. */
+static void head_to_inputs(hone_backward *b, const hone_parameter *p, const float *dy, size_t rows,
+                           float *dx)
+{
+    hone_act act;
+    hone_act_init(b->kt, rows, p->n, hone_back_act_flags(b), b->act, &act);
+    ready_work w = {.b = b,
+                    .act = &act,
+                    .x = dy,
+                    .w = plan(b, p->k, p->n),
+                    .to = b->packed_head,
+                    .factor = b->weights + p->at};
+    make_ready(&w, !b->head_ready);
+    b->head_ready = true;
+    hone_back_product(b, &act, &w.w, dx, p->k, false);
+}
+
 /* dW += dy^T x; the rows of x are packed once for several. */
 void hone_back_to_weights(hone_backward *b, const hone_parameter *p, const float *dy,
                           const float *x, size_t rows, bool first)
 {
     hone_act act;
     hone_act_init(b->kt, p->n, rows, hone_back_act_flags(b), b->turned_act, &act);
-    ready_work w = {
-        .b = b, .act = &act, .x = dy, .turned = b->turned, .w = plan(b, p->k, rows), .factor = x};
+    ready_work w = {.b = b,
+                    .act = &act,
+                    .x = dy,
+                    .turned = b->turned,
+                    .w = plan(b, p->k, rows),
+                    .to = b->packed,
+                    .factor = x};
     make_ready(&w, first);
     hone_back_product(b, &act, &w.w, b->grads + p->at, p->k, true);
 }
@@ -200,7 +228,9 @@ void hone_back_linear(hone_backward *b, int layer, const hone_back_job *jobs, si
         hone_back_adapted(b, layer, jobs, n_jobs, x, rows, dx);
         return;
     }
-    for (size_t j = 0; j < n_jobs && dx; j++)
+    if (jobs[0].slot == HONE_SLOT_HEAD)
+        head_to_inputs(b, matrix_of(b, layer, HONE_SLOT_HEAD), jobs[0].dy, rows, dx);
+    for (size_t j = 0; j < n_jobs && dx && jobs[j].slot != HONE_SLOT_HEAD; j++)
         hone_back_to_inputs(b, matrix_of(b, layer, jobs[j].slot), jobs[j].dy, rows, dx, j > 0);
     for (size_t j = 0; j < n_jobs; j++) {
         const hone_parameter *p = matrix_of(b, layer, jobs[j].slot),
