@@ -18,6 +18,8 @@ typedef struct train {
     hone_trainer *trainer;
     double flops_token, limit; /* multiply-adds x 2; 0 = not measured */
     uint64_t first;            /* step of this start */
+    hone_trainer_state warm; /* after its first step, which touches all memory for the first time */
+    double cpu_warm, cpu_s;  /* CPU seconds up to there, up to the last step */
     cli_train_record record;
 } train;
 
@@ -66,17 +68,36 @@ static hone_status read_options(const cli_context *c, hone_trainer_options *o)
     return known ? HONE_OK : hone_fail(HONE_INTERNAL, "a choice without a meaning");
 }
 
-/* The adapter that is trained; *out is left alone where none is. */
+static hone_status check_adapter(const cli_context *c, const hone_trainer_options *o)
+{
+    static const char *const own[] = {"alpha", "dropout", "targets", "dora", "rslora", "lora"};
+    enum { OWN = sizeof own / sizeof *own };
+    const bool from = cli_given(c, "adapter-from"), lora = cli_given(c, "lora");
+    for (size_t i = 0; i < OWN && from; i++)
+        if (cli_given(c, own[i]))
+            return hone_fail(HONE_USAGE, "--adapter-from keeps the adapter as it is: without --%s",
+                             own[i]);
+    for (size_t i = 0; i < OWN && !from && !lora; i++)
+        if (cli_given(c, own[i]))
+            return hone_fail(HONE_USAGE,
+                             "--%s belongs to an adapter: give its rank too, as --lora 16", own[i]);
+    if (!from && !lora && cli_given(c, "quantize"))
+        return hone_fail(HONE_USAGE, "--quantize belongs to an adapter: give --lora 16, or "
+                                     "--adapter-from FOLDER");
+    if ((from || lora) && o->optimizer.kind == HONE_OPTIMIZER_MUON)
+        return hone_fail(HONE_USAGE, "--optimizer muon is for whole matrices: the factors of an "
+                                     "adapter are trained by adamw");
+    return HONE_OK;
+}
+
+/* The adapter that is trained; *a is left alone where none is. */
 static hone_status read_adapter(const cli_context *c, hone_adapter_options *a,
                                 hone_trainer_options *o)
 {
-    static const char *const only[] = {"alpha", "dropout", "targets", "dora", "rslora", "quantize"};
-    for (size_t i = 0; i < sizeof only / sizeof *only && !cli_given(c, "lora"); i++)
-        if (cli_given(c, only[i]))
-            return hone_fail(
-                HONE_USAGE, "--%s belongs to an adapter: give its rank too, as --lora 16", only[i]);
-    if (!cli_given(c, "lora"))
+    HONE_TRY(check_adapter(c, o));
+    if (!cli_given(c, "lora") && !cli_given(c, "adapter-from"))
         return HONE_OK;
+    o->model.adapter_folder = cli_text(c, "adapter-from");
     *a = (hone_adapter_options){.rank = (uint32_t)cli_int(c, "lora"),
                                 .dropout = cli_number(c, "dropout"),
                                 .rslora = cli_flag(c, "rslora"),
@@ -126,11 +147,24 @@ static void print_line(const train *w, const hone_trainer_state *s)
     (void)fflush(stdout);
 }
 
+static double cpu_seconds(const struct rusage *used)
+{
+    return (double)(used->ru_utime.tv_sec + used->ru_stime.tv_sec) +
+           1e-6 * (double)(used->ru_utime.tv_usec + used->ru_stime.tv_usec);
+}
+
 static void on_step(void *arg, const hone_trainer_state *s)
 {
     train *w = arg;
     char left[16];
     double steps = (double)(s->step - w->first);
+    struct rusage used = {0};
+    (void)getrusage(RUSAGE_SELF, &used);
+    w->cpu_s = cpu_seconds(&used);
+    if (s->step == w->first + 1) {
+        w->warm = *s;
+        w->cpu_warm = w->cpu_s;
+    }
     cli_train_record_add(&w->record, s);
     double eta = s->seconds / steps * (double)(s->steps - s->step);
     uint64_t every = s->steps / 20 ? s->steps / 20 : 1;
@@ -153,8 +187,8 @@ static hone_status report(const train *w, const hone_trainer_state *s)
     }
     struct rusage used = {0};
     (void)getrusage(RUSAGE_SELF, &used);
-    double cpu = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-                 1e-6 * (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+    double cpu = cpu_seconds(&used), tokens = (double)(s->tokens - w->warm.tokens),
+           seconds = s->seconds - w->warm.seconds;
     json_t *out = json_pack("{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:I}", "folder",
                             cli_text(w->c, "output"), "parameters", (json_int_t)t->p.numbers,
                             "steps", (json_int_t)s->step, "tokens", (json_int_t)s->tokens, "loss",
@@ -163,12 +197,30 @@ static hone_status report(const train *w, const hone_trainer_state *s)
                             "memory_peak", (json_int_t)used.ru_maxrss * 1024);
     if (out && isfinite(s->validation))
         (void)json_object_set_new(out, "validation", json_real(s->validation));
+    if (out && s->step > w->first + 1 && seconds > 0) { /* without loading and the first step */
+        (void)json_object_set_new(out, "steady_tokens_s", json_real(tokens / seconds));
+        (void)json_object_set_new(out, "steady_cpu_s_token",
+                                  json_real((w->cpu_s - w->cpu_warm) / tokens));
+    }
     return cli_print_json(out);
 }
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
-static hone_status measure(train *w, const hone_trainable *t)
+/* The limit of the instructions that the products are made of. */
+static hone_peak peak_of(const hone_trainable *t, const hone_trainer_options *o)
+{
+    hone_isa isa = t->kt->isa;
+    if (isa < HONE_ISA_AVX512)
+        return HONE_PEAK_AVX2_F32;
+    if (o->model.f32)
+        return HONE_PEAK_AVX512_F32;
+    if (o->model.products == HONE_PRODUCTS_BF16_DOT)
+        return HONE_PEAK_AVX512_BF16;
+    return isa == HONE_ISA_AMX_BF16 ? HONE_PEAK_AMX_BF16 : HONE_PEAK_AVX512_F32;
+}
+
+static hone_status measure(train *w, const hone_trainable *t, const hone_trainer_options *o)
 {
     hone_limits limits;
     w->flops_token = hone_trainable_flops(t);
@@ -176,22 +228,25 @@ static hone_status measure(train *w, const hone_trainable *t)
         return HONE_OK;
     cli_progress(-1, "measuring the machine's limits");
     HONE_TRY(hone_limits_measure(hone_pool_threads(t->pool), &limits));
-    w->limit = limits.ops_s[t->kt->isa];
+    w->limit = limits.peak_ops_s[peak_of(t, o)];
     return HONE_OK;
 }
 
-static hone_status train_on(cli_context *c, const hone_file *model, const hone_trainer_options *o,
+/* Closes *model once its weights are taken: mapped, they would stay resident. */
+static hone_status train_on(cli_context *c, hone_file **model, const hone_trainer_options *o,
                             hone_dataset *data, hone_dataset *validation)
 {
     train w = {.c = c};
     hone_trainer_state state;
     const char *folder = cli_text(c, "output");
-    HONE_TRY(hone_trainer_open(model, folder, o, data, validation, &w.trainer));
+    HONE_TRY(hone_trainer_open(*model, folder, o, data, validation, &w.trainer));
+    hone_file_close(*model);
+    *model = NULL;
     cli_train_begun(folder);
     w.first = hone_trainer_step(w.trainer);
     if (w.first)
         fprintf(stderr, "going on after step %" PRIu64 "\n", w.first);
-    hone_status s = measure(&w, hone_trainer_model(w.trainer));
+    hone_status s = measure(&w, hone_trainer_model(w.trainer), o);
     if (s == HONE_OK) {
         cli_train_record_open(c, w.trainer, folder, o->schedule.steps, &w.record);
         s = hone_trainer_run(w.trainer, on_step, &w, &state);
@@ -208,8 +263,8 @@ static hone_status prepare_adapter(const cli_context *c, const cli_train_start *
                                    const char **source)
 {
     if (start->like || start->config || start->tokenizer)
-        return hone_fail(HONE_USAGE, "--lora goes with --model, not with --like, --config or "
-                                     "--tokenizer: it trains beside weights that are there");
+        return hone_fail(HONE_USAGE, "an adapter goes with --model, not with --like, --config or "
+                                     "--tokenizer: it is trained beside weights that are there");
     *source = start->model;
     return cli_train_prepare_adapter(start->model, cli_text(c, "output"));
 }
@@ -237,7 +292,7 @@ static hone_status run(cli_context *c)
     if (s == HONE_OK)
         s = hone_file_open(source, &model);
     if (s == HONE_OK)
-        s = train_on(c, model, &o, data, validation);
+        s = train_on(c, &model, &o, data, validation);
     hone_file_close(model);
     hone_dataset_close(validation);
     hone_dataset_close(data);
@@ -275,6 +330,10 @@ static const cli_option options[] = {
      .min = 1,
      .max = HONE_RANK_MAX,
      .help = "train a low-rank adapter beside the model's weights, in PEFT's files"},
+    {.name = "adapter-from",
+     .type = CLI_TEXT,
+     .argument = "FOLDER",
+     .help = "train on the adapter in this folder, PEFT's or hone's, as it is"},
     {.name = "alpha",
      .type = CLI_NUMBER,
      .argument = "X",

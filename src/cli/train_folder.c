@@ -134,7 +134,9 @@ hone_status cli_train_prepare_adapter(const char *model, const char *folder)
     static const char *const others[] = {"config.json", "model.safetensors", "adapter_config.json",
                                          "adapter_model.safetensors"};
     if (!model)
-        return hone_fail(HONE_USAGE, "--lora trains beside the weights of a model: give --model");
+        return hone_fail(HONE_USAGE,
+                         "--lora and --adapter-from train beside the weights of a model: "
+                         "give --model");
     if (hone_checkpoint_exists(folder))
         return HONE_OK;
     for (size_t i = 0; i < sizeof others / sizeof *others && !has(folder, BEGUN); i++)

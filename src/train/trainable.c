@@ -45,6 +45,8 @@ static hone_status plan(hone_trainable *t, const hone_file *f, const hone_traina
                  ? hone_adapter_open(o->adapter_folder, t->model, o->f32, &t->adapter, &t->weights)
                  : hone_adapter_new(t->model, o->adapter, o->f32, &t->adapter));
     t->p = t->adapter->p;
+    if (o->adapter)
+        t->adapter->o.seed = o->adapter->seed;
     return hone_adapter_attach(t->adapter, t->kt, t->pool);
 }
 

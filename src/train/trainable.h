@@ -21,9 +21,10 @@ typedef struct hone_trainable_options {
     uint64_t memory_max;    /* of activations; 0 = no bound */
     /* Not the weights, but an adapter beside them is trained; NULL = the weights. Only copied. */
     const hone_adapter_options *adapter;
-    const char *adapter_folder; /* one that is there, instead of a new one; or NULL */
-    bool quantise;              /* the weights that stand still: matrices of layers to ... */
-    hone_dtype weight_dtype;    /* ... this format */
+    /* One that is there, instead of a new one, or NULL; of `adapter` then only the seed counts. */
+    const char *adapter_folder;
+    bool quantise;           /* the weights that stand still: matrices of layers to ... */
+    hone_dtype weight_dtype; /* ... this format */
 } hone_trainable_options;
 
 typedef struct hone_trainable {

@@ -35,20 +35,24 @@ struct hone_trainer {
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
-/* What an adapter's bits depend on besides: the weights that it stands beside, as they are packed.
- */
+/* What an adapter's bits depend on besides: the weights that it stands beside, as they are packed,
+ * and the values that it begins with. */
 static void describe_adapter(const hone_trainer *t, char *out, size_t n)
 {
-    const hone_adapter_options *a = t->o.model.adapter;
     const hone_model *m = t->model->model;
+    const bool new = !t->o.model.adapter_folder;
+    char targets[32];
     *out = 0;
-    if (!a)
+    if (!t->model->adapter)
         return;
+    const hone_adapter_options *a = &t->model->adapter->o;
+    snprintf(targets, sizeof targets, "from %016" PRIx64,
+             (uint64_t)XXH3_64bits(t->model->weights, t->model->p.floats * sizeof(float)));
     snprintf(out, n,
              ", %s rank %u alpha %.9g dropout %.9g seed %" PRIu64 "%s beside %.200s of %016" PRIx64
              "%s%s",
              a->dora ? "dora" : "lora", a->rank, a->alpha, a->dropout, a->seed,
-             a->rslora ? " rslora" : "", a->targets,
+             a->rslora ? " rslora" : "", new ? t->o.model.adapter->targets : targets,
              (uint64_t)XXH3_64bits(m->memory, m->memory_bytes), t->o.model.quantise ? " in " : "",
              t->o.model.quantise ? hone_dtype_name(t->o.model.weight_dtype) : "");
 }

@@ -83,6 +83,35 @@ expect 0 "$HONE" train "$WORK/data" --config "$WORK/odd.json" -o "$WORK/odd" --s
 expect 6 "$HONE" train "$WORK/data" --model "$WORK/odd" -o "$WORK/never" --length 64 --steps 1 --lora 4 --quantize nf4
 says "nf4"
 
+# On from an adapter that is there: without a step it is the same one, with steps another, with the same bits after
+# kill -9; Muon has nothing to do here.
+further() { # further FOLDER FROM [OPTION]...
+    folder=$1 from=$2
+    shift 2
+    ${FRONT:-} "$HONE" train "$WORK/data" --model "$WORK/base" -o "$WORK/$folder" --adapter-from "$WORK/$from" --steps 6 \
+        --batch 256 --part 128 --length 64 --checkpoint 2 --validate 6 --rate "${RATE:-0.01}" "$@"
+}
+RATE=0 expect 0 further still whole
+cmp "$WORK/whole/adapter_model.safetensors" "$WORK/still/adapter_model.safetensors" || fail "a rate of 0 changed the adapter"
+cmp "$WORK/whole/adapter_config.json" "$WORK/still/adapter_config.json" || fail "the adapter has other settings"
+expect 0 further on whole --threads 2
+cmp -s "$WORK/still/adapter_model.safetensors" "$WORK/on/adapter_model.safetensors" && fail "nothing was learnt"
+(FRONT=exec further on-killed whole --threads 1 >/dev/null 2>&1) &
+pid=$!
+sleep 0.3
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
+expect 0 further on-killed whole --threads 1
+cmp "$WORK/on/training.safetensors" "$WORK/on-killed/training.safetensors" || fail "on from an adapter: other bits"
+expect 2 further on nf4
+says "other settings"
+expect 2 further never whole --dropout 0.2
+says "--dropout"
+expect 2 further never whole --lora 4
+expect 3 further never nowhere
+expect 2 further never whole --optimizer muon
+says "adamw"
+
 expect 2 tune never --targets q_prj
 says "did you mean q_proj?"
 expect 2 "$HONE" train "$WORK/data" -o "$WORK/never" --lora 4
