@@ -46,6 +46,9 @@ bench-finetune: build ## training time against memory against quality: all weigh
 	  bench/finetune $(BUILD)/hone "$$D/stories3m" "$$D/tinyshakespeare/"*.txt; \
 	  else echo "SKIP bench-finetune: needs $$D/stories3m and tinyshakespeare"; fi
 
+bench-train: build ## speed of training steps; PEER_PYTHON=<a python with torch, transformers, peft> LLMC=<llm.c built>, QUICK=1 or ROUNDS=
+	@PEER_PYTHON="$(PEER_PYTHON)" LLMC="$(LLMC)" CASES="$(CASES)" bench/train $(BUILD)/hone $(if $(QUICK),--quick)
+
 fuzz: ## libFuzzer with sanitizers (clang); SECONDS_EACH=60
 	@tools/fuzz.sh $(or $(SECONDS_EACH),60)
 
@@ -64,4 +67,4 @@ install: build ## into PREFIX (/usr/local): program, library with headers, manua
 clean: ## remove what was built
 	@rm -rf build
 
-.PHONY: all help build prepare test demo bench bench-formats bench-tokenizer-train bench-finetune fuzz lint asan tsan man install clean
+.PHONY: all help build prepare test demo bench bench-formats bench-tokenizer-train bench-finetune bench-train fuzz lint asan tsan man install clean
