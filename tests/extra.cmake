@@ -89,3 +89,12 @@ if(HONE_PYTHON AND TARGET hone)
     ${CMAKE_SOURCE_DIR})
   set_tests_properties(golden.peft PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${HONE_TEST_SECONDS})
 endif()
+
+# Programs that run AMX's instructions wherever there is AVX-512: on the hardware, or emulated
+# (tests/support/amx_emulator.h).
+foreach(name test_amx_emulator test_kernel_product test_kernel_attention test_kernel_techniques test_identity test_models)
+  if(TARGET ${name})
+    target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support/amx_emulator.c)
+    target_link_options(${name} PRIVATE -Wl,--wrap=hone_isa_detect)
+  endif()
+endforeach()

@@ -226,10 +226,14 @@ hone_status hone_pool_open(int threads, void (*on_start)(void), hone_pool **out)
         return hone_fail_memory(bytes, "a thread pool");
     p->on_start = on_start;
     p->threads = 1;
-    /* Signals are the caller's business. */
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
+    /* Signals are the caller's business, but those of a fault belong to the thread that caused it:
+     * blocked they would end the program past any handler. */
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
+    sigset_t others, old;
+    sigfillset(&others);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&others, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &others, &old);
     int err = 0;
     for (int i = 1; i < threads && !err; i++) {
         p->workers[i] = (worker){.pool = p, .index = i};

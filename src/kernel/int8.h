@@ -3,7 +3,7 @@
 #ifndef HONE_KERNEL_INT8_H
 #define HONE_KERNEL_INT8_H
 
-#include "kernel/kernel.h"
+#include "kernel/layout.h"
 
 /* Sums of so many products of codes stay within 32 bits: 65536 * 127 * 128 < 2^31. */
 enum { HONE_INT8_GROUP_MAX = 65536 };
@@ -21,15 +21,17 @@ static inline bool hone_int8_whole(float x)
     return x >= -127.0f && x <= 127.0f && x == (float)(int)x;
 }
 
-/* Whether the values of w's codes are whole numbers of 8 bits under scales: others are multiplied
- * as always. */
+/* Whether the values of w's codes are whole numbers of 8 bits, signed, under scales: others are
+ * multiplied as always. */
 static inline bool hone_int8_takes(const hone_packed *w)
 {
     bool whole = w->scale_bytes != 0 && w->group <= HONE_INT8_GROUP_MAX &&
                  w->layout != HONE_LAYOUT_F32 && w->layout != HONE_LAYOUT_BF16;
     for (int i = 0; whole && w->layout == HONE_LAYOUT_U4 && i < 16; i++)
         whole = hone_int8_whole(w->table[i]);
-    return whole && hone_int8_whole(w->low);
+    hone_planes planes = hone_layout_planes(w->layout);
+    return whole && hone_int8_whole(w->low) &&
+           hone_int8_whole(w->low + (float)((1 << (planes.low + planes.high)) - 1));
 }
 
 #endif

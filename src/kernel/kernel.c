@@ -38,8 +38,11 @@ static void overlay(void)
         case HONE_ISA_AMX_BF16:
             hone_kernels_amx(&t);
             break;
+        case HONE_ISA_AMX_INT8:
+            hone_kernels_amx_int8(&t);
+            break;
 #endif
-        default: /* AMX-int8: nothing of its own yet */
+        default:
             break;
         }
         t.isa = (hone_isa)i;

@@ -22,6 +22,7 @@
 #include <cmocka.h>
 
 #include "../shared.h"
+#include "../support/amx_emulator.h"
 
 #define DATA HONE_SOURCE_DIR "/tests/golden/data"
 
@@ -129,7 +130,8 @@ static hone_engine *open_engine(const setting *s, int threads, int isa)
     for (int k = 0; k < HONE_WEIGHT_KINDS; k++)
         c.weight_dtype[k] = s->weights;
     c.threads = threads;
-    c.isa = isa;
+    c.isa =
+        isa == HONE_ISA_BEST && amx_emulated() ? HONE_ISA_AVX512_VNNI : isa; /* traps are slow */
     c.context_tokens = 256;
     c.step_tokens = STEP * 2;
     c.prefix_reuse = true;
@@ -320,7 +322,9 @@ static void logits_are_identical_on_every_instruction_set(void **state)
             }
             if (!has_products(&settings[i], isa))
                 continue;
-            run_traffic(&settings[i], &t, 2, isa, 7 + i, rounds_of(&settings[i], ROUNDS / 2));
+            bool traps = isa == HONE_ISA_AMX_INT8 && amx_emulated();
+            run_traffic(&settings[i], &t, 2, isa, 7 + i,
+                        traps ? 12 : rounds_of(&settings[i], ROUNDS / 2));
         }
         forget_truth(&t);
     }

@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include "../support/amx_emulator.h"
+
 enum { POSITIONS = 2300, PAGES = (POSITIONS + 63) / 64, TOKENS_MAX = 40 };
 
 typedef struct setup {
@@ -118,6 +120,7 @@ static float *run(setup *s, hone_isa isa, size_t first_token, size_t tokens, int
         hone_free_big(parts, (end - first + 1) * floats * 4 + 64);
     }
     hone_fp_mode_leave(mode);
+    assert_int_equal(amx_tiles_held(), 0);
     hone_free_big(scratch, sb + 64);
     return out;
 }

@@ -5,7 +5,6 @@
 #include "base/rng.h"
 #include "kernel/kernel.h"
 #include "kernel/layout.h"
-#include "kernel/table.h"
 #include "kernel/whole.h"
 
 #include <math.h>
@@ -15,6 +14,8 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+
+#include "../support/amx_emulator.h"
 
 enum { KIND_NORMAL, KIND_WIDE, KIND_TINY, KIND_SPECIAL, KINDS };
 
@@ -105,35 +106,10 @@ static void close_problem(problem *p)
     hone_free_big(p->bias, p->w.n * 4 + 64);
 }
 
-/* The table of a set; EMULATED is AMX over AVX-512 with its tile instructions in plain C. */
-enum { EMULATED = HONE_ISA_COUNT, TABLES };
-
-static bool table_there(int isa)
-{
-    return hone_isa_supported(isa == EMULATED ? HONE_ISA_AVX512 : (hone_isa)isa);
-}
-
-static const char *table_name(int isa)
-{
-    return isa == EMULATED ? "amx-bf16 (emulated)" : hone_isa_name((hone_isa)isa);
-}
-
-static const hone_kernels *table_of(int isa)
-{
-    static hone_kernels emulated;
-    if (isa != EMULATED)
-        return hone_kernels_get((hone_isa)isa);
-#if defined(__x86_64__)
-    emulated = *hone_kernels_get(HONE_ISA_AVX512);
-    hone_kernels_amx_emulated(&emulated);
-#endif
-    return &emulated;
-}
-
 /* y[rows][ldy] by one slot of one set; the columns past n keep a mark that must survive. */
 static float *run(const problem *p, int isa, bool many, bool bias, size_t ldy)
 {
-    const hone_kernels *kt = table_of(isa);
+    const hone_kernels *kt = hone_kernels_get((hone_isa)isa);
     int flags = hone_act_flags(&p->w);
     size_t bytes = hone_act_bytes(kt, p->rows, p->w.k, flags), sb = hone_product_scratch_bytes();
     void *mem = get(bytes), *scratch = get(sb);
@@ -151,6 +127,7 @@ static float *run(const problem *p, int isa, bool many, bool bias, size_t ldy)
     f(&p->w, &a, 0, p->rows, 0, cut, y, ldy, bias ? p->bias : NULL, scratch);
     f(&p->w, &a, 0, p->rows, cut, p->w.n_panels, y, ldy, bias ? p->bias : NULL, scratch);
     hone_fp_mode_leave(mode);
+    assert_int_equal(amx_tiles_held(), 0);
     hone_free_big(mem, bytes + 64);
     hone_free_big(scratch, sb + 64);
     return y;
@@ -163,7 +140,7 @@ static void compare(const problem *p, size_t kind, int isa, bool many, bool bias
     for (size_t i = 0; i < p->rows * ldy; i++)
         if (!same(want[i], got[i]))
             fail_msg("%s %s %s%s kind %d: n %zu k %zu rows %zu: [%zu][%zu] is %a, scalar %a",
-                     table_name(isa), hone_dtype_name(p->type), many ? "many" : "few",
+                     hone_isa_name((hone_isa)isa), hone_dtype_name(p->type), many ? "many" : "few",
                      bias ? " bias" : "", (int)kind, n, p->w.k, p->rows, i / ldy, i % ldy,
                      (double)got[i], (double)want[i]);
     hone_free_big(want, p->rows * ldy * 4 + 64);
@@ -174,8 +151,8 @@ static void check_sets(hone_dtype t, bool f32, size_t n, size_t k, size_t rows, 
 {
     problem p;
     open_problem(&p, t, f32, n, k, rows, kind);
-    for (int isa = 0; isa < TABLES; isa++) {
-        if (!table_there(isa))
+    for (int isa = 0; isa < HONE_ISA_COUNT; isa++) {
+        if (!hone_isa_supported((hone_isa)isa))
             continue;
         for (int bias = 0; bias < 2; bias++) {
             compare(&p, (size_t)kind, isa, false, bias);
@@ -232,8 +209,8 @@ static void a_code_table_and_long_groups_equal_scalar(void **state)
                 hone_bf16_to_f32(hone_f32_to_bf16(number(KIND_NORMAL, 9000, (uint64_t)i)));
         p.w.group =
             (size_t)32 << (g % 4); /* the scales that are there serve as those of longer groups */
-        for (int isa = 0; isa < TABLES; isa++)
-            if (table_there(isa)) {
+        for (int isa = 0; isa < HONE_ISA_COUNT; isa++)
+            if (hone_isa_supported((hone_isa)isa)) {
                 compare(&p, 0, isa, true, false);
                 compare(&p, 0, isa, false, false);
             }
@@ -326,8 +303,8 @@ static void check_made(hone_coding c, size_t n, size_t k, size_t rows)
     float *y = run(&p, HONE_ISA_SCALAR, true, false, n);
     check_made_value(&p, &made, y);
     hone_free_big(y, rows * n * 4 + 64);
-    for (int isa = 0; isa < TABLES; isa++)
-        for (int many = 0; table_there(isa) && many < 2; many++)
+    for (int isa = 0; isa < HONE_ISA_COUNT; isa++)
+        for (int many = 0; hone_isa_supported((hone_isa)isa) && many < 2; many++)
             compare(&p, c.bits * 1000 + c.group, isa, many, true);
     close_problem(&p);
 }
@@ -375,8 +352,8 @@ static void tables_that_look_linear_equal_scalar(void **state)
             for (int i = 0; i < 16; i++)
                 p.w.table[i] = f < FIRSTS ? firsts[f] + (float)i
                                           : (float)ldexp(i % 5 ? 1.0 : -0.0, 17 * i - 132);
-            for (int isa = 0; isa < TABLES; isa++)
-                for (int many = 0; table_there(isa) && many < 2; many++)
+            for (int isa = 0; isa < HONE_ISA_COUNT; isa++)
+                for (int many = 0; hone_isa_supported((hone_isa)isa) && many < 2; many++)
                     compare(&p, f, isa, many != 0, false);
             close_problem(&p);
         }
@@ -435,14 +412,15 @@ static void check_row(hone_dtype t, size_t n, size_t k, int kind, size_t seen[4]
     for (size_t i = 0; i < k; i++)
         p.x[i] = row_number(kind, i);
     float *want = run_row(&p, hone_kernels_get(HONE_ISA_SCALAR), false, none);
-    for (int isa = 0; isa < TABLES; isa++) {
-        if (!table_there(isa) || !table_of(isa)->act_whole)
+    for (int isa = 0; isa < HONE_ISA_COUNT; isa++) {
+        if (!hone_isa_supported((hone_isa)isa) || !hone_kernels_get((hone_isa)isa)->act_whole)
             continue;
-        float *got = run_row(&p, table_of(isa), true, seen);
+        float *got = run_row(&p, hone_kernels_get((hone_isa)isa), true, seen);
         for (size_t i = 0; i < n + 3; i++)
             if (!same(want[i], got[i]))
-                fail_msg("%s %s kind %d: n %zu k %zu: [%zu] is %a, scalar %a", table_name(isa),
-                         hone_dtype_name(t), kind, n, k, i, (double)got[i], (double)want[i]);
+                fail_msg("%s %s kind %d: n %zu k %zu: [%zu] is %a, scalar %a",
+                         hone_isa_name((hone_isa)isa), hone_dtype_name(t), kind, n, k, i,
+                         (double)got[i], (double)want[i]);
         hone_free_big(got, (n + 3) * 4 + 64);
     }
     hone_free_big(want, (n + 3) * 4 + 64);

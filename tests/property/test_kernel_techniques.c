@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "../support/amx_emulator.h"
+
 enum { NORMAL, WIDE, SPECIAL, KINDS };
 
 static float number(int kind, uint64_t stream, uint64_t i)
@@ -94,6 +96,8 @@ static float *run(const problem *p, hone_isa isa, hone_products how, size_t cut)
     float *y = get(p->rows * p->w.n * 4);
     hone_act a;
     unsigned mode = hone_fp_mode_enter();
+    memset(mem, 0xff, bytes); /* what nobody writes must not matter */
+    memset(scratch, 0xff, sb);
     hone_act_init(kt, p->rows, p->w.k, flags, mem, &a);
     kt->act_pack(&a, p->x, p->w.k, 0, p->rows / 2);
     kt->act_pack(&a, p->x, p->w.k, p->rows / 2, p->rows);
@@ -104,6 +108,7 @@ static float *run(const problem *p, hone_isa isa, hone_products how, size_t cut)
         hone_product(kt, &p->w, &a, r, end, third, p->w.n_panels, y, p->w.n, p->bias, scratch);
     }
     hone_fp_mode_leave(mode);
+    assert_int_equal(amx_tiles_held(), 0);
     hone_free_big(mem, bytes + 64);
     hone_free_big(scratch, sb + 64);
     return y;
@@ -168,6 +173,26 @@ static void long_groups_equal_scalar(void **state)
                 check((hone_products)how, HONE_DTYPE_Q8_0, group, 37, 288, rows, NORMAL);
                 check((hone_products)how, HONE_DTYPE_Q4_1, group, 37, 352, rows, NORMAL);
             }
+}
+
+/* Beyond every block that a set cuts rows and K into; groups that end within a tile, fill several
+ * and go on from one piece of K to the next */
+static void many_rows_and_long_rows_equal_scalar(void **state)
+{
+    (void)state;
+    check(HONE_PRODUCTS_INT8, HONE_DTYPE_Q8_0, 0, 20, 2080, 41, NORMAL);
+    check(HONE_PRODUCTS_INT8, HONE_DTYPE_Q4_1, 0, 18, 2080, 250, SPECIAL);
+    check(HONE_PRODUCTS_INT8, HONE_DTYPE_Q6_K, 0, 20, 2304, 33, WIDE);
+    check(HONE_PRODUCTS_INT8, HONE_DTYPE_Q4_1, 128, 35, 288, 31, NORMAL);
+    check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q8_0, 0, 20, 2080, 250, NORMAL);
+    check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q2_K, 0, 20, 2304, 46, NORMAL);
+    static const uint32_t groups[] = {64, 96, 128, 640, 1024, 2080, 65536};
+    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
+        check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q8_0, groups[g], 37, 4192, 33, NORMAL);
+        check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q4_1, groups[g], 23, 544, 48 + g, SPECIAL);
+        check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q5_0, groups[g], 50, 96, 9 + g, WIDE);
+    }
+    check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q4_1, 65536, 37, 4128, 290, NORMAL);
 }
 
 /* Beyond the scratch: straight from the codes */
@@ -267,6 +292,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_set_equals_scalar),
         cmocka_unit_test(long_groups_equal_scalar),
+        cmocka_unit_test(many_rows_and_long_rows_equal_scalar),
         cmocka_unit_test(very_long_sums_equal_scalar),
         cmocka_unit_test(pieces_of_k_equal_scalar),
         cmocka_unit_test(the_largest_codes_equal_scalar),

@@ -13,11 +13,12 @@
 
 #include "kernel/cpu/amx/attention.h"
 #include "kernel/cpu/amx/expand.h"
+#include "kernel/cpu/amx/scaled.h"
 #include "kernel/cpu/amx/tile.h"
 #include "kernel/layout.h"
 #include "kernel/table.h"
 
-enum { ROW_BLOCK = 256, K_SPAN = 2048, K_STEP = 256, SCALED_ROWS = 30, SCALED_SPAN = 1024 };
+enum { ROW_BLOCK = 256, K_SPAN = 2048, K_STEP = 256, SCALED_SPAN = 1024 };
 enum { CARRY_ROWS = 128 * SCALED_ROWS }; /* whose D a group that spans K is kept for */
 
 static hone_product_many_fn *many_below; /* of the weaker set: the layouts that tiles do not do */
@@ -38,15 +39,12 @@ typedef struct view {
 
 static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
 {
-    uint16_t *bf16 = act->bf16;
-    act->bf16 = NULL; /* laid out here, not below */
     pack_below(act, x, ldx, row0, row1);
-    act->bf16 = bf16;
     for (size_t r = row0; r < row1 && !(act->flags & HONE_ACT_F32); r++)
         for (size_t k = 0; k < act->k_pad; k += 16) {
             __m512i v = _mm512_loadu_si512((const void *)(act->f32 + r * act->ld + k));
             __m256i h = _mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16)); /* already rounded */
-            uint16_t *to = bf16 + (k / 32 * act->rows + r) * 32 + k % 32;
+            uint16_t *to = act->bf16 + (k / 32 * act->rows + r) * 32 + k % 32;
             _mm256_storeu_si256((__m256i *)(void *)to, h);
         }
 }
@@ -169,7 +167,7 @@ static void many_bf16(const view *v)
 {
     size_t blocks = v->w->k_pad / 32, span = K_SPAN / 32;
     tile_config config;
-    tile_fill_config(&config, 16, 32);
+    tile_fill_config(&config, 16, 64);
     tile_set_config(&config);
     for (size_t row = v->row0; row < v->row1; row += ROW_BLOCK) {
         size_t rows = v->row1 - row < ROW_BLOCK ? v->row1 - row : ROW_BLOCK;
@@ -185,10 +183,6 @@ static void many_bf16(const view *v)
 
 /* ---- codes with scales ------------------------------------------------------------------------
  */
-
-#define EACH_10(M, t)                                                                              \
-    M(t##0) M(t##1) M(t##2) M(t##3) M(t##4) M(t##5) M(t##6) M(t##7) M(t##8) M(t##9)
-#define EACH_30(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) EACH_10(M, 1) EACH_10(M, 2)
 
 /* Planes: the words of vec.h are the rows of a tile as they come. */
 V16_INLINE void expand_planes_of(const uint8_t *codes, size_t blocks, float first, int low,
@@ -226,17 +220,6 @@ static void expand_codes(const hone_packed *w, const uint8_t *panel, size_t from
         expand_u4(panel + from * 256, blocks, w->table, to);
     else
         expand_planes(w->layout, panel + from * 64 * (s.low + s.high), blocks, w->low, to);
-}
-
-/* Scales (or mins) of 16 columns of group g */
-V16_INLINE v16 scales_of(const hone_packed *w, const uint8_t *at, const uint8_t *super, size_t g)
-{
-    if (w->scale_bytes == 2)
-        return v16_load_f16((const uint16_t *)(const void *)(at + g * 32));
-    if (w->scale_bytes == 4)
-        return v16_load((const float *)(const void *)(at + g * 64));
-    v16 s = v16_load_f16((const uint16_t *)(const void *)(super + g * w->group / 256 * 32));
-    return v16_mul(s, v16_load_i8(at + g * 16));
 }
 
 /* One panel x 30 rows (fewer are computed and not written): blocks of 32 (16 in groups of 16)
@@ -314,7 +297,7 @@ static void many_scaled(const view *v)
     float *c = (float *)(void *)(tiles + span * 1024), *d = c + SCALED_ROWS * 16;
     tile_config config;
     size_t block = w->group == 16 ? 16 : 32;
-    tile_fill_config(&config, 15, (int)block);
+    tile_fill_config(&config, 15, 2 * (int)block);
     tile_set_config(&config);
     for (size_t p = v->panel0; p < v->panel1; p++) {
         const uint8_t *panel = w->data + p * w->panel_bytes;
@@ -353,11 +336,7 @@ static void product_many(const hone_packed *w, const hone_act *a, size_t row0, s
         }
 }
 
-#ifdef HONE_TILE_EMULATE
-void hone_kernels_amx_emulated(hone_kernels *t)
-#else
 void hone_kernels_amx(hone_kernels *t)
-#endif
 {
     many_below = t->product_many;
     pack_below = t->act_pack;

@@ -38,7 +38,7 @@ static void attn_shape(attn_work *w, size_t rest)
     tile_config c;
     if (w->shape == rest + 1)
         return;
-    tile_fill_config(&c, 16, 32);
+    tile_fill_config(&c, 16, 64);
     c.rows[2] = c.rows[3] = c.rows[5] = (uint8_t)(rest ? rest : 1);
     tile_set_config(&c);
     w->shape = rest + 1;

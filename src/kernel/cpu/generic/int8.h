@@ -10,8 +10,7 @@
  * i8_dot(flush, &part, &sums, w, a)    part += w . a for 16 columns x 4 k; i8_flush puts a part
  *              into the sums after every `flush` calls (where a dot sums in 32 bits: at once)
  *
- * i8_rows(b, r...)     four rows of 16 codes as a quad: 16 columns x 4 k
- * i8_lookup(table, q)  codes of 4 bits -> bytes of the table
+ * and what int8_spread.h wants, and:
  * I8_SIGNED    1: codes of 8 bits are multiplied as they are, in parts; 0: plus 128, at once
  * I8_FEW_PANELS_2, _4    panels in flight for 1 and 2 rows, 3 and 4 rows
  * I8_PREFETCH  bytes of codes of a panel ahead of which lines are asked for
@@ -20,13 +19,10 @@
 #ifndef HONE_KERNEL_GENERIC_INT8_H
 #define HONE_KERNEL_GENERIC_INT8_H
 
-#include "kernel/cpu/generic/core.h"
+#include "kernel/cpu/generic/int8_spread.h"
 #include "kernel/int8.h"
 
-enum { I8_ROWS_MAX = 6, I8_PANELS_MAX = 4, I8_PARTS = 64 / I8_VECTOR };
-
-/* CORE_I8, CORE_U4 and the planes from the packed codes; spread: quads in bytes */
-enum { I8_SPREAD = CORE_U6 + 100 };
+enum { I8_ROWS_MAX = 6, I8_PANELS_MAX = 4 };
 
 typedef struct int8_job {
     core_job core;       /* b, scale, min, super, min_super, scale_bytes, super_shift, c, bias... */
@@ -40,95 +36,6 @@ typedef struct int8_job {
     bool whole;   /* one scale per row: sums go on through the group */
     uint8_t table[16];
 } int8_job;
-
-V16_INLINE i8_quad i8_srl(i8_quad x, int n)
-{
-    UNROLL for (int i = 0; i < I8_PARTS; i++) x.p[i] >>= (uint16_t)n;
-    return x;
-}
-
-V16_INLINE i8_quad i8_sll(i8_quad x, int n)
-{
-    UNROLL for (int i = 0; i < I8_PARTS; i++) x.p[i] <<= (uint16_t)n;
-    return x;
-}
-
-V16_INLINE i8_quad i8_and(i8_quad x, unsigned words)
-{
-    UNROLL for (int i = 0; i < I8_PARTS; i++) x.p[i] &= (uint16_t)words;
-    return x;
-}
-
-V16_INLINE i8_quad i8_or(i8_quad x, i8_quad y)
-{
-    UNROLL for (int i = 0; i < I8_PARTS; i++) x.p[i] |= y.p[i];
-    return x;
-}
-
-/* Nibble `odd` and the one after next of each word, as bytes */
-V16_INLINE i8_quad i8_nibbles(const uint8_t *at, int odd)
-{
-    return i8_and(i8_srl(i8_load(at), 4 * odd), 0x0f0f);
-}
-
-/* The same of pairs of bits, those from bit `from` of each word on */
-V16_INLINE i8_quad i8_pairs(const uint8_t *at, int from, int odd)
-{
-    i8_quad x = i8_srl(i8_load(at), from);
-    return odd ? i8_or(i8_and(i8_srl(x, 2), 0x0003), i8_and(i8_sll(x, 2), 0x0300))
-               : i8_or(i8_and(x, 0x0003), i8_and(i8_sll(x, 4), 0x0300));
-}
-
-/* and of single bits */
-V16_INLINE i8_quad i8_bits(const uint8_t *at, int from, int odd)
-{
-    i8_quad x = i8_srl(i8_load(at), from);
-    return odd ? i8_or(i8_and(i8_srl(x, 1), 0x0001), i8_and(i8_sll(x, 5), 0x0100))
-               : i8_or(i8_and(x, 0x0001), i8_and(i8_sll(x, 6), 0x0100));
-}
-
-/* Quad `odd` of unit p, u (8 k each, of 4 in a block) of planes */
-V16_INLINE i8_quad i8_planes(const uint8_t *block, int p, int u, int odd, int low, int high)
-{
-    const uint8_t *top = block + 64 * low;
-    i8_quad x =
-        low == 4 ? i8_nibbles(block + p * 128 + u * 64, odd) : i8_pairs(block + p * 64, 8 * u, odd);
-    if (high == 2)
-        x = i8_or(x, i8_sll(i8_pairs(top + p * 64, 8 * u, odd), low));
-    else if (high == 1)
-        x = i8_or(x, i8_sll(i8_bits(top, 8 * p + 4 * u, odd), low));
-    return x;
-}
-
-/* Quad `odd` of unit 2 p + u of a block of 32 that begins at `block` */
-V16_INLINE i8_quad i8_quad_of(int layout, const uint8_t *block, int p, int u, int odd,
-                              const uint8_t *table)
-{
-    const uint8_t *at = block + (2 * p + u) * (layout == CORE_I8 ? 128 : 64);
-    switch (layout) {
-    case I8_SPREAD:
-        return i8_load(block + ((2 * p + u) * 2 + odd) * 64);
-    case CORE_I8:
-        return odd ? i8_rows(at, 2, 6, 3, 7) : i8_rows(at, 0, 4, 1, 5);
-    case CORE_U4:
-        return i8_lookup(table, i8_nibbles(at, odd));
-    case CORE_U2:
-        return i8_planes(block, p, u, odd, 2, 0);
-    case CORE_U3:
-        return i8_planes(block, p, u, odd, 2, 1);
-    case CORE_U5:
-        return i8_planes(block, p, u, odd, 4, 1);
-    case CORE_U6:
-        return i8_planes(block, p, u, odd, 4, 2);
-    default:
-        return i8_nibbles(at, odd);
-    }
-}
-
-V16_INLINE size_t i8_block_bytes(int layout)
-{
-    return layout == I8_SPREAD ? 512 : 4 * core_unit_bytes(layout);
-}
 
 /* How many products of 4 may be summed in 16 bits */
 V16_INLINE int i8_flush_of(int layout)

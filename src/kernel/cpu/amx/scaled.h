@@ -1,0 +1,26 @@
+/* scaled - what products of 30 rows have in common whose sums C stay in registers, two tiles of 15
+ * rows giving the D of each group. */
+#ifndef HONE_KERNEL_AMX_SCALED_H
+#define HONE_KERNEL_AMX_SCALED_H
+
+#include "kernel/cpu/avx512/vec.h"
+#include "kernel/kernel.h"
+
+enum { SCALED_ROWS = 30 };
+
+#define EACH_10(M, t)                                                                              \
+    M(t##0) M(t##1) M(t##2) M(t##3) M(t##4) M(t##5) M(t##6) M(t##7) M(t##8) M(t##9)
+#define EACH_30(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) EACH_10(M, 1) EACH_10(M, 2)
+
+/* Scales (or mins) of 16 columns of group g */
+V16_INLINE v16 scales_of(const hone_packed *w, const uint8_t *at, const uint8_t *super, size_t g)
+{
+    if (w->scale_bytes == 2)
+        return v16_load_f16((const uint16_t *)(const void *)(at + g * 32));
+    if (w->scale_bytes == 4)
+        return v16_load((const float *)(const void *)(at + g * 64));
+    v16 s = v16_load_f16((const uint16_t *)(const void *)(super + g * w->group / 256 * 32));
+    return v16_mul(s, v16_load_i8(at + g * 16));
+}
+
+#endif
