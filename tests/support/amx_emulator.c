@@ -97,7 +97,7 @@ static void decode_address(instruction *i, const greg_t *r, unsigned mod, unsign
     i->address = base ? register_of(r, base_of) : 0;
     int32_t wide = 0;
     if (mod == 1) {
-        wide = (int8_t)*p++;
+        wide = (*p++ ^ 128) - 128;
     } else if (mod == 2 || !base) {
         memcpy(&wide, p, 4);
         p += 4;

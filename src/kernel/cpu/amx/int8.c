@@ -110,10 +110,10 @@ static float codes_sum(const call *x, size_t r, size_t from, size_t to)
 {
     size_t size = x->w->group == 16 ? 16 : 32;
     const int32_t *at = size == 16 ? x->a->sums8_16 : x->a->sums8;
-    int32_t sum = 0;
+    uint32_t sum = 0; /* a row with NaNs has any codes */
     for (size_t b = from; b < to; b++)
-        sum += at[r * (x->w->k_pad / size) + b];
-    return (float)sum;
+        sum += (uint32_t)at[r * (x->w->k_pad / size) + b];
+    return (float)(int32_t)sum;
 }
 
 /* Finished sums of a panel to y: times the scale of their row if there is only one, and the bias */
