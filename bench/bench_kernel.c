@@ -188,7 +188,7 @@ static void bench_products(const hone_kernels *kt, const char *only, double flop
     static const hone_dtype types[] = {HONE_DTYPE_BF16, HONE_DTYPE_F32,  HONE_DTYPE_Q8_0,
                                        HONE_DTYPE_Q4_0, HONE_DTYPE_Q4_1, HONE_DTYPE_Q4_K,
                                        HONE_DTYPE_Q6_K};
-    static const size_t rows[] = {1, 2, 4, 16, 32, MANY};
+    static const size_t rows[] = {1, 2, 4, 8, 16, 32, MANY};
     float *x = get(MANY * K * 4), *y = get(Y_BYTES);
     void *scratch = get(hone_product_scratch_bytes());
     fill_normal(x, (size_t)MANY * K, 3);

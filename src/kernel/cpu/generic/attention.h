@@ -21,53 +21,87 @@ static const float attn_lanes[64] = {
     22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
     44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
 
-/* Scores to probabilities for one row of which keys [lo, hi) are visible; its m, l and O rescaled.
- */
-static void attn_softmax(const attn_work *w, size_t lo, size_t hi, float *s, float *state)
+/* Rows whose softmax goes on together, step by step, so that none waits for its own sums */
+enum { SOFTMAX_ROWS = 4 };
+
+/* What the rows of a tile have in common, and of each: the keys [lo, hi) that it sees */
+typedef struct softmax_work {
+    const hone_attn *t;
+    size_t rows, v_pad, ld;
+    bool scaled, rounded;
+    const float *k_scales, *v_scales;
+    float lo[SOFTMAX_ROWS], hi[SOFTMAX_ROWS];
+    float *s, *states;
+} softmax_work;
+
+/* lane < lo or >= hi: other, else x */
+V16_INLINE v16 softmax_seen(const softmax_work *k, size_t r, int i, v16 x, v16 other)
 {
-    const hone_attn *t = w->t;
-    const hone_kv_form *form = hone_kv_form_of(&t->kv);
-    const float *k_scales = (const float *)(const void *)(w->page + hone_kv_k_scales(&t->kv));
-    const float *v_scales = (const float *)(const void *)(w->page + hone_kv_v_scales(&t->kv));
-    const v16 low = v16_set1(-__builtin_inff()), from = v16_set1((float)lo),
-              to = v16_set1((float)hi), scale = v16_set1(t->scale);
-    bool scaled = form->top > 0.0f && !form->grouped, all = lo == 0 && hi == 64;
-    bool rounded = t->kv.format != HONE_KV_F32 && !form->grouped;
-    v16 x[4], top = low, sum = v16_zero();
+    v16 lane = v16_load(attn_lanes + 16 * i);
+    return v16_select_lt(lane, v16_set1(k->lo[r]), other,
+                         v16_select_lt(lane, v16_set1(k->hi[r]), x, other));
+}
+
+/* Scores scaled, in place, and their maximum */
+V16_INLINE float softmax_scores(const softmax_work *k, size_t r)
+{
+    const v16 low = v16_set1(-__builtin_inff()), scale = v16_set1(k->t->scale);
+    float *s = k->s + r * 64;
+    bool all = k->lo[r] == 0.0f && k->hi[r] == 64.0f;
+    v16 top = low;
     UNROLL for (int i = 0; i < 4; i++)
     {
-        x[i] = v16_load(s + 16 * i);
-        if (scaled)
-            x[i] = v16_mul(x[i], v16_load(k_scales + 16 * i));
-        x[i] = v16_mul(x[i], scale);
-        if (t->softcap != 0.0f)
-            x[i] = hone_v16_softcap(x[i], v16_set1(t->softcap));
-        if (!all) {
-            v16 lane = v16_load(attn_lanes + 16 * i);
-            x[i] = v16_select_lt(lane, from, low, v16_select_lt(lane, to, x[i], low));
-        }
-        top = i ? v16_max(top, x[i]) : x[i];
+        v16 x = v16_load(s + 16 * i);
+        if (k->scaled)
+            x = v16_mul(x, v16_load(k->k_scales + 16 * i));
+        x = v16_mul(x, scale);
+        if (k->t->softcap != 0.0f)
+            x = hone_v16_softcap(x, v16_set1(k->t->softcap));
+        if (!all)
+            x = softmax_seen(k, r, i, x, low);
+        v16_store(s + 16 * i, x);
+        top = i ? v16_max(top, x) : x;
     }
-    float m = v16_reduce_max(top);
-    m = state[w->v_pad] > m ? state[w->v_pad] : m;
-    float corr = hone_exp1(state[w->v_pad] - m);
+    return v16_reduce_max(top);
+}
+
+/* Scores to probabilities, rounded for the product; their sum before that */
+V16_INLINE float softmax_exp(const softmax_work *k, size_t r, float m)
+{
+    float *s = k->s + r * 64;
+    bool all = k->lo[r] == 0.0f && k->hi[r] == 64.0f;
+    v16 sum = v16_zero();
     UNROLL for (int i = 0; i < 4; i++)
     {
-        v16 p = hone_v16_exp(v16_sub(x[i], v16_set1(m)));
-        if (!all) {
-            v16 lane = v16_load(attn_lanes + 16 * i), none = v16_zero();
-            p = v16_select_lt(lane, from, none, v16_select_lt(lane, to, p, none));
-        }
+        v16 p = hone_v16_exp(v16_sub(v16_load(s + 16 * i), v16_set1(m)));
+        if (!all)
+            p = softmax_seen(k, r, i, p, v16_zero());
         sum = i ? v16_add(sum, p) : p;
-        if (scaled)
-            p = v16_mul(p, v16_load(v_scales + 16 * i));
-        v16_store(s + 16 * i, rounded ? v16_round_bf16(p) : p);
+        if (k->scaled)
+            p = v16_mul(p, v16_load(k->v_scales + 16 * i));
+        v16_store(s + 16 * i, k->rounded ? v16_round_bf16(p) : p);
     }
-    state[w->v_pad] = m;
-    state[w->v_pad + 1] = __builtin_fmaf(state[w->v_pad + 1], corr, v16_reduce_add(sum));
-    v16 c = v16_set1(corr);
-    for (size_t d = 0; corr != 1.0f && d < w->v_pad; d += 16)
-        v16_store(state + d, v16_mul(v16_load(state + d), c));
+    return v16_reduce_add(sum);
+}
+
+/* Scores to probabilities; m, l and O of the rows' states rescaled */
+static void attn_softmax(const softmax_work *k)
+{
+    float m[SOFTMAX_ROWS], corr[16] = {0}, *state = k->states;
+    for (size_t r = 0; r < k->rows; r++) {
+        float top = softmax_scores(k, r), old = state[r * k->ld + k->v_pad];
+        m[r] = old > top ? old : top;
+        corr[r] = old - m[r];
+    }
+    v16_store(corr, hone_v16_exp(v16_load(corr)));
+    for (size_t r = 0; r < k->rows; r++, state += k->ld) {
+        float sum = softmax_exp(k, r, m[r]);
+        state[k->v_pad] = m[r];
+        state[k->v_pad + 1] = __builtin_fmaf(state[k->v_pad + 1], corr[r], sum);
+        v16 c = v16_set1(corr[r]);
+        for (size_t d = 0; d < k->v_pad; d += 16)
+            v16_store(state + d, v16_mul(v16_load(state + d), c));
+    }
 }
 
 /* The keys of the tile at position `tile` that row r sees: [*lo, *hi), empty if none */
@@ -85,11 +119,26 @@ static bool attn_sees(const hone_attn *t, size_t r, int64_t tile, size_t *lo, si
 /* Rows [r0, r0 + rows) of the task, at index `at` of the block, all of which see the tile. */
 static void attn_rows(attn_work *w, int64_t tile, size_t r0, size_t at, size_t rows, float *states)
 {
-    size_t lo, hi;
+    const hone_kv *kv = &w->t->kv;
+    const hone_kv_form *form = hone_kv_form_of(kv);
+    softmax_work k = {.t = w->t,
+                      .v_pad = w->v_pad,
+                      .ld = w->ld,
+                      .scaled = form->top > 0.0f && !form->grouped,
+                      .rounded = kv->format != HONE_KV_F32 && !form->grouped,
+                      .k_scales = (const float *)(const void *)(w->page + hone_kv_k_scales(kv)),
+                      .v_scales = (const float *)(const void *)(w->page + hone_kv_v_scales(kv))};
     attn_keys(w, at, rows);
-    for (size_t r = 0; r < rows; r++) {
-        attn_sees(w->t, r0 + r, tile, &lo, &hi);
-        attn_softmax(w, lo, hi, w->s + (at + r) * 64, states + (at + r) * w->ld);
+    for (size_t r = 0; r < rows; r += k.rows) {
+        k.rows = rows - r < SOFTMAX_ROWS ? rows - r : SOFTMAX_ROWS;
+        k.s = w->s + (at + r) * 64;
+        k.states = states + (at + r) * w->ld;
+        for (size_t i = 0; i < k.rows; i++) {
+            size_t lo, hi;
+            attn_sees(w->t, r0 + r + i, tile, &lo, &hi);
+            k.lo[i] = (float)lo, k.hi[i] = (float)hi;
+        }
+        attn_softmax(&k);
     }
     attn_values(w, at, rows, states + at * w->ld);
 }

@@ -9,29 +9,8 @@
 #include "kernel/cpu/generic/attn_work.h"
 #include "kernel/cpu/generic/product.h"
 
-FEW_FNS_PLANES(e4m3, CORE_E4M3)
-FEW_FNS_PLANES(e5m2, CORE_E5M2)
 EXPAND_FN(e4m3, CORE_E4M3)
 EXPAND_FN(e5m2, CORE_E5M2)
-
-/* Bytes of a panel of which lines are asked for ahead */
-enum { ATTN_AHEAD = 1024 };
-
-/* A format of pages as the template knows it */
-typedef struct attn_codes {
-    int layout;
-    core_fn *const *few;
-    void (*expand)(const uint8_t *codes, size_t units, const float *table, float low, float *to);
-} attn_codes;
-
-static const attn_codes attn_formats[HONE_KV_COUNT] = {
-    [HONE_KV_F32] = {CORE_F32, few_f32, NULL},
-    [HONE_KV_BF16] = {CORE_BF16, few_bf16, expand_bf16},
-    [HONE_KV_I8] = {CORE_I8, few_i8, expand_i8},
-    [HONE_KV_I4] = {CORE_U4_LINEAR, few_u4_linear, expand_u4_linear},
-    [HONE_KV_E4M3] = {CORE_E4M3, few_e4m3, expand_e4m3},
-    [HONE_KV_E5M2] = {CORE_E5M2, few_e5m2, expand_e5m2},
-};
 
 static const float attn_table[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
 
@@ -43,45 +22,106 @@ typedef struct attn_job {
     const uint8_t *codes;
     const float *floats;
     const uint8_t *scales; /* of each block of 32, [panels][units / 4][16] float16, or NULL */
-    float *c;
-    bool more, last; /* last: nothing of the page follows */
+    float *c, *nobody;     /* nobody: as large, for panels that do not exist */
+    bool more;
+    ptrdiff_t next; /* bytes to the same codes of the next page, asked for meanwhile; 0: none */
 } attn_job;
 
-static void attn_product(const attn_work *w, const attn_job *t)
+/* Up to FEW_ROWS rows straight from the codes, P panels at a time */
+V16_INLINE void attn_few(int layout, int R, int P, const attn_job *t)
 {
-    const attn_codes *f = &attn_formats[w->t->kv.format];
-    bool few = t->rows <= FEW_ROWS;
-    int layout = few ? f->layout : CORE_F32;
-    size_t step = few ? few_panels[t->rows - 1] : MANY_PANELS;
-    size_t panel_bytes = t->units * core_unit_bytes(layout);
-    size_t scale_bytes = t->units / 4 * (few ? 32 : 64);
-    const uint8_t *from = few || !f->expand ? t->codes : (const uint8_t *)t->floats;
-    const uint8_t *scales = few ? t->scales : (const uint8_t *)w->scales;
+    const size_t panel_bytes = t->units * core_unit_bytes(layout), blocks = t->units / 4;
+    for (size_t p = 0; p < t->panels; p += (size_t)P) {
+        core_job j = {.a = t->a,
+                      .lda = t->lda,
+                      .blocks = blocks,
+                      .group = layout == CORE_U4_LINEAR && t->scales ? 1 : 0,
+                      .scale_bytes = 2,
+                      .ldc = t->ldc,
+                      .more = t->more,
+                      .table = attn_table,
+                      .soon = {t->next ? t->codes + p * panel_bytes + t->next : NULL}};
+        UNROLL for (int i = 0; i < P; i++)
+        {
+            size_t n = p + (size_t)i, real = n < t->panels ? n : t->panels - 1;
+            j.b[i] = t->codes + real * panel_bytes;
+            j.scale[i] = t->scales ? t->scales + real * blocks * 32 : NULL;
+            j.c[i] = n < t->panels ? t->c + 16 * n : t->nobody;
+            j.columns[i] = 16;
+        }
+        core(layout, R, P, &j);
+    }
+}
+
+typedef void attn_few_fn(const attn_job *t);
+
+#define ATTN_FEW_FN(L, layout, R)                                                                  \
+    static __attribute__((noinline)) void attn_few_##L##_##R(const attn_job *t)                    \
+    {                                                                                              \
+        attn_few(layout, R, FEW_PANELS_##R, t);                                                    \
+    }
+#define ATTN_FEW_FNS(L, layout)                                                                    \
+    ATTN_FEW_FN(L, layout, 1)                                                                      \
+    ATTN_FEW_FN(L, layout, 2)                                                                      \
+    ATTN_FEW_FN(L, layout, 3)                                                                      \
+    ATTN_FEW_FN(L, layout, 4)
+#define ATTN_FEW_LIST(L)                                                                           \
+    {                                                                                              \
+        attn_few_##L##_1, attn_few_##L##_2, attn_few_##L##_3, attn_few_##L##_4                     \
+    }
+ATTN_FEW_FNS(f32, CORE_F32)
+ATTN_FEW_FNS(bf16, CORE_BF16)
+ATTN_FEW_FNS(i8, CORE_I8)
+ATTN_FEW_FNS(i4, CORE_U4_LINEAR)
+ATTN_FEW_FNS(e4m3, CORE_E4M3)
+ATTN_FEW_FNS(e5m2, CORE_E5M2)
+
+/* A format of pages as the template knows it */
+typedef struct attn_codes {
+    attn_few_fn *few[FEW_ROWS];
+    void (*expand)(const uint8_t *codes, size_t units, const float *table, float low, float *to);
+} attn_codes;
+
+static const attn_codes attn_formats[HONE_KV_COUNT] = {
+    [HONE_KV_F32] = {ATTN_FEW_LIST(f32), NULL},
+    [HONE_KV_BF16] = {ATTN_FEW_LIST(bf16), expand_bf16},
+    [HONE_KV_I8] = {ATTN_FEW_LIST(i8), expand_i8},
+    [HONE_KV_I4] = {ATTN_FEW_LIST(i4), expand_u4_linear},
+    [HONE_KV_E4M3] = {ATTN_FEW_LIST(e4m3), expand_e4m3},
+    [HONE_KV_E5M2] = {ATTN_FEW_LIST(e5m2), expand_e5m2},
+};
+
+/* Many rows past the expanded panels */
+static void attn_many(const attn_work *w, const attn_job *t)
+{
+    const float *from =
+        attn_formats[w->t->kv.format].expand ? t->floats : (const float *)(const void *)t->codes;
     core_job j = {.a = t->a,
                   .lda = t->lda,
                   .blocks = t->units / 4,
                   .group = t->scales ? 1 : 0,
-                  .scale_bytes = 2,
                   .ldc = t->ldc,
-                  .more = t->more,
-                  .table = attn_table};
-    if (few && layout != CORE_F32)
-        j.ahead = ATTN_AHEAD / (4 * core_unit_bytes(layout)), j.next = step * panel_bytes;
-    for (size_t p = 0; p < t->panels; p += step) {
-        if (t->last && p + step >= t->panels)
-            j.next = 0; /* what lies behind is another head's */
-        for (size_t i = 0; i < step; i++) {
+                  .more = t->more};
+    for (size_t p = 0; p < t->panels; p += MANY_PANELS) {
+        for (size_t i = 0; i < MANY_PANELS; i++) {
             size_t real = p + i < t->panels ? p + i : t->panels - 1;
-            j.b[i] = from + real * panel_bytes;
-            j.scale[i] = t->scales ? scales + real * scale_bytes : NULL;
+            j.b[i] = (const uint8_t *)(from + real * t->units * 128);
+            j.scale[i] = t->scales ? (const uint8_t *)(w->scales + real * t->units / 4 * 16) : NULL;
             j.c[i] = t->c + real * 16;
             j.columns[i] = p + i < t->panels ? 16 : 0;
         }
-        if (few)
-            f->few[t->rows - 1](&j);
-        else
-            rows_past(&j, t->rows);
+        rows_past(&j, t->rows);
     }
+}
+
+static void attn_product(const attn_work *w, attn_job *t)
+{
+    t->nobody = w->keys; /* a few rows expand nothing */
+    t->next = w->next ? w->next - w->page : 0;
+    if (t->rows <= FEW_ROWS)
+        attn_formats[w->t->kv.format].few[t->rows - 1](t);
+    else
+        attn_many(w, t);
 }
 
 static void attn_begin(attn_work *w, size_t rows)
@@ -122,14 +162,13 @@ static void attn_keys(attn_work *w, size_t at, size_t rows)
     attn_product(w, &j);
 }
 
-/* What the first panels of the next tile would ask for themselves had they begun already */
-static void attn_ask(const attn_work *w, size_t rows)
+/* The scales of the next page: its codes are asked for while this page's are read. */
+static void attn_ask_scales(const attn_work *w)
 {
-    size_t panel = hone_kv_bytes(&w->t->kv, 16 * w->k_pad);
-    size_t bytes = panel < ATTN_AHEAD ? panel : ATTN_AHEAD;
-    for (size_t p = 0; w->next && p < few_panels[rows - 1]; p++)
-        for (size_t i = 0; i < bytes; i += 64)
-            __builtin_prefetch(w->next + p * panel + i, 0, 3);
+    const hone_kv *kv = &w->t->kv;
+    size_t from = hone_kv_k_scales(kv), end = hone_kv_page_bytes(kv);
+    for (size_t i = from; w->next && i < end; i += 64)
+        __builtin_prefetch(w->next + i, 0, 3);
 }
 
 static void attn_values(attn_work *w, size_t at, size_t rows, float *states)
@@ -137,7 +176,7 @@ static void attn_values(attn_work *w, size_t at, size_t rows, float *states)
     const hone_kv *kv = &w->t->kv;
     bool grouped = hone_kv_form_of(kv)->grouped;
     if (rows <= FEW_ROWS)
-        attn_ask(w, rows);
+        attn_ask_scales(w);
     size_t panels = w->v_pad / 16, step = grouped ? 2 : panels;
     for (size_t p = 0; p < panels; p += step) {
         const float *a = w->s + at * 64;
@@ -154,8 +193,7 @@ static void attn_values(attn_work *w, size_t at, size_t rows, float *states)
                       .units = 8,
                       .c = states + 16 * p,
                       .ldc = w->ld,
-                      .more = true,
-                      .last = p + step >= panels};
+                      .more = true};
         attn_product(w, &j);
     }
 }

@@ -53,7 +53,8 @@ typedef struct core_job {
     float low;    /* planes */
     size_t ahead; /* blocks ahead of which lines are asked for; 0 = not */
     size_t next;  /* bytes from these panels to those that will be read after them */
-    /* of expanded panels: codes and scales that will be expanded next, asked for meanwhile */
+    /* asked for meanwhile: of expanded panels what will be expanded next, codes and scales; of
+     * panels one behind the other (no `ahead`) as many bytes as they have, in order */
     const uint8_t *soon[CORE_P], *soon_scale[CORE_P];
     size_t soon_bytes, soon_scale_bytes;
 } core_job;
@@ -136,7 +137,8 @@ V16_INLINE void core_prefetch(int layout, const uint8_t *at)
 V16_INLINE void core_half(int layout, int R, int P, const core_job *j, size_t unit, int u,
                           int parity, v16_table t, v16 acc[CORE_P][CORE_R])
 {
-    const float *a = j->a + 8 * unit + parity;
+    const size_t lda = j->lda; /* rows in threes, so that few registers hold pointers */
+    const float *a[CORE_R / 3] = {j->a + 8 * unit + parity, j->a + 8 * unit + parity + 3 * lda};
     UNROLL for (int i = 0; i < 4; i++)
     {
         v16 w[CORE_P];
@@ -148,7 +150,7 @@ V16_INLINE void core_half(int layout, int R, int P, const core_job *j, size_t un
         }
         UNROLL for (int r = 0; r < R; r++)
         {
-            v16 x = v16_set1(a[(size_t)r * j->lda + 2 * (size_t)i]);
+            v16 x = v16_set1(a[r / 3][(size_t)(r % 3) * lda + 2 * (size_t)i]);
             UNROLL for (int p = 0; p < P; p++) acc[p][r] = v16_fma(x, w[p], acc[p][r]);
         }
     }
@@ -195,6 +197,10 @@ V16_INLINE void core_block(int layout, int R, int P, const core_job *j, size_t b
             if (layout != CORE_F32 && j->ahead) {
                 UNROLL for (int p = 0; p < P; p++) core_prefetch(layout, j->b[p] + ahead);
                 ahead += core_unit_bytes(layout);
+            } else if (j->soon[0]) {
+                const size_t bytes = (size_t)P * core_unit_bytes(layout);
+                for (size_t i = 0; i < bytes; i += 64)
+                    __builtin_prefetch(j->soon[0] + (n + u) * bytes + i, 0, 3);
             }
             if (together && core_is_planes(layout)) {
                 core_both(layout, R, P, j, n + u, (int)u, t, e, o);
