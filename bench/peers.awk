@@ -96,7 +96,7 @@ END {
             beside(part[4], h, middle(value, row, "openvino")),
             verdict(part[4], part[3], isa[part[1]], s, q, h)
         if (part[4] ~ /^decode-x/) { # must not fall as sequences are added
-            group = part[1] " " part[2] " " part[3]
+            group = part[1] " " part[2] " " part[3] (sub(/-int8$/, "", part[4]) ? ", --products int8" : "")
             if ((group in former) && h < 0.97 * former[group]) falls[group] = falls[group] " " substr(part[4], 9)
             former[group] = h
         }

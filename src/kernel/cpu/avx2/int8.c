@@ -14,6 +14,7 @@
 #define I8_MANY_ROWS    4
 #define I8_MANY_ROWS_1  3
 #define I8_PREFETCH     4096
+#define I8_DIRECT_ROWS  HONE_FEW_ROWS
 #define I8_WHOLE_PANELS 2
 #define I8_KEEP(sums)   __asm__("" : "+x"((sums)->lo), "+x"((sums)->hi))
 

@@ -14,6 +14,7 @@
  * I8_SIGNED    1: codes of 8 bits are multiplied as they are, in parts; 0: plus 128, at once
  * I8_FEW_PANELS_2, _4    panels in flight for 1 and 2 rows, 3 and 4 rows
  * I8_PREFETCH  bytes of codes of a panel ahead of which lines are asked for
+ * I8_DIRECT_ROWS    up to so many rows codes of 4 bits are read anew for every few
  * I8_MANY_PANELS, I8_MANY_ROWS, I8_MANY_ROWS_1    of many rows; rows of codes of 8 bits
  */
 #ifndef HONE_KERNEL_GENERIC_INT8_H
@@ -32,6 +33,10 @@ typedef struct int8_job {
     const int32_t *sums; /* of their codes in each block */
     const int32_t *init; /* those times what the codes' bytes are too large by */
     size_t ld_scales, ld_blocks;
+    /* of spread panels: codes that are spread next, of which each block asks for some lines, from
+     * ask_from on in steps of ask_step, of ask_bytes for each block */
+    const uint8_t *ask[I8_PANELS_MAX];
+    size_t ask_from, ask_step, ask_bytes;
     size_t group; /* blocks per weight scale */
     bool whole;   /* one scale per row: sums go on through the group */
     uint8_t table[16];
@@ -135,6 +140,13 @@ V16_INLINE void i8_prefetch(int layout, int P, const int8_job *j, size_t block)
     }
 }
 
+V16_INLINE void i8_ask(int P, const int8_job *j, size_t block)
+{
+    for (size_t i = j->ask_from; i < j->ask_bytes; i += j->ask_step)
+        UNROLL for (int n = 0; n < P; n++)
+            __builtin_prefetch(j->ask[n] + block * j->ask_bytes + i, 0, 2);
+}
+
 /* What C is multiplied by in the end, and what is added */
 V16_INLINE v16 i8_end(const int8_job *j, int n, int r, v16 c)
 {
@@ -161,7 +173,9 @@ V16_INLINE void int8_core(int layout, int flush, int R, int P, const int8_job *j
     for (size_t g = 0, block = 0; block < k->blocks; g++) {
         size_t end = block + j->group < k->blocks ? block + j->group : k->blocks;
         for (bool more = false; block < end; block++) {
-            if (k->ahead)
+            if (layout == I8_SPREAD)
+                i8_ask(P, j, block);
+            else if (k->ahead)
                 i8_prefetch(layout, P, j, block);
             if (!late)
                 i8_begin(R, P, j, block, more, ones, sums);
@@ -413,12 +427,19 @@ static void int8_many(const int8_call *x, size_t row0, size_t row1, size_t panel
         j.core.ldc = ldy;
         for (int s = 0; s < I8_MANY_PANELS; s++)
             int8_panel(x->w, &j.core, s, p + (size_t)s, panel1, y + row0 * ldy, bias);
+        for (int s = 0; s < I8_MANY_PANELS; s++) { /* as far as there are panels */
+            size_t next = p + (size_t)(s + I8_MANY_PANELS), last = panel1 - 1;
+            j.ask[s] = x->w->data + (next < last ? next : last) * x->w->panel_bytes;
+        }
         int8_spread(x, &j);
         size_t most = i8_flush_of(x->layout) == 1 ? I8_MANY_ROWS_1 : I8_MANY_ROWS,
                groups = (row1 - row0 + most - 1) / most, row = row0;
+        j.ask_step = groups * 64;
+        j.ask_bytes = i8_block_bytes(x->layout) / (j.core.half ? 2 : 1);
         for (size_t g = 0; g < groups; g++) { /* as even as can be */
             size_t rows = (row1 - row) / (groups - g);
             int8_rows_of(x, row, rows, &j);
+            j.ask_from = g * 64;
             int8_rows[x->layout].many[rows - 1](&j);
             for (int s = 0; s < I8_MANY_PANELS; s++)
                 j.core.c[s] += rows * ldy;
@@ -435,12 +456,14 @@ static void product_int8(const hone_packed *w, const hone_act *a, size_t row0, s
 {
     int8_call x = int8_begin(w, a, scratch);
     bool fits = (size_t)(x.end - (uint8_t *)scratch) <= hone_product_scratch_bytes();
-    if (row1 - row0 > HONE_FEW_ROWS && fits) {
+    size_t direct = x.layout == CORE_U4_LINEAR ? I8_DIRECT_ROWS : HONE_FEW_ROWS;
+    if (row1 - row0 > direct && fits) {
         int8_many(&x, row0, row1, panel0, panel1, y, ldy, bias);
         return;
     }
-    for (size_t row = row0; row < row1;) {
-        size_t rows = row1 - row < HONE_FEW_ROWS ? row1 - row : HONE_FEW_ROWS;
+    size_t groups = (row1 - row0 + HONE_FEW_ROWS - 1) / HONE_FEW_ROWS;
+    for (size_t row = row0; row < row1; groups--) { /* as even as can be */
+        size_t rows = (row1 - row) / groups;
         int8_few(&x, row, rows, panel0, panel1, y, ldy, bias);
         row += rows;
     }

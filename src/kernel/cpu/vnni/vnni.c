@@ -12,6 +12,7 @@
 #define I8_MANY_ROWS    6
 #define I8_MANY_ROWS_1  6
 #define I8_PREFETCH     4096
+#define I8_DIRECT_ROWS  16
 
 #include "kernel/cpu/avx512/quad.h"
 
