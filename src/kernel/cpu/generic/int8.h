@@ -11,6 +11,7 @@
  *              into the sums after every `flush` calls (where a dot sums in 32 bits: at once)
  *
  * and what int8_spread.h wants, and:
+ * I8_KEEP(sums)        keeps compilers from putting their sums off (and so in memory)
  * I8_SIGNED    1: codes of 8 bits are multiplied as they are, in parts; 0: plus 128, at once
  * I8_FEW_PANELS_2, _4    panels in flight for 1 and 2 rows, 3 and 4 rows
  * I8_PREFETCH  bytes of codes of a panel ahead of which lines are asked for
@@ -66,11 +67,18 @@ V16_INLINE void i8_half(int layout, int flush, int R, int P, const int8_job *j, 
         UNROLL for (int r = 0; r < R; r++)
         {
             i8_sums x = i8_load1(a + (size_t)r * j->ld_codes + 4 * q);
-            UNROLL for (int n = 0; n < P; n++) i8_dot(flush, &part[n][r], &sums[n][r], w[n], x);
+            UNROLL for (int n = 0; n < P; n++)
+            {
+                i8_dot(flush, &part[n][r], &sums[n][r], w[n], x);
+                I8_KEEP(flush == 1 ? &sums[n][r] : &part[n][r]);
+            }
         }
         if (flush < 8 && (q + 1) % flush == 0)
             UNROLL for (int n = 0; n < P; n++) UNROLL for (int r = 0; r < R; r++)
+            {
                 i8_flush(&part[n][r], &sums[n][r]);
+                I8_KEEP(&sums[n][r]);
+            }
     }
 }
 

@@ -6,7 +6,6 @@
  *
  * i8_sll32(sums, n)     shifts sums to the left
  * I8_WHOLE_PANELS       panels in flight
- * I8_KEEP(sums)         keeps compilers from putting their sums off
  */
 #ifndef HONE_KERNEL_GENERIC_WHOLE_ROW_H
 #define HONE_KERNEL_GENERIC_WHOLE_ROW_H

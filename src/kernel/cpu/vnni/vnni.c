@@ -13,6 +13,7 @@
 #define I8_MANY_ROWS_1  6
 #define I8_PREFETCH     4096
 #define I8_DIRECT_ROWS  16
+#define I8_KEEP(sums)   (void)(sums)
 
 #include "kernel/cpu/avx512/quad.h"
 
