@@ -237,13 +237,38 @@ static void verify_chunk(void *arg, size_t chunk, int thread)
 #define MADV_POPULATE_READ 22
 #endif
 
-static void touch_chunk(void *arg, size_t chunk, int thread)
+/* Reads a file ahead of those who use it, so that the first prompt runs while weights still come.
+ */
+struct hone_packed_reader {
+    pthread_t thread;
+    _Atomic bool stop;
+    const uint8_t *data;
+    size_t bytes;
+};
+
+static void *read_ahead(void *arg)
 {
-    verify *v = arg;
-    size_t from = chunk * HONE_PACKED_CHUNK, left = v->bytes - from;
-    (void)thread;
-    madvise((void *)(uintptr_t)(v->image + from),
-            left < HONE_PACKED_CHUNK ? left : HONE_PACKED_CHUNK, MADV_POPULATE_READ);
+    hone_packed_reader *r = arg;
+    for (size_t at = 0; at < r->bytes && !atomic_load(&r->stop); at += HONE_PACKED_CHUNK) {
+        size_t left = r->bytes - at;
+        madvise((void *)(uintptr_t)(r->data + at),
+                left < HONE_PACKED_CHUNK ? left : HONE_PACKED_CHUNK, MADV_POPULATE_READ);
+    }
+    return NULL;
+}
+
+/* Best effort: without it each page comes when it is first read. */
+static hone_packed_reader *start_reader(const uint8_t *data, size_t bytes)
+{
+    hone_packed_reader *r = hone_calloc(1, sizeof *r);
+    if (r) {
+        r->data = data;
+        r->bytes = bytes;
+        if (pthread_create(&r->thread, NULL, read_ahead, r) == 0)
+            return r;
+    }
+    hone_free(r);
+    return NULL;
 }
 
 static bool hash_source(hone_packed_source *s)
@@ -254,8 +279,8 @@ static bool hash_source(hone_packed_source *s)
 
 /* *other: it is right, and of another source. */
 static hone_status check_image(const hone_packed_cache *c, const char *key, int fd, size_t bytes,
-                               hone_packed_source *source, const hone_packed_image *i,
-                               hone_pool *pool, bool *other)
+                               hone_packed_source *source, hone_packed_image *i, hone_pool *pool,
+                               bool *other)
 {
     verify v = {.image = i->data};
     trailer t;
@@ -263,7 +288,10 @@ static hone_status check_image(const hone_packed_cache *c, const char *key, int 
     if (v.bytes != bytes)
         return hone_fail(HONE_FORMAT, "it holds %zu bytes instead of %zu", v.bytes, bytes);
     int seen = check_stamp(c->folder, key, fd, source);
-    hone_pool_run(pool, seen & SEEN_IMAGE ? touch_chunk : verify_chunk, &v, chunks_of(bytes));
+    if (seen & SEEN_IMAGE)
+        i->reader = start_reader(i->data, bytes);
+    else
+        hone_pool_run(pool, verify_chunk, &v, chunks_of(bytes));
     if (v.wrong)
         return hone_fail(HONE_FORMAT, "bytes at %zu and on have changed",
                          (v.wrong - 1) * HONE_PACKED_CHUNK);
@@ -319,6 +347,11 @@ bool hone_packed_map(const hone_packed_cache *c, const char key[HONE_PACKED_KEY]
 
 void hone_packed_unmap(hone_packed_image *i)
 {
+    if (i->reader) {
+        atomic_store(&i->reader->stop, true);
+        pthread_join(i->reader->thread, NULL);
+        hone_free(i->reader);
+    }
     if (i->data)
         munmap((void *)(uintptr_t)i->data, i->bytes);
     *i = (hone_packed_image){0};

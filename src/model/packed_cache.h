@@ -51,10 +51,13 @@ typedef struct hone_packed_source {
     void *arg;
 } hone_packed_source;
 
+typedef struct hone_packed_reader hone_packed_reader;
+
 /* The image kept under a key. */
 typedef struct hone_packed_image {
-    const uint8_t *data; /* read-only, aligned to 2 MB; NULL = not there */
-    size_t bytes;        /* of the mapping */
+    const uint8_t *data;        /* read-only, aligned to 2 MB; NULL = not there */
+    size_t bytes;               /* of the mapping */
+    hone_packed_reader *reader; /* a thread that fetches it, ahead of its use */
 } hone_packed_image;
 
 /* Maps it, of exactly `bytes` bytes. Its checksums are verified, by the pool, unless they were

@@ -113,6 +113,26 @@ static void what_was_written_is_mapped(void **state)
     assert_true(hone_is_file(seen));
 }
 
+static void an_image_that_still_comes_from_the_disk_is_right_and_may_be_left(void **state)
+{
+    (void)state;
+    write_as(KEY);
+    assert_true(maps());
+    for (int i = 0; i < 20; i++) {
+        int fd = open(file, O_RDONLY);
+        assert_true(fd >= 0);
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        close(fd);
+        hone_packed_image image;
+        hone_packed_source from = source;
+        assert_false(hone_packed_map(&cache, KEY, BYTES, &from, pool, &image, note));
+        assert_non_null(image.reader);
+        if (i % 2)
+            assert_memory_equal(image.data, data, BYTES);
+        hone_packed_unmap(&image);
+    }
+}
+
 static void a_flipped_bit_anywhere_is_noticed_and_the_file_made_anew(void **state)
 {
     (void)state;
@@ -384,6 +404,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_mapped),
+        cmocka_unit_test(an_image_that_still_comes_from_the_disk_is_right_and_may_be_left),
         cmocka_unit_test(a_flipped_bit_anywhere_is_noticed_and_the_file_made_anew),
         cmocka_unit_test(a_source_that_may_have_changed_is_hashed_again),
         cmocka_unit_test(what_another_user_or_a_link_put_there_is_not_used),
