@@ -27,7 +27,7 @@ demo: build ## hone optimize on a small model, to the end
 	@tools/demo.sh $(BUILD)/hone
 
 bench: build ## speed against the machine's limits; PEER=<llama.cpp build> PEER_AVX2=<its AVX2 build> for both sides
-	@PEER="$(PEER)" PEER_AVX2="$(PEER_AVX2)" PEER_SOURCE="$(PEER_SOURCE)" OPENVINO="$(OPENVINO)" bench/peers $(BUILD)/hone
+	@PEER="$(PEER)" PEER_AVX2="$(PEER_AVX2)" PEER_SOURCE="$(PEER_SOURCE)" OPENVINO="$(OPENVINO)" VLLM="$(VLLM)" bench/peers $(BUILD)/hone
 
 bench-formats: build ## size, speed and KL divergence of every type that hone writes (JSON=1: as JSON)
 	@D="$${HONE_SHARED:-../shared}/data/stories3m"; if [ -d "$$D" ]; then $(BUILD)/hone compare "$$D" --formats all \

@@ -17,10 +17,18 @@ function middle(list, row, side,    r, n, all) {
 function number(x) {
     return x == "" ? "-" : x < 10 ? sprintf("%.2f", x) : sprintf("%.1f", x)
 }
-# OpenVINO's figure and how many times better hone's is, a column that is empty without OpenVINO.
-function beside(test, h, o,    less) {
+# The columns of the other engines that were measured: their figures and how many times better hone's are.
+function beside(row, test, h,    less, i, o, text) {
     less = test == "start" || test == "memory"
-    return o == "" || h == "" ? "" : number(o) " " sprintf("%.2fx", less ? o / h : h / o)
+    for (i = 1; i <= others; i++) {
+        o = middle(value, row, other[i])
+        text = text sprintf("%18s", o == "" || h == "" ? "" : number(o) " " sprintf("%.2fx", less ? o / h : h / o))
+    }
+    return text
+}
+function heading(    i, text) {
+    for (i = 1; i <= others; i++) text = text sprintf("%18s", other[i] == "vllm" ? "vLLM" : "OpenVINO")
+    return text
 }
 function fits(text, pattern) {
     gsub(/\*/, ".*", pattern)
@@ -65,16 +73,19 @@ $4 == "limits" {
     row = $1 " " $2 " " $3 " " $4
     value[row, $5, $6] = $7
     if ($8 != "-") share[row, $5, $6] = $8
-    if ($5 == "openvino") { openvino = 1; if (!(row in seen)) next }
+    if ($5 != "hone" && $5 != "peer") {
+        if (!($5 in is_other)) { is_other[$5] = 1; other[++others] = $5 }
+        if (!(row in seen)) next
+    }
     if (!(row in seen)) { seen[row] = 1; order[++count] = row }
 }
 END {
     printf "limits measured in the same runs: read %.1f GB/s", best_read / 1e9
     for (i in ops) printf ", %s %.2f TFLOP/s", i, ops[i] / 1e12
     print "; tokens per second, medians (lowest..highest)"
-    format = "%-5s %-13s %-7s %-26s %26s %9s %24s %18s%18s  %s\n"
+    format = "%-5s %-13s %-7s %-26s %26s %9s %24s %18s%s  %s\n"
     printf format, "set", "model", "weights", "work", "hone", "of limit", "llama.cpp", "better by",
-        openvino ? "OpenVINO" : "", "to reach"
+        heading(), "to reach"
     for (k = 1; k <= count; k++) {
         row = order[k]
         split(row, part, " ")
@@ -93,7 +104,7 @@ END {
             s == "" ? "-" : sprintf("%.0f %%", 100 * s),
             p == "" ? "not measured" : number(p) (spread ? " (" number(p_low) ".." number(p_high) ")" : ""),
             q == "" ? "-" : sprintf("%.2fx", q) (spread ? sprintf(" (%.2f..%.2f)", low, high) : ""),
-            beside(part[4], h, middle(value, row, "openvino")),
+            beside(row, part[4], h),
             verdict(part[4], part[3], isa[part[1]], s, q, h)
         if (part[4] ~ /^decode-x/) { # must not fall as sequences are added
             group = part[1] " " part[2] " " part[3] (sub(/-int8$/, "", part[4]) ? ", --products int8" : "")
