@@ -67,7 +67,7 @@ static hone_status print_parts(const hone_report *r, FILE *f)
     if (r->profile_cost > 0)
         fprintf(f, "measured: %s", hone_report_cost(r, r->profile_cost, a, sizeof a));
     if (r->profile_cost > 0 && r->limit_cost > 0)
-        fprintf(f, ", the least that is possible: %s",
+        fprintf(f, "%s%s", hone_report_limit_words(r),
                 hone_report_cost(r, r->limit_cost, a, sizeof a));
     if (r->profile_cost > 0)
         fputc('\n', f);

@@ -115,6 +115,10 @@ const char *hone_report_times(double gain, char *buf, size_t size);
 const char *hone_report_interval(const hone_report_experiment *e, char *buf, size_t size);
 const char *hone_report_percent(double fraction, char *buf, size_t size);
 const char *hone_report_cost(const hone_report *r, double cost, char *buf, size_t size);
+
+/* What stands between the measured cost and that of the limit, which a model that the caches hold
+ * can beat; "" without a limit. */
+const char *hone_report_limit_words(const hone_report *r);
 const char *hone_report_bytes(double bytes, char *buf, size_t size);
 const char *hone_report_seconds(double seconds, char *buf, size_t size);
 /* What the experiment is, in a word: "baseline", "candidate", "combination", "confirmation". */

@@ -212,7 +212,7 @@ static void put_anatomy(report_page *p, const hone_report *r)
         if (r->profile_cost > 0)
             report_put(
                 p, " Measured %s%s%s.", hone_report_cost(r, r->profile_cost, cost, sizeof cost),
-                r->limit_cost > 0 ? ", the least that is possible: " : "",
+                hone_report_limit_words(r),
                 r->limit_cost > 0 ? hone_report_cost(r, r->limit_cost, limit, sizeof limit) : "");
         report_put(p, "</p>\n");
     }

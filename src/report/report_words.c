@@ -81,6 +81,14 @@ const char *hone_report_cost(const hone_report *r, double cost, char *buf, size_
     return is_memory(r) ? hone_report_bytes(cost, buf, size) : hone_report_seconds(cost, buf, size);
 }
 
+const char *hone_report_limit_words(const hone_report *r)
+{
+    if (r->limit_cost <= 0)
+        return "";
+    return r->limit_cost <= r->profile_cost ? ", the least that is possible: "
+                                            : "; by the limits measured outside the caches: ";
+}
+
 const char *hone_report_role_text(hone_report_role role)
 {
     static const char *const texts[] = {"baseline",    "profile",      "candidate",
