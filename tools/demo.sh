@@ -16,7 +16,7 @@ run() {
 model=models/embedded
 text=recipes/embedded/heldout.txt
 if [ -f "$model/model.safetensors" ]; then
-    run run "$model" -p "$(printf 'lantern\n\nnoun: ')" --tokens 40 --temperature 0
+    run run "$model" -p "$(printf 'umask(2)\n\nNAME\n       umask - ')" --tokens 60 --temperature 0.7 --seed 1
 elif [ -f "$shared/data/stories260k/stories260k.gguf" ] && [ -f "$shared/data/tinystories/tinystories_sample.txt" ]; then
     model=$shared/data/stories260k/stories260k.gguf
     text=$work/text.txt
