@@ -1,13 +1,5 @@
-# The table of bench/peers: awk -v rounds=N -f peers.awk aims results
+# The table of bench/peers: awk -v rounds=N -f median.awk -f peers.awk aims results
 
-# The median of list[key, 1..n]; low and high are set.
-function median(list, key, n,    i, j, t, v) {
-    for (i = 1; i <= n; i++) v[i] = list[key, i]
-    for (i = 2; i <= n; i++)
-        for (j = i; j > 1 && v[j] < v[j - 1]; j--) { t = v[j]; v[j] = v[j - 1]; v[j - 1] = t }
-    low = v[1]; high = v[n]
-    return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2
-}
 # The median over the rounds of list[row, side, round], or "" if it was not measured.
 function middle(list, row, side,    r, n, all) {
     for (r = 1; r <= rounds; r++)

@@ -1,13 +1,5 @@
-# The table of bench/train: awk -v rounds=N [-v json=1] -f train.awk results
+# The table of bench/train: awk -v rounds=N [-v json=1] -f median.awk -f train.awk results
 
-# The median of list[key, 1..n]; low and high are set.
-function median(list, key, n,    i, j, t, v) {
-    for (i = 1; i <= n; i++) v[i] = list[key, i]
-    for (i = 2; i <= n; i++)
-        for (j = i; j > 1 && v[j] < v[j - 1]; j--) { t = v[j]; v[j] = v[j - 1]; v[j - 1] = t }
-    low = v[1]; high = v[n]
-    return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2
-}
 function number(x) {
     return x >= 1000 ? sprintf("%.0f", x) : x >= 10 ? sprintf("%.1f", x) : sprintf("%.2f", x)
 }

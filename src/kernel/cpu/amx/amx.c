@@ -24,16 +24,6 @@ enum { CARRY_ROWS = 128 * SCALED_ROWS }; /* whose D a group that spans K is kept
 static hone_product_many_fn *many_below; /* of the weaker set: the layouts that tiles do not do */
 static hone_act_pack_fn *pack_below;
 
-typedef struct view {
-    const hone_packed *w;
-    const hone_act *a;
-    size_t row0, row1, panel0, panel1;
-    float *y;
-    size_t ldy;
-    const float *bias;
-    uint8_t *scratch;
-} view;
-
 /* ---- activations ------------------------------------------------------------------------------
  */
 
@@ -58,8 +48,8 @@ static const uint16_t *act_tile(const hone_act *a, size_t row, size_t block)
  */
 
 /* C += A x B for 32 x 32 over `blocks`; c[panel][row][16], the second panel c2 floats on */
-static void block_2x2(const view *v, const uint8_t *b0, const uint8_t *b1, size_t row, size_t block,
-                      size_t blocks, float *c, size_t c2, bool more)
+static void block_2x2(const tile_call *v, const uint8_t *b0, const uint8_t *b1, size_t row,
+                      size_t block, size_t blocks, float *c, size_t c2, bool more)
 {
     const uint16_t *a = act_tile(v->a, row, block);
     size_t next = v->a->rows * 32;
@@ -91,8 +81,8 @@ static void block_2x2(const view *v, const uint8_t *b0, const uint8_t *b1, size_
 }
 
 /* The same for at most 16 rows */
-static void block_1x2(const view *v, const uint8_t *b0, const uint8_t *b1, size_t row, size_t block,
-                      size_t blocks, float *c, size_t c2, bool more)
+static void block_1x2(const tile_call *v, const uint8_t *b0, const uint8_t *b1, size_t row,
+                      size_t block, size_t blocks, float *c, size_t c2, bool more)
 {
     const uint16_t *a = act_tile(v->a, row, block);
     size_t next = v->a->rows * 32;
@@ -115,14 +105,14 @@ static void block_1x2(const view *v, const uint8_t *b0, const uint8_t *b1, size_
 }
 
 /* Results of one panel between scratch [rows][16] and y */
-static void load_panel(const view *v, size_t panel, size_t row, size_t rows, float *c)
+static void load_panel(const tile_call *v, size_t panel, size_t row, size_t rows, float *c)
 {
     size_t n = v->w->n - panel * 16;
     for (size_t r = 0; r < rows; r++)
         v16_store(c + r * 16, v16_load_n(v->y + (row + r) * v->ldy + panel * 16, n));
 }
 
-static void store_panel(const view *v, size_t panel, size_t row, size_t rows, const float *c,
+static void store_panel(const tile_call *v, size_t panel, size_t row, size_t rows, const float *c,
                         bool last)
 {
     size_t n = v->w->n - panel * 16;
@@ -135,7 +125,7 @@ static void store_panel(const view *v, size_t panel, size_t row, size_t rows, co
 }
 
 /* Rows [row, row + rows) x panels p and q (q may be p again, unwritten) over blocks [from, to) */
-static void panel_pair(const view *v, size_t p, size_t q, size_t row, size_t rows, size_t from,
+static void panel_pair(const tile_call *v, size_t p, size_t q, size_t row, size_t rows, size_t from,
                        size_t to, float *c)
 {
     const size_t c2 = ROW_BLOCK * 16, step = K_STEP / 32;
@@ -163,7 +153,7 @@ static void panel_pair(const view *v, size_t p, size_t q, size_t row, size_t row
         store_panel(v, q, row, rows, c + c2, to == v->w->k_pad / 32);
 }
 
-static void many_bf16(const view *v)
+static void many_bf16(const tile_call *v)
 {
     size_t blocks = v->w->k_pad / 32, span = K_SPAN / 32;
     tile_config config;
@@ -226,7 +216,7 @@ static void expand_codes(const hone_packed *w, const uint8_t *panel, size_t from
  * [from, to), whose weight tiles are at b. D of a group goes through d[2][30][16]: the vector unit
  * takes group g while the tiles do g + 1. sums[30][16], C of the earlier blocks in and out. A group
  * that continues past `to` leaves its D in carry[30][16], where the next call finds it. */
-static void scaled_30(const view *v, const uint8_t *panel, const uint8_t *b, size_t row,
+static void scaled_30(const tile_call *v, const uint8_t *panel, const uint8_t *b, size_t row,
                       size_t rows, size_t from, size_t to, float *sums, float *carry)
 {
     float d[2][SCALED_ROWS][16] __attribute__((aligned(64)));
@@ -289,7 +279,7 @@ static void scaled_30(const view *v, const uint8_t *panel, const uint8_t *b, siz
 }
 
 /* Rows of v (at most CARRY_ROWS) */
-static void many_scaled(const view *v)
+static void many_scaled(const tile_call *v)
 {
     const hone_packed *w = v->w;
     size_t blocks = w->k_pad / 32, span = SCALED_SPAN / 32;
@@ -326,7 +316,16 @@ static void product_many(const hone_packed *w, const hone_act *a, size_t row0, s
         many_below(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
         return;
     }
-    view v = {w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch};
+    tile_call v = {.w = w,
+                   .a = a,
+                   .row0 = row0,
+                   .row1 = row1,
+                   .panel0 = panel0,
+                   .panel1 = panel1,
+                   .y = y,
+                   .ldy = ldy,
+                   .bias = bias,
+                   .scratch = scratch};
     if (w->layout == HONE_LAYOUT_BF16)
         many_bf16(&v);
     else

@@ -32,20 +32,9 @@ enum { WIDE_CHUNK = 256, WIDE_STEP = 512, WIDE_BYTES = 1 << 20, WIDE_ONES = 256 
 
 static hone_product_many_fn *int8_below;
 
-typedef struct call {
-    const hone_packed *w;
-    const hone_act *a;
-    size_t row0, row1, panel0, panel1;
-    float *y;
-    size_t ldy;
-    const float *bias;
-    uint8_t *scratch, table[16];
-    size_t shape; /* rows that the tiles are configured for; 0 = not yet */
-} call;
-
 /* ---- weights -------------------------------------------------------------------------------- */
 
-V16_INLINE void spread_of(int layout, const call *x, const uint8_t *codes, size_t blocks,
+V16_INLINE void spread_of(int layout, const tile_call *x, const uint8_t *codes, size_t blocks,
                           uint8_t *to)
 {
     __m512i low = _mm512_set1_epi8(core_is_planes(layout) ? (char)(int)x->w->low : 0);
@@ -58,28 +47,24 @@ V16_INLINE void spread_of(int layout, const call *x, const uint8_t *codes, size_
 }
 
 /* Blocks of 32 [from, from + blocks) of a panel as signed bytes: 512 for each */
-static void spread(const call *x, const uint8_t *panel, size_t from, size_t blocks, uint8_t *to)
+static void spread(const tile_call *x, const uint8_t *panel, size_t from, size_t blocks,
+                   uint8_t *to)
 {
+#define SPREAD(ID)                                                                                 \
+    case HONE_LAYOUT_##ID:                                                                         \
+        spread_of(CORE_##ID, x, panel + from * i8_block_bytes(CORE_##ID), blocks, to);             \
+        break
     switch (x->w->layout) {
-    case HONE_LAYOUT_U4:
-        spread_of(CORE_U4, x, panel + from * 256, blocks, to);
-        break;
-    case HONE_LAYOUT_U2:
-        spread_of(CORE_U2, x, panel + from * 128, blocks, to);
-        break;
-    case HONE_LAYOUT_U3:
-        spread_of(CORE_U3, x, panel + from * 192, blocks, to);
-        break;
-    case HONE_LAYOUT_U5:
-        spread_of(CORE_U5, x, panel + from * 320, blocks, to);
-        break;
-    case HONE_LAYOUT_U6:
-        spread_of(CORE_U6, x, panel + from * 384, blocks, to);
-        break;
+        SPREAD(U2);
+        SPREAD(U3);
+        SPREAD(U4);
+        SPREAD(U5);
+        SPREAD(U6);
+        SPREAD(I8);
     default:
-        spread_of(CORE_I8, x, panel + from * 512, blocks, to);
-        break;
+        break; /* hone_int8_takes */
     }
+#undef SPREAD
 }
 
 /* Part i of n of the bytes at `at` comes to L2 meanwhile. */
@@ -93,7 +78,7 @@ static void ahead(const uint8_t *at, size_t bytes, size_t i, size_t n)
 
 /* Tiles 0, 1, 4 for the first `low` rows of a block of rows, 2, 3, 5 for the others; k bytes of k.
  */
-static void shape(call *x, size_t rows, size_t low, size_t k)
+static void shape(tile_call *x, size_t rows, size_t low, size_t k)
 {
     tile_config c;
     size_t high = rows > low ? rows - low : 1;
@@ -106,7 +91,7 @@ static void shape(call *x, size_t rows, size_t low, size_t k)
 }
 
 /* Sum of the codes of row r over blocks of 32 (16 in groups of 16) [from, to) */
-static float codes_sum(const call *x, size_t r, size_t from, size_t to)
+static float codes_sum(const tile_call *x, size_t r, size_t from, size_t to)
 {
     size_t size = x->w->group == 16 ? 16 : 32;
     const int32_t *at = size == 16 ? x->a->sums8_16 : x->a->sums8;
@@ -117,7 +102,7 @@ static float codes_sum(const call *x, size_t r, size_t from, size_t to)
 }
 
 /* Finished sums of a panel to y: times the scale of their row if there is only one, and the bias */
-static void finish(const call *x, size_t panel, size_t row, size_t rows, const float *c)
+static void finish(const tile_call *x, size_t panel, size_t row, size_t rows, const float *c)
 {
     size_t n = x->w->n - panel * 16;
     v16 bias = x->bias ? v16_load_n(x->bias + panel * 16, n) : v16_zero();
@@ -209,7 +194,8 @@ static void blocks_int8_row(const blocks_job *j)
 
 /* What a sum is multiplied by besides the weights' scale, and the sums of codes, for the rows of
  * one block of 30; 0 for rows that there are not. */
-static void block_factors(const call *x, const blocks_job *j, size_t row, float *by, float *ones)
+static void block_factors(const tile_call *x, const blocks_job *j, size_t row, float *by,
+                          float *ones)
 {
     const hone_act *a = x->a;
     size_t size = j->w->group == 16 ? 16 : 32;
@@ -227,7 +213,7 @@ static void block_factors(const call *x, const blocks_job *j, size_t row, float 
 }
 
 /* Rows [row, end), at most BLOCK_CHUNK, over sums [j->from, j->to) */
-static void blocks_span(call *x, blocks_job *j, size_t row, size_t end)
+static void blocks_span(tile_call *x, blocks_job *j, size_t row, size_t end)
 {
     const hone_packed *w = x->w;
     const size_t size = w->group == 16 ? 16 : 32, units = j->to - j->from;
@@ -265,7 +251,7 @@ static void blocks_span(call *x, blocks_job *j, size_t row, size_t end)
     }
 }
 
-static void product_blocks(call *x)
+static void product_blocks(tile_call *x)
 {
     const hone_packed *w = x->w;
     size_t size = w->group == 16 ? 16 : 32;
@@ -286,7 +272,7 @@ static void product_blocks(call *x)
 
 /* Rows (at most 32) x two panels. Steps are 64 of k. */
 typedef struct wide_job {
-    const call *x;
+    const tile_call *x;
     const uint8_t *panel[2], *b[2];     /* the panels, and steps [from, to) of them in bytes */
     const int8_t *a;                    /* codes of the first row at step `from` */
     size_t rows, from, to, each, steps; /* steps of each group, and of the row */
@@ -358,7 +344,8 @@ static void wide_32(const wide_job *j)
 }
 
 /* Steps [from, to) of a panel in bytes, with zeros where the row has ended */
-static void wide_spread(const call *x, const uint8_t *panel, size_t from, size_t to, uint8_t *b)
+static void wide_spread(const tile_call *x, const uint8_t *panel, size_t from, size_t to,
+                        uint8_t *b)
 {
     size_t blocks = x->w->k_pad / 32, end = 2 * to < blocks ? 2 * to : blocks;
     spread(x, panel, 2 * from, end - 2 * from, b);
@@ -367,7 +354,7 @@ static void wide_spread(const call *x, const uint8_t *panel, size_t from, size_t
 }
 
 /* Rows [row, end), at most WIDE_CHUNK, x panels p and q (q may be p again, unwritten) */
-static void wide_pair(call *x, wide_job *j, size_t p, size_t q, size_t row, size_t end)
+static void wide_pair(tile_call *x, wide_job *j, size_t p, size_t q, size_t row, size_t end)
 {
     const hone_packed *w = x->w;
     const size_t groups = (w->k_pad + w->group - 1) / w->group, rows = end - row;
@@ -422,7 +409,7 @@ static size_t wide_rows(const hone_packed *w)
     return rows;
 }
 
-static void product_wide(call *x)
+static void product_wide(tile_call *x)
 {
     const hone_packed *w = x->w;
     size_t chunk = wide_rows(w), groups = wide_groups(w);
@@ -448,7 +435,7 @@ static void product_int8(const hone_packed *w, const hone_act *a, size_t row0, s
                          size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
                          void *scratch)
 {
-    call x = {.w = w, .a = a, .row0 = row0, .row1 = row1, .panel0 = panel0, .panel1 = panel1};
+    tile_call x = {.w = w, .a = a, .row0 = row0, .row1 = row1, .panel0 = panel0, .panel1 = panel1};
     bool wide = a->row_scales && wide_takes(w);
     if (row1 - row0 <= HONE_FEW_ROWS || (a->row_scales && !wide && w->group > SPAN)) {
         int8_below(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);

@@ -8,6 +8,19 @@
 
 enum { SCALED_ROWS = 30 };
 
+/* A call of a kernel: rows [row0, row1) by panels [panel0, panel1). */
+typedef struct tile_call {
+    const hone_packed *w;
+    const hone_act *a;
+    size_t row0, row1, panel0, panel1;
+    float *y;
+    size_t ldy;
+    const float *bias;
+    uint8_t *scratch;
+    uint8_t table[16]; /* int8: the codes' values */
+    size_t shape;      /* int8: rows that the tiles are configured for; 0 = not yet */
+} tile_call;
+
 #define EACH_10(M, t)                                                                              \
     M(t##0) M(t##1) M(t##2) M(t##3) M(t##4) M(t##5) M(t##6) M(t##7) M(t##8) M(t##9)
 #define EACH_30(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) EACH_10(M, 1) EACH_10(M, 2)
