@@ -5,26 +5,12 @@ Its defaults: weights as the GGUF reader makes them, activations in 8 bits where
 this process to the first token; peak in bytes. Each prompt has random tokens of its own: prefixes are kept by it.
 """
 
-import os
 import sys
-import time
 
 import numpy as np
 import openvino as ov
 import openvino_genai as genai
-
-
-def age():
-    """Seconds since this process was started."""
-    with open("/proc/self/stat") as f:
-        ticks = int(f.read().rpartition(")")[2].split()[19])
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-
-
-def peak():
-    with open("/proc/self/status") as f:
-        return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmHWM"))
-
+from peer_process import age, peak
 
 model, threads, depths = sys.argv[1], int(sys.argv[2]), sys.argv[3].split(",") if len(sys.argv) > 3 else []
 pipeline = genai.LLMPipeline(model, "CPU", INFERENCE_NUM_THREADS=threads)

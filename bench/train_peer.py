@@ -18,6 +18,7 @@ rank = int(sys.argv[8]) if len(sys.argv) > 8 else 0
 os.environ["OMP_NUM_THREADS"] = str(threads)
 import torch  # noqa: E402 (after the environment)
 import transformers  # noqa: E402
+from peer_process import peak  # noqa: E402
 
 torch.set_num_threads(threads)
 torch.manual_seed(0)
@@ -47,18 +48,6 @@ def step(f, rows):
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return loss.item()
-
-
-def peak(reset=False):
-    """Resident memory at its height, since it was last reset."""
-    try:
-        if reset:
-            with open("/proc/self/clear_refs", "w") as f:
-                f.write("5")
-    except OSError:
-        pass
-    with open("/proc/self/status") as f:
-        return next(int(line.split()[1]) * 1024 for line in f if line.startswith("VmHWM"))
 
 
 def measure(mode, f):

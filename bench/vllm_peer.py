@@ -2,11 +2,10 @@
 
 A Hugging Face folder, in bfloat16 from end to end, compiled as vLLM does by default. Prints lines `test value`, in the
 names of bench/peers: tokens per second; start in seconds, from the start of this process to the first token; peak in
-bytes, of this process and those that it started. Each prompt has random tokens of its own, prefixes are not kept.
+bytes. Each prompt has random tokens of its own, prefixes are not kept.
 """
 
 import os
-import resource
 import sys
 import time
 
@@ -17,15 +16,8 @@ os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 
 import numpy as np
+from peer_process import age, peak
 from vllm import LLM, SamplingParams, TokensPrompt
-
-
-def age():
-    """Seconds since this process was started."""
-    with open("/proc/self/stat") as f:
-        ticks = int(f.read().rpartition(")")[2].split()[19])
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-
 
 random = np.random.default_rng(1)
 most = max(2048, *depths) + 128
@@ -52,5 +44,4 @@ for depth in depths:
     print(f"decode-at-{depth}", 24 / (run(depth, 25) - run(depth, 1)), flush=True)
 for batch in batches:
     print(f"decode-x{batch}", 16 * batch / (run(16, 17, batch) - run(16, 1, batch)), flush=True)
-peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-print("peak", peak * 1024)
+print("peak", peak())
