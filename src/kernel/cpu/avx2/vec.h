@@ -90,6 +90,11 @@ V16_INLINE v16 v16_fma(v16 a, v16 b, v16 c)
     return (v16){_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
 }
 
+V16_INLINE void v16_fma_to(v16 *c, v16 a, v16 b)
+{
+    *c = v16_fma(a, b, *c);
+}
+
 V16_INLINE v16 v16_max(v16 a, v16 b)
 {
     return (v16){_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};

@@ -73,6 +73,13 @@ V16_INLINE v16 v16_fma(v16 a, v16 b, v16 c)
     return _mm512_fmadd_ps(a, b, c);
 }
 
+/* *c += a * b in place. Said in assembly, because gcc 12 takes other registers for the result where
+ * nearly all 32 hold sums, and then spills some of them in the innermost loop. */
+V16_INLINE void v16_fma_to(v16 *c, v16 a, v16 b)
+{
+    __asm__ volatile("vfmadd231ps %2, %1, %0" : "+v"(*c) : "v"(a), "v"(b));
+}
+
 V16_INLINE v16 v16_max(v16 a, v16 b)
 {
     return _mm512_max_ps(a, b);

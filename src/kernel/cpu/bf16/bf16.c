@@ -8,8 +8,10 @@
 
 #include "kernel/cpu/generic/core.h"
 
-/* DOT_K numbers of a panel stay in L1 for DOT_MANY rows */
-enum { DOT_ROWS = 6, DOT_PANELS = 2, DOT_MANY = 96, DOT_K = 512 };
+/* Tiles of up to DOT_TALL rows, with scales DOT_ROWS: their sums stay in registers. Of weights
+ * without scales DOT_K numbers of two panels stay in L1 for DOT_MANY rows, whose sums with DOT_WIDE
+ * panels and activations stay in L2. */
+enum { DOT_ROWS = 6, DOT_TALL = 14, DOT_PANELS = 2, DOT_MANY = 256, DOT_WIDE = 8, DOT_K = 512 };
 
 /* Weights as bfloat16 pairs [k/2][16][2] (stored so, or spread from codes), scales as floats */
 typedef struct dot_job {
@@ -26,16 +28,15 @@ typedef struct dot_job {
     bool more; /* the sums begin with what stands in c (without scales) */
 } dot_job;
 
-V16_INLINE v16 dot_pair(v16 c, __m512i w, const uint16_t *a)
+/* In place, see v16_fma_to */
+V16_INLINE void dot_pair(v16 *c, __m512i w, __m512i a)
 {
-    int32_t x;
-    memcpy(&x, a, 4);
-    return _mm512_dpbf16_ps(c, (__m512bh)_mm512_set1_epi32(x), (__m512bh)w);
+    __asm__ volatile("vdpbf16ps %2, %1, %0" : "+v"(*c) : "v"(a), "v"(w));
 }
 
 V16_INLINE void dot_core(int R, bool scaled, const dot_job *j)
 {
-    v16 c[DOT_PANELS][DOT_ROWS], d[DOT_PANELS][DOT_ROWS];
+    v16 c[DOT_PANELS][DOT_TALL], d[DOT_PANELS][DOT_TALL];
     UNROLL for (int p = 0; p < DOT_PANELS; p++) UNROLL for (int r = 0; r < R; r++) c[p][r] =
         v16_zero();
     for (size_t k = 0, g = 0; k < j->k; g++) {
@@ -48,9 +49,11 @@ V16_INLINE void dot_core(int R, bool scaled, const dot_job *j)
             __m512i w1 = _mm512_loadu_si512((const void *)(j->b[1] + k * 32));
             UNROLL for (int r = 0; r < R; r++)
             {
-                const uint16_t *a = j->a + (size_t)r * j->lda + k;
-                d[0][r] = dot_pair(d[0][r], w0, a);
-                d[1][r] = dot_pair(d[1][r], w1, a);
+                int32_t x;
+                memcpy(&x, j->a + (size_t)r * j->lda + k, 4);
+                __m512i a = _mm512_set1_epi32(x);
+                dot_pair(&d[0][r], w0, a);
+                dot_pair(&d[1][r], w1, a);
             }
         }
         UNROLL for (int p = 0; p < DOT_PANELS; p++)
@@ -89,22 +92,23 @@ typedef void dot_fn(const dot_job *j);
     static __attribute__((noinline)) void dot_##R(const dot_job *j)                                \
     {                                                                                              \
         dot_core(R, false, j);                                                                     \
-    }                                                                                              \
+    }
+#define DOT_SCALED_FN(R)                                                                           \
     static __attribute__((noinline)) void dot_scaled_##R(const dot_job *j)                         \
     {                                                                                              \
         dot_core(R, true, j);                                                                      \
     }
-DOT_FN(1)
-DOT_FN(2)
-DOT_FN(3)
-DOT_FN(4)
-DOT_FN(5)
-DOT_FN(6)
+#define DOT_1_TO_6(M)  M(1) M(2) M(3) M(4) M(5) M(6)
+#define DOT_7_TO_14(M) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14)
+#define DOT_NAME(R)    dot_##R,
+#define DOT_SCALED(R)  dot_scaled_##R,
+DOT_1_TO_6(DOT_FN)
+DOT_7_TO_14(DOT_FN)
+DOT_1_TO_6(DOT_SCALED_FN)
 
 /* clang-format off: it takes the macros above for the beginning of this */
-static dot_fn *const dots[2][DOT_ROWS] = {
-    {dot_1, dot_2, dot_3, dot_4, dot_5, dot_6},
-    {dot_scaled_1, dot_scaled_2, dot_scaled_3, dot_scaled_4, dot_scaled_5, dot_scaled_6}};
+static dot_fn *const dots[DOT_TALL] = {DOT_1_TO_6(DOT_NAME) DOT_7_TO_14(DOT_NAME)},
+                     *const dots_scaled[DOT_ROWS] = {DOT_1_TO_6(DOT_SCALED)};
 /* clang-format on */
 
 V16_INLINE __m512i dot_words(v16 even, v16 odd)
@@ -222,32 +226,58 @@ static void act_dot(hone_act *act, const float *x, size_t ldx, size_t row0, size
     }
 }
 
-/* Many rows and weights without scales: in pieces of K, whose sums wait in y. */
+/* The sums of some rows and panels, [panel][DOT_MANY][16], row by row to y */
+static void dot_write(const hone_packed *w, size_t rows, size_t panel0, size_t panel1,
+                      const float *sums, float *y, size_t ldy, const float *bias)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t p = panel0; p < panel1; p++) {
+            v16 x = v16_load(sums + ((p - panel0) * DOT_MANY + r) * 16);
+            size_t left = w->n - p * 16;
+            if (bias)
+                x = v16_add(x, v16_load_n(bias + p * 16, left));
+            v16_store_n(y + r * ldy + p * 16, x, left);
+        }
+}
+
+/* Tiles of all rows past one piece of K of two panels, at j->a and j->c */
+static void dot_rows(dot_job j, size_t rows)
+{
+    for (size_t groups = (rows + DOT_TALL - 1) / DOT_TALL, n; groups > 0; groups--, rows -= n) {
+        n = rows / groups; /* as even as can be */
+        dots[n - 1](&j);
+        j.a += n * j.lda;
+        for (int s = 0; s < DOT_PANELS; s++)
+            j.c[s] += n * j.ldc;
+    }
+}
+
+/* Many rows and weights without scales: in pieces of K. */
 static void dot_many(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
-                     size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias)
+                     size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
+                     float *sums)
 {
     const dot_scratch none = {0};
-    for (size_t first = row0; first < row1; first += DOT_MANY) {
-        const size_t n = row1 - first < DOT_MANY ? row1 - first : DOT_MANY;
-        for (size_t k0 = 0, k1; k0 < w->k_pad; k0 = k1) {
-            k1 = w->k_pad - k0 < DOT_K ? w->k_pad : k0 + DOT_K;
-            dot_job j = {.lda = a->ld, .k = k1 - k0, .group = k1 - k0, .ldc = ldy};
-            j.more = k0 > 0;
-            for (size_t p = panel0; p < panel1; p += DOT_PANELS) {
-                for (int s = 0; s < DOT_PANELS; s++) {
-                    dot_panel(&j, s, w, p + (size_t)s, panel1, y + first * ldy,
-                              k1 == w->k_pad ? bias : NULL, &none);
-                    j.b[s] += k0 * 32;
-                }
-                j.a = a->half + first * a->ld + k0;
-                for (size_t r = 0, rows; r < n; r += rows) {
-                    rows = n - r < DOT_ROWS ? n - r : DOT_ROWS;
-                    dots[0][rows - 1](&j);
-                    j.a += rows * j.lda;
-                    for (int s = 0; s < DOT_PANELS; s++)
-                        j.c[s] += rows * ldy;
+    for (size_t first = row0, n; first < row1; first += n) {
+        n = row1 - first < DOT_MANY ? row1 - first : DOT_MANY;
+        for (size_t wide = panel0, end; wide < panel1; wide = end) {
+            end = panel1 - wide < DOT_WIDE ? panel1 : wide + DOT_WIDE;
+            for (size_t k0 = 0, k; k0 < w->k_pad; k0 += k) {
+                k = w->k_pad - k0 < DOT_K ? w->k_pad - k0 : DOT_K;
+                dot_job j = {.lda = a->ld, .k = k, .group = k, .more = k0 > 0};
+                for (size_t p = wide; p < end; p += DOT_PANELS) {
+                    for (int s = 0; s < DOT_PANELS; s++) {
+                        dot_panel(&j, s, w, p + (size_t)s, end, sums, NULL, &none);
+                        j.b[s] += k0 * 32;
+                        j.c[s] = sums + (p - wide + (size_t)s) * DOT_MANY * 16;
+                        j.columns[s] = j.columns[s] ? 16 : 0;
+                    }
+                    j.ldc = 16;
+                    j.a = a->half + first * a->ld + k0;
+                    dot_rows(j, n);
                 }
             }
+            dot_write(w, n, wide, end, sums, y + first * ldy, ldy, bias);
         }
     }
 }
@@ -261,7 +291,7 @@ static void product_dot(const hone_packed *w, const hone_act *a, size_t row0, si
 {
     dot_scratch x = dot_cut(w, scratch);
     if (!w->scale_bytes && row1 - row0 > DOT_ROWS) {
-        dot_many(w, a, row0, row1, panel0, panel1, y, ldy, bias);
+        dot_many(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
         return;
     }
     if ((size_t)(x.end - (uint8_t *)scratch) > hone_product_scratch_bytes()) {
@@ -283,7 +313,7 @@ static void product_dot(const hone_packed *w, const hone_act *a, size_t row0, si
             rows = row1 - row < DOT_ROWS ? row1 - row : DOT_ROWS;
             j.a = a->half + row * a->ld;
             j.sums = sums ? sums + row * j.ld_sums : NULL;
-            dots[w->scale_bytes != 0][rows - 1](&j);
+            (w->scale_bytes ? dots_scaled : dots)[rows - 1](&j);
             for (int s = 0; s < DOT_PANELS; s++)
                 j.c[s] += rows * ldy;
         }

@@ -1,6 +1,6 @@
 /*
- * many - a chunk of panels expanded to float in L2, then all rows past it. Included by product.h;
- * the set chooses: MANY_ROWS, MANY_PANELS  the block of the result that is kept in registers
+ * many - a few panels of a chunk of K expanded to float in L1, then all rows past them. Included by
+ * product.h; the set chooses how much of the result is kept in registers, MANY_ROWS x MANY_PANELS
  */
 #ifndef HONE_KERNEL_GENERIC_MANY_H
 #define HONE_KERNEL_GENERIC_MANY_H
@@ -27,9 +27,9 @@ enum { MANY_TOGETHER = MANY_ROWS * MANY_PANELS <= CORE_SUMS };
 #define CHAIN_FMA(r, p, a, b)                                                                      \
     {                                                                                              \
         v16 ar = v16_set1(p[(r) % 3 * lda + i]);                                                   \
-        a##r = v16_fma(ar, w0, a##r);                                                              \
+        v16_fma_to(&a##r, ar, w0);                                                                 \
         if (MANY_PANELS > 1)                                                                       \
-            b##r = v16_fma(ar, w1, b##r);                                                          \
+            v16_fma_to(&b##r, ar, w1);                                                             \
     }
 #define CHAIN_E(r, p) CHAIN_FMA(r, p, x, y)
 #define CHAIN_O(r, p) CHAIN_FMA(r, p, u, v)
@@ -60,22 +60,23 @@ enum { MANY_TOGETHER = MANY_ROWS * MANY_PANELS <= CORE_SUMS };
     x##r = v16_load(e + (r)*16);                                                                   \
     if (MANY_PANELS > 1)                                                                           \
         y##r = v16_load(e + (MANY_ROWS + (r)) * 16);
-#define CHAIN_ADD1(c, s) v16_store(c, v16_add(v16_load(c), s));
+/* What enters a row of each panel's C, which d0 and d1 walk down */
+#define CHAIN_INTO(x0, x1)                                                                         \
+    v16_store(d0, x0), d0 += ld0;                                                                  \
+    if (MANY_PANELS > 1)                                                                           \
+        v16_store(d1, x1), d1 += ld1;
 #define CHAIN_ADD(r, p)                                                                            \
-    CHAIN_ADD1(c0 + (r)*ld0, v16_add(x##r, u##r))                                                  \
-    if (MANY_PANELS > 1)                                                                           \
-    CHAIN_ADD1(c1 + (r)*ld1, v16_add(y##r, v##r))
-#define CHAIN_SCALE1(s, c, sum) v16_store(c, v16_fma(s, v16_add(v16_zero(), sum), v16_load(c)));
+    CHAIN_INTO(v16_add(v16_load(d0), v16_add(x##r, u##r)),                                         \
+               v16_add(v16_load(d1), v16_add(y##r, v##r)))
+#define CHAIN_SUM(a, b) v16_add(v16_zero(), v16_add(a, b))
 #define CHAIN_SCALE(r, p)                                                                          \
-    CHAIN_SCALE1(s0, c0 + (r)*ld0, v16_add(x##r, u##r))                                            \
-    if (MANY_PANELS > 1)                                                                           \
-    CHAIN_SCALE1(s1, c1 + (r)*ld1, v16_add(y##r, v##r))
+    CHAIN_INTO(v16_fma(s0, CHAIN_SUM(x##r, u##r), v16_load(d0)),                                   \
+               v16_fma(s1, CHAIN_SUM(y##r, v##r), v16_load(d1)))
 #define CHAIN_MIN(r, p)                                                                            \
     {                                                                                              \
         v16 sa = v16_set1(0.0f + t->ones[(size_t)(r)*t->ld_ones + b]);                             \
-        v16_store(c0 + (r)*ld0, v16_fma(m0, sa, v16_load(c0 + (r)*ld0)));                          \
-        if (MANY_PANELS > 1)                                                                       \
-            v16_store(c1 + (r)*ld1, v16_fma(m1, sa, v16_load(c1 + (r)*ld1)));                      \
+        CHAIN_INTO(v16_fma(m0, sa, v16_fma(s0, CHAIN_SUM(x##r, u##r), v16_load(d0))),              \
+                   v16_fma(m1, sa, v16_fma(s1, CHAIN_SUM(y##r, v##r), v16_load(d1))))              \
     }
 
 /* Where a tile adds to: the sums of each panel, row r at c + r * ld. Of groups of one block, scales
@@ -114,23 +115,20 @@ typedef void tile_fn(const float *a, size_t lda, const float *b0, const float *b
                 CHAIN_HALF(R, N, CHAIN_O)                                                          \
                 ROWS_##R(CHAIN_BACK) p0--, p1--, p2--, b0 -= 16, b1 -= 16;                         \
             }                                                                                      \
+            float *d0 = c0, *d1 = c1;                                                              \
             if (!t->scale[0]) {                                                                    \
                 ROWS_##R(CHAIN_ADD) continue;                                                      \
             }                                                                                      \
-            {                                                                                      \
-                v16 s0 = v16_load(t->scale[0] + b * 16), s1 = s0;                                  \
-                if (MANY_PANELS > 1)                                                               \
-                    s1 = v16_load(t->scale[1] + b * 16);                                           \
-                (void)s1;                                                                          \
-                ROWS_##R(CHAIN_SCALE)                                                              \
+            v16 s0 = v16_load(t->scale[0] + b * 16), s1 = s0, m0 = s0, m1 = s0;                    \
+            if (MANY_PANELS > 1)                                                                   \
+                s1 = v16_load(t->scale[1] + b * 16);                                               \
+            if (!t->min[0]) {                                                                      \
+                ROWS_##R(CHAIN_SCALE) continue;                                                    \
             }                                                                                      \
-            if (t->min[0]) {                                                                       \
-                v16 m0 = v16_load(t->min[0] + b * 16), m1 = m0;                                    \
-                if (MANY_PANELS > 1)                                                               \
-                    m1 = v16_load(t->min[1] + b * 16);                                             \
-                (void)m1;                                                                          \
-                ROWS_##R(CHAIN_MIN)                                                                \
-            }                                                                                      \
+            m0 = v16_load(t->min[0] + b * 16);                                                     \
+            if (MANY_PANELS > 1)                                                                   \
+                m1 = v16_load(t->min[1] + b * 16);                                                 \
+            ROWS_##R(CHAIN_MIN)                                                                    \
         }                                                                                          \
         (void)p1, (void)p2, (void)b1, (void)c1, (void)ld1;                                         \
     }
@@ -259,15 +257,9 @@ static void expand(int layout, const uint8_t *codes, size_t units, const float *
     fns[layout](codes, units, table, low, to);
 }
 
-/* A chunk's panels in float stay in L2, the MANY_PANELS of one step (16 KB) in
- * L1. */
-enum {
-    CHUNK_K_MAX = 256,
-    CHUNK_K = CHUNK_K_MAX / MANY_PANELS,
-    CHUNK_PANELS = 8,
-    CHUNK_ROWS = 256,
-    CHUNK_GROUPS = CHUNK_K_MAX / 16
-};
+/* MANY_PANELS panels of a chunk of K in float (at most 32 KB) stay in L1 while the rows pass; the
+ * rows' activations and their sums with CHUNK_PANELS panels in L2. */
+enum { CHUNK_K = 256, CHUNK_PANELS = 8, CHUNK_ROWS = 256, CHUNK_GROUPS = CHUNK_K / 16 };
 
 V16_INLINE void ask_for(const uint8_t *at, size_t from, size_t to)
 {
@@ -303,7 +295,7 @@ typedef struct chunk {
     size_t row0, row1, panel0, panel1, k0, k1;
     size_t panel_end; /* of the call */
     int layout;
-    float *expanded;      /* [CHUNK_PANELS][CHUNK_K_MAX][16] */
+    float *expanded;      /* [MANY_PANELS][CHUNK_K][16] */
     float *scales, *mins; /* [CHUNK_PANELS][CHUNK_GROUPS][16] */
     bool within;          /* inside one group: D alone, whose scale comes at its end */
 } chunk;
@@ -333,15 +325,13 @@ static void expand_scales(const chunk *c)
     }
 }
 
-static void expand_panels(const chunk *c)
+/* The panels of one step to float */
+static void expand_panels(const chunk *c, size_t p0, size_t p1)
 {
     const hone_packed *w = c->w;
-    for (size_t p = c->panel0; p < c->panel1 && c->layout != CORE_F32; p++)
+    for (size_t p = p0; p < p1 && c->layout != CORE_F32; p++)
         expand(c->layout, w->data + p * w->panel_bytes + c->k0 / 8 * core_unit_bytes(c->layout),
-               (c->k1 - c->k0) / 8, w->table, w->low,
-               c->expanded + (p - c->panel0) * CHUNK_K_MAX * 16);
-    if (w->scale_bytes)
-        expand_scales(c);
+               (c->k1 - c->k0) / 8, w->table, w->low, c->expanded + (p - p0) * CHUNK_K * 16);
 }
 
 /* What the next chunk expands in place of panel p */
@@ -377,6 +367,7 @@ static void many_chunk(const chunk *c, float *sums)
     for (size_t p = c->panel0; p < c->panel1; p += MANY_PANELS) {
         j.a = c->a->f32 + c->row0 * c->a->ld + c->k0;
         j.sums = ones ? ones + c->row0 * blocks + c->k0 / block : NULL;
+        expand_panels(c, p, p + MANY_PANELS < c->panel1 ? p + MANY_PANELS : c->panel1);
         for (int s = 0; s < MANY_PANELS; s++) {
             size_t real = p + (size_t)s < c->panel1 ? p + (size_t)s : c->panel1 - 1;
             job_panel(&j, s, w, p + (size_t)s, c->panel1, NULL, NULL);
@@ -384,7 +375,7 @@ static void many_chunk(const chunk *c, float *sums)
             if (c->layout == CORE_F32)
                 j.b[s] += c->k0 * 64;
             else
-                j.b[s] = (const uint8_t *)(c->expanded + (real - c->panel0) * CHUNK_K_MAX * 16);
+                j.b[s] = (const uint8_t *)(c->expanded + (real - p) * CHUNK_K * 16);
             j.scale[s] = (const uint8_t *)(c->scales + (real - c->panel0) * CHUNK_GROUPS * 16);
             if (j.min[s])
                 j.min[s] = (const uint8_t *)(c->mins + (real - c->panel0) * CHUNK_GROUPS * 16);
@@ -415,15 +406,21 @@ static void scale_sums(const chunk *c, const float *d, float *sums)
     }
 }
 
+/* Row by row: lines of y that lie side by side are written one after the other. */
 static void write_sums(const chunk *c, const float *sums, float *y, size_t ldy, const float *bias)
 {
-    for (size_t p = c->panel0; p < c->panel1; p++) {
-        const float *from = sums + (p - c->panel0) * CHUNK_ROWS * 16;
-        size_t n = c->w->n - p * 16;
-        v16 b = bias ? v16_load_n(bias + p * 16, n) : v16_zero();
-        for (size_t r = c->row0; r < c->row1; r++, from += 16) {
+    for (size_t r = c->row0; r < c->row1; r++, sums += 16) {
+        const float *from = sums;
+        float *to = y + r * ldy;
+        for (size_t p = c->panel0; p < c->panel1; p++, from += CHUNK_ROWS * 16) {
+            size_t n = c->w->n - p * 16;
             v16 x = v16_load(from);
-            v16_store_n(y + r * ldy + p * 16, bias ? v16_add(x, b) : x, n);
+            if (bias)
+                x = v16_add(x, v16_load_n(bias + p * 16, n));
+            if (n < 16)
+                v16_store_n(to + p * 16, x, n);
+            else
+                v16_store(to + p * 16, x);
         }
     }
 }
@@ -434,11 +431,10 @@ static void product_expanded(const hone_packed *w, const hone_act *a, size_t row
 {
     chunk c = {.w = w, .a = a, .layout = core_layout(w), .panel_end = panel1, .expanded = scratch};
     enum { SUMS = CHUNK_PANELS * CHUNK_ROWS * 16, SCALES = CHUNK_PANELS * CHUNK_GROUPS * 16 };
-    float *sums = c.expanded + CHUNK_PANELS * CHUNK_K_MAX * 16, *d = sums + SUMS;
-    size_t step = w->group > CHUNK_K ? CHUNK_K_MAX : CHUNK_K;
+    float *sums = c.expanded + MANY_PANELS * CHUNK_K * 16, *d = sums + SUMS;
     c.scales = d + SUMS;
     c.mins = c.scales + SCALES;
-    c.within = w->group && step % w->group;
+    c.within = w->group && CHUNK_K % w->group;
     for (c.row0 = row0; c.row0 < row1; c.row0 = c.row1) {
         c.row1 = row1 - c.row0 < CHUNK_ROWS ? row1 : c.row0 + CHUNK_ROWS;
         for (c.panel0 = panel0; c.panel0 < panel1; c.panel0 = c.panel1) {
@@ -446,8 +442,9 @@ static void product_expanded(const hone_packed *w, const hone_act *a, size_t row
             for (c.k0 = 0; c.k0 < w->k_pad; c.k0 = c.k1) {
                 size_t end = c.within ? (c.k0 / w->group + 1) * w->group : w->k_pad;
                 end = end < w->k_pad ? end : w->k_pad;
-                c.k1 = end - c.k0 < step ? end : c.k0 + step;
-                expand_panels(&c);
+                c.k1 = end - c.k0 < CHUNK_K ? end : c.k0 + CHUNK_K;
+                if (w->scale_bytes)
+                    expand_scales(&c);
                 many_chunk(&c, c.within ? d : sums);
                 if (c.within && c.k1 == end)
                     scale_sums(&c, d, sums);

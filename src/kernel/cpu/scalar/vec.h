@@ -87,6 +87,12 @@ static inline v16 v16_fma(v16 a, v16 b, v16 c)
     return c;
 }
 
+/* *c = fma(a, b, *c) */
+static inline void v16_fma_to(v16 *c, v16 a, v16 b)
+{
+    *c = v16_fma(a, b, *c);
+}
+
 /* a > b ? a : b (b if either is NaN), a subnormal being zero in the result too, which a comparison
  * and a move would not give. */
 static inline float v1_max(float a, float b)
