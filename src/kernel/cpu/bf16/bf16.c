@@ -258,6 +258,7 @@ static void dot_many(const hone_packed *w, const hone_act *a, size_t row0, size_
                      float *sums)
 {
     const dot_scratch none = {0};
+    const bool once = w->k_pad <= DOT_K; /* straight to y */
     for (size_t first = row0, n; first < row1; first += n) {
         n = row1 - first < DOT_MANY ? row1 - first : DOT_MANY;
         for (size_t wide = panel0, end; wide < panel1; wide = end) {
@@ -265,19 +266,23 @@ static void dot_many(const hone_packed *w, const hone_act *a, size_t row0, size_
             for (size_t k0 = 0, k; k0 < w->k_pad; k0 += k) {
                 k = w->k_pad - k0 < DOT_K ? w->k_pad - k0 : DOT_K;
                 dot_job j = {.lda = a->ld, .k = k, .group = k, .more = k0 > 0};
+                j.ldc = once ? ldy : 16;
                 for (size_t p = wide; p < end; p += DOT_PANELS) {
                     for (int s = 0; s < DOT_PANELS; s++) {
-                        dot_panel(&j, s, w, p + (size_t)s, end, sums, NULL, &none);
+                        dot_panel(&j, s, w, p + (size_t)s, end, y + first * ldy, bias, &none);
                         j.b[s] += k0 * 32;
+                        if (once)
+                            continue;
                         j.c[s] = sums + (p - wide + (size_t)s) * DOT_MANY * 16;
                         j.columns[s] = j.columns[s] ? 16 : 0;
+                        j.bias[s] = NULL;
                     }
-                    j.ldc = 16;
                     j.a = a->half + first * a->ld + k0;
                     dot_rows(j, n);
                 }
             }
-            dot_write(w, n, wide, end, sums, y + first * ldy, ldy, bias);
+            if (!once)
+                dot_write(w, n, wide, end, sums, y + first * ldy, ldy, bias);
         }
     }
 }
