@@ -264,5 +264,6 @@ hone_cost hone_attn_cost(const hone_attn *t)
     double seen = t->window > 0 && last > t->window + (double)t->tokens
                       ? t->window + (double)t->tokens
                       : last;
+    seen *= t->head_step ? (double)t->tokens : 1.0;
     return (hone_cost){.flops = 2.0 * keys * (double)t->group * dims, .bytes = seen * key_bytes};
 }

@@ -247,6 +247,10 @@ typedef struct hone_attn {
     const void *const *pages; /* [last / 64]: page of positions 64 i...; unseen ones may be NULL */
     float *out;
     size_t ldo;
+    /* Not 0: what is called tokens are KV heads of one token, one after the other, that all see
+     * what last[0] says; the pages of each lie so many bytes after the former's. They go through
+     * the context together, so that pages side by side are read one after the other. */
+    size_t head_step;
 } hone_attn;
 
 /* The whole attention of rows [row0, row1) of tokens * group. */

@@ -324,8 +324,15 @@ static inline float hone_kv_get(const hone_kv *kv, const void *page, size_t inde
 /* Positions [*begin, *end) that token sees. */
 static inline void hone_attn_visible(const hone_attn *t, size_t token, int64_t *begin, int64_t *end)
 {
+    token = t->head_step ? 0 : token;
     *end = (int64_t)t->last[token] + 1;
     *begin = t->first ? t->first[token] : t->window > 0 && *end > t->window ? *end - t->window : 0;
+}
+
+/* The page of positions 64 i... that row r sees */
+static inline const uint8_t *hone_attn_page(const hone_attn *t, size_t i, size_t r)
+{
+    return (const uint8_t *)t->pages[i] + r / t->group * t->head_step;
 }
 
 /* Query row r, rounded as the format asks, padded with zeros to the padded head. */

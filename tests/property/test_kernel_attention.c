@@ -28,6 +28,7 @@ typedef struct setup {
     int32_t last[TOKENS_MAX], first[TOKENS_MAX];
     int32_t spread; /* tokens see from last - spread on, by `first`; 0 = by the window */
     float softcap;
+    size_t head_step; /* as hone_attn's */
 } setup;
 
 static void *get(size_t bytes)
@@ -103,7 +104,8 @@ static float *run(setup *s, hone_isa isa, size_t first_token, size_t tokens, int
                    .scale = 1.0f / sqrtf((float)s->kv.k_dim),
                    .pages = s->table,
                    .out = out,
-                   .ldo = ldo};
+                   .ldo = ldo,
+                   .head_step = s->head_step};
     unsigned mode = hone_fp_mode_enter();
     if (!pieces) {
         hone_attention(kt, &t, 0, rows / 2, scratch);
@@ -188,6 +190,43 @@ static void every_set_equals_scalar(void **state)
         }
 }
 
+/* Tile i of head h is page i * heads + h. */
+static void interleave(setup *s, size_t heads, size_t h)
+{
+    for (size_t i = 0; (i + 1) * heads <= PAGES; i++)
+        s->table[i] = s->pages + (i * heads + h) * hone_kv_page_bytes(&s->kv);
+}
+
+static void heads_together_equal_heads_apart(void **state)
+{
+    (void)state;
+    enum { HEADS = 3 };
+    static const size_t shapes[][3] = {{64, 64, 4}, {40, 24, 3}, {128, 128, 8}, {64, 64, 30}};
+    static const int32_t lasts[] = {0, 63, 64, 700}, windows[] = {0, 100};
+    for (size_t c = 0; c < 16 * (size_t)HONE_KV_COUNT; c++) {
+        const size_t *shape = shapes[c / 4 % 4];
+        int32_t last = lasts[c % 4], window = windows[c / 2 % 2];
+        setup s;
+        setup_open(&s, (hone_kv_format)(c / 16), shape[0], shape[1], shape[2], HONE_ISA_SCALAR);
+        for (size_t h = 0; h < HEADS; h++) {
+            interleave(&s, HEADS, h);
+            s.head_step = 0;
+            float *want = run(&s, HONE_ISA_SCALAR, h, 1, last, window, false);
+            interleave(&s, HEADS, 0);
+            s.head_step = hone_kv_page_bytes(&s.kv);
+            for (int isa = 0; isa < 2 * HONE_ISA_COUNT; isa++) {
+                if (!hone_isa_supported((hone_isa)(isa / 2)))
+                    continue;
+                float *got = run(&s, (hone_isa)(isa / 2), 0, HEADS, last, window, isa % 2);
+                check_equal(&s, want, got + h * s.group * s.kv.v_dim, 1, "together");
+                drop(&s, got, HEADS);
+            }
+            drop(&s, want, 1);
+        }
+        setup_close(&s);
+    }
+}
+
 static void every_set_writes_the_same_pages(void **state)
 {
     (void)state;
@@ -268,6 +307,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_set_equals_scalar),
+        cmocka_unit_test(heads_together_equal_heads_apart),
         cmocka_unit_test(every_set_writes_the_same_pages),
         cmocka_unit_test(attention_agrees_with_double_precision),
         cmocka_unit_test(a_token_that_sees_nothing_gives_zero),

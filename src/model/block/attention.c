@@ -9,15 +9,16 @@
 
 #include <string.h>
 
-enum { TOKENS_PER_ITEM = 16 };
+enum { TOKENS_PER_ITEM = 16, HEADS_ROWS = 64, ITEMS_PER_THREAD = 4 };
 
 typedef struct attention_work {
     hone_forward *f;
     int layer;
     const hone_layer_kind *kind;
     hone_kv kv;
+    size_t heads; /* KV heads of an item */
     /* of contexts in pieces */
-    size_t floats; /* of one partial result */
+    size_t floats; /* of the partial result of an item */
     size_t pieces; /* of the longest sequence */
 } attention_work;
 
@@ -123,11 +124,12 @@ static hone_attn attn_task(const attention_work *w, const hone_sequence *q, size
     size_t group = y->heads / y->kv_heads, width = (size_t)y->heads * y->head_dim;
     size_t row = q->first_row + first, at = row * width + kv_head * group * y->head_dim;
     bool near = y->window && f->model->hp.bidirectional;
+    bool several = w->heads > 1; /* of one token */
     return (hone_attn){.kv = w->kv,
-                       .tokens = tokens,
+                       .tokens = several ? w->heads : tokens,
                        .group = group,
                        .q = f->q + at,
-                       .ldq = width,
+                       .ldq = several ? group * y->head_dim : width,
                        .last = (near ? f->near_last : f->last) + row,
                        .first = near ? f->near_first + row : NULL,
                        .window = (int32_t)y->window,
@@ -135,10 +137,11 @@ static hone_attn attn_task(const attention_work *w, const hone_sequence *q, size
                        .softcap = y->softcap,
                        .pages = pages,
                        .out = f->attended + at,
-                       .ldo = width};
+                       .ldo = several ? group * y->head_dim : width,
+                       .head_step = several ? f->tables.layers[w->layer].head_bytes : 0};
 }
 
-/* Pages [from, end) of a sequence for one KV head, at their places in the thread's list. */
+/* Pages [from, end) of a sequence for a KV head, at their places in the thread's list. */
 static const void *const *list_pages(const attention_work *w, const hone_sequence *q,
                                      size_t kv_head, size_t from, size_t end, int thread)
 {
@@ -155,17 +158,18 @@ static size_t reach(const hone_forward *f, const hone_sequence *q, uint32_t row)
 }
 
 /* Items: sequence by sequence; within one, blocks of tokens from the last (the longest) to the
- * first; within a block, KV heads. */
+ * first; within a block, KV heads, w->heads at a time. */
 static void attention_item(void *arg, size_t item, int thread)
 {
     const attention_work *w = arg;
     hone_forward *f = w->f;
     const hone_layer_kind *y = w->kind;
     const hone_sequence *q = f->batch->sequences;
-    while (item >= token_blocks(q) * y->kv_heads)
-        item -= token_blocks(q++) * y->kv_heads;
-    size_t kv_head = item % y->kv_heads;
-    uint32_t first = (uint32_t)(token_blocks(q) - 1 - item / y->kv_heads) * TOKENS_PER_ITEM;
+    const size_t turns = y->kv_heads / w->heads;
+    while (item >= token_blocks(q) * turns)
+        item -= token_blocks(q++) * turns;
+    size_t kv_head = item % turns * w->heads;
+    uint32_t first = (uint32_t)(token_blocks(q) - 1 - item / turns) * TOKENS_PER_ITEM;
     uint32_t tokens = q->n_rows - first < TOKENS_PER_ITEM ? q->n_rows - first : TOKENS_PER_ITEM;
     size_t end = reach(f, q, first + tokens - 1) / HONE_KV_PAGE + 1;
     const void *const *pages =
@@ -181,8 +185,8 @@ static hone_attn piece_task(const attention_work *w, size_t task, int thread, si
                             size_t *end)
 {
     hone_forward *f = w->f;
-    const hone_sequence *q = &f->batch->sequences[task / w->kind->kv_heads];
-    size_t kv_head = task % w->kind->kv_heads;
+    size_t turns = w->kind->kv_heads / w->heads, kv_head = task % turns * w->heads;
+    const hone_sequence *q = &f->batch->sequences[task / turns];
     hone_attn t = attn_task(w, q, kv_head, 0, q->n_rows, f->threads[thread].pages);
     hone_attn_pieces(&t, first, end);
     list_pages(w, q, kv_head, first_page(w, reach(f, q, 0)),
@@ -245,6 +249,24 @@ static void count_keys(const attention_work *w, const hone_sequence *q, double *
     *read = window > 0 && end > window + q->n_rows ? window + q->n_rows : end;
 }
 
+/* How many KV heads of a token go through the context together. Their pages lie side by side, and
+ * reading on is faster than jumping every page (docs/experiments/attention-at-depth.md); but the
+ * threads want items, and a step of a prompt has rows enough. */
+static size_t heads_together(const hone_forward *f, const hone_layer_kind *y, size_t pieces)
+{
+    const hone_batch *b = f->batch;
+    size_t heads = 1, group = y->heads / y->kv_heads,
+           items = (size_t)b->n_sequences * y->kv_heads * (pieces ? pieces : 1),
+           least = (size_t)ITEMS_PER_THREAD * (size_t)hone_pool_threads(f->pool);
+    for (uint32_t s = 0; s < b->n_sequences; s++)
+        if (b->sequences[s].n_rows > 1)
+            return 1;
+    while (y->kv_heads % (2 * heads) == 0 && 2 * heads * group <= HEADS_ROWS &&
+           items / (2 * heads) >= least)
+        heads *= 2;
+    return heads;
+}
+
 static void attend(attention_work *w)
 {
     hone_forward *f = w->f;
@@ -254,19 +276,20 @@ static void attend(attention_work *w)
     double flops = 0, bytes = 0, seen, read;
     for (uint32_t s = 0; s < f->batch->n_sequences; s++) {
         const hone_sequence *q = &f->batch->sequences[s];
-        items += token_blocks(q) * y->kv_heads;
+        items += token_blocks(q);
         count_keys(w, q, &seen, &read);
         flops += 4 * seen * y->heads * y->head_dim;
         bytes += read * (double)f->tables.layers[w->layer].head_bytes / HONE_KV_PAGE * y->kv_heads;
     }
     w->pieces = worth_pieces(f, y);
+    w->heads = heads_together(f, y, w->pieces);
     if (w->pieces) {
-        size_t tasks = f->batch->n_sequences * (size_t)y->kv_heads;
-        w->floats = y->heads / y->kv_heads * hone_attn_partial_floats(&w->kv);
+        size_t tasks = f->batch->n_sequences * (size_t)y->kv_heads / w->heads;
+        w->floats = w->heads * (y->heads / y->kv_heads) * hone_attn_partial_floats(&w->kv);
         hone_pool_run(f->pool, piece_item, w, tasks * w->pieces);
         hone_pool_run(f->pool, merge_item, w, tasks);
     } else {
-        hone_pool_run(f->pool, attention_item, w, items);
+        hone_pool_run(f->pool, attention_item, w, items * (y->kv_heads / w->heads));
     }
     hone_span_end(f->spans, HONE_SPAN_ATTENTION, w->layer, begin, flops, bytes);
 }
@@ -276,7 +299,7 @@ static void attention_forward(hone_forward *f, int layer, const hone_block_use *
     const hone_layer_kind *y = hone_kind(&f->model->hp, (uint32_t)layer);
     hone_block_qkv(f, layer, use);
     uint64_t begin = hone_span_begin(f->spans);
-    attention_work work = {f, layer, y, hone_kv_of(y, f->kv_format), 0, 0};
+    attention_work work = {f, layer, y, hone_kv_of(y, f->kv_format), 1, 0, 0};
     hone_pool_run(f->pool, rope_item, &work, rope_items(f->batch));
     hone_span_end(f->spans, HONE_SPAN_ATTN_ROPE, layer, begin, 0,
                   (double)f->batch->rows * (y->heads + 2.0 * y->kv_heads) * y->head_dim * 4);

@@ -155,6 +155,28 @@ static void attn_load_q(const attn_work *w, size_t r, float *to)
     }
 }
 
+/* Row r has other pages than the one before. */
+static bool attn_turns(const hone_attn *t, size_t r)
+{
+    return t->head_step && r % t->group == 0;
+}
+
+/* The page of rows [first, end), and the one that comes after it: of [row0, row1), which go through
+ * the context together, the next head's, or the first one's of the next tile */
+static void attn_turn(attn_work *w, int64_t tile, size_t first, size_t end, size_t row0,
+                      size_t row1)
+{
+    const uint8_t *page = hone_attn_page(w->t, (size_t)tile / 64, first);
+    int64_t from, to;
+    w->expanded = w->expanded && page == w->page;
+    w->page = page;
+    hone_attn_visible(w->t, (end - 1) / w->t->group, &from, &to);
+    if (w->t->head_step && end < row1)
+        w->next = hone_attn_page(w->t, (size_t)tile / 64, end);
+    else
+        w->next = tile + 64 < to ? hone_attn_page(w->t, (size_t)tile / 64 + 1, row0) : NULL;
+}
+
 static void attn_block(attn_work *w, size_t r0, size_t rows, size_t piece, float *states)
 {
     int64_t from = (int64_t)(piece * HONE_ATTN_PIECE);
@@ -166,17 +188,17 @@ static void attn_block(attn_work *w, size_t r0, size_t rows, size_t piece, float
     attn_begin(w, rows);
     for (int64_t tile = from; tile < from + HONE_ATTN_PIECE; tile += 64) {
         size_t lo, hi;
-        w->expanded = false;
-        for (size_t r = 0; r < rows; r++) {
-            size_t first = r; /* a run of rows that see the tile */
-            while (r < rows && attn_sees(w->t, r0 + r, tile, &lo, &hi))
+        w->page = NULL;
+        for (size_t r = 0; r < rows;) {
+            size_t first = r; /* a run of rows that see the tile on one page */
+            while (r < rows && attn_sees(w->t, r0 + r, tile, &lo, &hi) &&
+                   (r == first || !attn_turns(w->t, r0 + r)))
                 r++;
-            if (r == first)
+            if (r == first) {
+                r++;
                 continue;
-            int64_t begin, end;
-            hone_attn_visible(w->t, (r0 + r - 1) / w->t->group, &begin, &end);
-            w->page = w->t->pages[tile / 64];
-            w->next = tile + 64 < end ? w->t->pages[tile / 64 + 1] : NULL;
+            }
+            attn_turn(w, tile, r0 + first, r0 + r, r0, r0 + rows);
             attn_rows(w, tile, r0 + first, first, r - first, states);
         }
     }

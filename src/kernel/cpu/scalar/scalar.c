@@ -212,7 +212,8 @@ static void attn_piece(const hone_attn *t, size_t row0, size_t row1, size_t piec
         for (int64_t tile = from; tile < to; tile += 64) {
             int64_t lo = begin > tile ? begin - tile : 0, hi = end - tile < 64 ? end - tile : 64;
             if (lo < hi)
-                attn_tile(t, t->pages[tile / 64], (size_t)lo, (size_t)hi, q, state);
+                attn_tile(t, hone_attn_page(t, (size_t)tile / 64, r), (size_t)lo, (size_t)hi, q,
+                          state);
         }
     }
 }
