@@ -107,8 +107,9 @@ DOT_7_TO_14(DOT_FN)
 DOT_1_TO_6(DOT_SCALED_FN)
 
 /* clang-format off: it takes the macros above for the beginning of this */
-static dot_fn *const dots[DOT_TALL] = {DOT_1_TO_6(DOT_NAME) DOT_7_TO_14(DOT_NAME)},
-                     *const dots_scaled[DOT_ROWS] = {DOT_1_TO_6(DOT_SCALED)};
+static dot_fn *const dots[2][DOT_TALL] = {/* without scales, with them up to DOT_ROWS */
+                                          {DOT_1_TO_6(DOT_NAME) DOT_7_TO_14(DOT_NAME)},
+                                          {DOT_1_TO_6(DOT_SCALED)}};
 /* clang-format on */
 
 V16_INLINE __m512i dot_words(v16 even, v16 odd)
@@ -245,7 +246,7 @@ static void dot_rows(dot_job j, size_t rows)
 {
     for (size_t groups = (rows + DOT_TALL - 1) / DOT_TALL, n; groups > 0; groups--, rows -= n) {
         n = rows / groups; /* as even as can be */
-        dots[n - 1](&j);
+        dots[0][n - 1](&j);
         j.a += n * j.lda;
         for (int s = 0; s < DOT_PANELS; s++)
             j.c[s] += n * j.ldc;
@@ -318,7 +319,7 @@ static void product_dot(const hone_packed *w, const hone_act *a, size_t row0, si
             rows = row1 - row < DOT_ROWS ? row1 - row : DOT_ROWS;
             j.a = a->half + row * a->ld;
             j.sums = sums ? sums + row * j.ld_sums : NULL;
-            (w->scale_bytes ? dots_scaled : dots)[rows - 1](&j);
+            dots[w->scale_bytes != 0][rows - 1](&j);
             for (int s = 0; s < DOT_PANELS; s++)
                 j.c[s] += rows * ldy;
         }

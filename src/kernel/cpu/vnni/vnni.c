@@ -57,13 +57,14 @@ V16_INLINE void i8_flush(i8_sums *part, i8_sums *sums)
 /* Codes of 32 activations over their scale, in the order of kernel/int8.h; sums of each 16 */
 V16_INLINE void i8_store_codes(v16 a, v16 b, int8_t *to, int32_t sums[2])
 {
-    __m512i x = _mm512_cvtps_epi32(a), y = _mm512_cvtps_epi32(b);
-    __m256i codes = _mm256_set_m128i(_mm512_cvtepi32_epi8(y), _mm512_cvtepi32_epi8(x));
+    __m128i x = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)),
+            y = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(b));
     __m256i order = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15));
-    _mm256_storeu_si256((__m256i *)(void *)to, _mm256_shuffle_epi8(codes, order));
-    sums[0] = _mm512_reduce_add_epi32(x);
-    sums[1] = _mm512_reduce_add_epi32(y);
+    _mm256_storeu_si256((__m256i *)(void *)to, _mm256_shuffle_epi8(_mm256_set_m128i(y, x), order));
+    /* of the bytes: what a NaN becomes before it is cut would overflow */
+    sums[0] = _mm512_reduce_add_epi32(_mm512_cvtepi8_epi32(x));
+    sums[1] = _mm512_reduce_add_epi32(_mm512_cvtepi8_epi32(y));
 }
 
 #include "kernel/cpu/generic/int8.h"
