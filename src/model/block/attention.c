@@ -220,20 +220,26 @@ static void merge_item(void *arg, size_t task, int thread)
     w->f->kt->attn_finish(&t, 0, t.tokens * t.group, partial(w, task, first));
 }
 
+/* Every sequence brings one token. */
+static bool single_tokens(const hone_batch *b)
+{
+    for (uint32_t s = 0; s < b->n_sequences; s++)
+        if (b->sequences[s].n_rows > 1)
+            return false;
+    return true;
+}
+
 /* Pieces of the longest sequence; 0 if whole heads are as well. */
 static size_t worth_pieces(const hone_forward *f, const hone_layer_kind *y)
 {
     const hone_batch *b = f->batch;
     uint32_t longest = 0;
     if ((size_t)b->n_sequences * y->kv_heads > f->max_piece_tasks ||
-        (y->window && y->window < 2 * HONE_ATTN_PIECE))
+        (y->window && y->window < 2 * HONE_ATTN_PIECE) || !single_tokens(b))
         return 0;
-    for (uint32_t s = 0; s < b->n_sequences; s++) {
-        if (b->sequences[s].n_rows > 1)
-            return 0;
+    for (uint32_t s = 0; s < b->n_sequences; s++)
         if (b->sequences[s].first_position > longest)
             longest = b->sequences[s].first_position;
-    }
     return longest < 2 * HONE_ATTN_PIECE ? 0 : longest / HONE_ATTN_PIECE + 1;
 }
 
@@ -258,9 +264,8 @@ static size_t heads_together(const hone_forward *f, const hone_layer_kind *y, si
     size_t heads = 1, group = y->heads / y->kv_heads,
            items = (size_t)b->n_sequences * y->kv_heads * (pieces ? pieces : 1),
            least = (size_t)ITEMS_PER_THREAD * (size_t)hone_pool_threads(f->pool);
-    for (uint32_t s = 0; s < b->n_sequences; s++)
-        if (b->sequences[s].n_rows > 1)
-            return 1;
+    if (!single_tokens(b))
+        return 1;
     while (y->kv_heads % (2 * heads) == 0 && 2 * heads * group <= HEADS_ROWS &&
            items / (2 * heads) >= least)
         heads *= 2;

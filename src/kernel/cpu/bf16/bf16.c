@@ -227,20 +227,6 @@ static void act_dot(hone_act *act, const float *x, size_t ldx, size_t row0, size
     }
 }
 
-/* The sums of some rows and panels, [panel][DOT_MANY][16], row by row to y */
-static void dot_write(const hone_packed *w, size_t rows, size_t panel0, size_t panel1,
-                      const float *sums, float *y, size_t ldy, const float *bias)
-{
-    for (size_t r = 0; r < rows; r++)
-        for (size_t p = panel0; p < panel1; p++) {
-            v16 x = v16_load(sums + ((p - panel0) * DOT_MANY + r) * 16);
-            size_t left = w->n - p * 16;
-            if (bias)
-                x = v16_add(x, v16_load_n(bias + p * 16, left));
-            v16_store_n(y + r * ldy + p * 16, x, left);
-        }
-}
-
 /* Tiles of all rows past one piece of K of two panels, at j->a and j->c */
 static void dot_rows(dot_job j, size_t rows)
 {
@@ -283,7 +269,7 @@ static void dot_many(const hone_packed *w, const hone_act *a, size_t row0, size_
                 }
             }
             if (!once)
-                dot_write(w, n, wide, end, sums, y + first * ldy, ldy, bias);
+                core_write(w, n, wide, end, sums, DOT_MANY, y + first * ldy, ldy, bias);
         }
     }
 }

@@ -288,6 +288,22 @@ V16_INLINE void core(int layout, int R, int P, const core_job *j)
     }
 }
 
+/* Sums [panel][stride][16] of some rows with panels [panel0, panel1), and the bias, to y: row by
+ * row, so that lines of y that lie side by side are written one after the other */
+V16_INLINE void core_write(const hone_packed *w, size_t rows, size_t panel0, size_t panel1,
+                           const float *sums, size_t stride, float *y, size_t ldy,
+                           const float *bias)
+{
+    for (size_t r = 0; r < rows; r++, sums += 16, y += ldy)
+        for (size_t p = panel0; p < panel1; p++) {
+            size_t n = w->n - p * 16;
+            v16 x = v16_load(sums + (p - panel0) * stride * 16);
+            if (bias)
+                x = v16_add(x, v16_load_n(bias + p * 16, n));
+            v16_store_n(y + p * 16, x, n);
+        }
+}
+
 #define CORE_FN(name, layout, R, P)                                                                \
     static __attribute__((noinline)) void name(const core_job *j)                                  \
     {                                                                                              \

@@ -406,25 +406,6 @@ static void scale_sums(const chunk *c, const float *d, float *sums)
     }
 }
 
-/* Row by row: lines of y that lie side by side are written one after the other. */
-static void write_sums(const chunk *c, const float *sums, float *y, size_t ldy, const float *bias)
-{
-    for (size_t r = c->row0; r < c->row1; r++, sums += 16) {
-        const float *from = sums;
-        float *to = y + r * ldy;
-        for (size_t p = c->panel0; p < c->panel1; p++, from += CHUNK_ROWS * 16) {
-            size_t n = c->w->n - p * 16;
-            v16 x = v16_load(from);
-            if (bias)
-                x = v16_add(x, v16_load_n(bias + p * 16, n));
-            if (n < 16)
-                v16_store_n(to + p * 16, x, n);
-            else
-                v16_store(to + p * 16, x);
-        }
-    }
-}
-
 static void product_expanded(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
                              size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
                              void *scratch)
@@ -449,7 +430,8 @@ static void product_expanded(const hone_packed *w, const hone_act *a, size_t row
                 if (c.within && c.k1 == end)
                     scale_sums(&c, d, sums);
             }
-            write_sums(&c, sums, y, ldy, bias);
+            core_write(w, c.row1 - c.row0, c.panel0, c.panel1, sums, CHUNK_ROWS, y + c.row0 * ldy,
+                       ldy, bias);
         }
     }
 }
