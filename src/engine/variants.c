@@ -23,7 +23,7 @@ enum {
 static const double ROWS_GAIN = 1.02, SET_GAIN = 1.05;
 
 /* Steps in rows at which the two ways are compared; a threshold is one of them, or the least. */
-static const uint8_t steps[] = {6, 8, 12, 16, 20, 24, 32, 48};
+static const uint8_t steps[] = {6, 8, 12, 16, 20, 24, 32, 48, 64};
 enum { STEPS = sizeof steps / sizeof *steps };
 
 /* ---- the list ------------------------------------------------------------------------------- */
@@ -242,36 +242,53 @@ static size_t panels_for(size_t rows)
     return n < 4 ? 4 : n;
 }
 
-static void choose_rows(const hone_kernels *kt, trial *t, const rows_choice *c, hone_variant *v)
+/* Seconds of a panel at each step, the two ways in turns, the least of some rounds */
+static bool time_rows(const hone_kernels *kt, trial *t, hone_dtype type, double few[STEPS],
+                      double many[STEPS])
 {
-    double few[STEPS], many[STEPS], best = 0, usual = 0;
     for (int s = 0; s < STEPS; s++)
         few[s] = many[s] = INFINITY;
     for (int round = 0; round < ROUNDS; round++)
         for (int s = 0; s < STEPS; s++) {
-            if (!set_up(t, kt, c->type, steps[s]))
-                return;
+            if (!set_up(t, kt, type, steps[s]))
+                return false;
             size_t panels = panels_for(steps[s]);
             few[s] = fmin(few[s], call(t, kt->product_few, steps[s], panels) / (double)panels);
             many[s] = fmin(many[s], call(t, kt->product_many, steps[s], panels) / (double)panels);
         }
-    for (int last = -1; last < STEPS; last++) { /* few up to steps[last] */
-        double sum = 0;
-        for (int s = 0; s < STEPS; s++)
-            sum += (s <= last ? few[s] : many[s]) / fmin(few[s], many[s]);
-        int rows = last < 0 ? HONE_FEW_ROWS : steps[last];
-        if (best == 0 || sum < best) {
-            best = sum;
-            v->chosen = rows;
-        }
-        if (rows <= v->usual)
-            usual = sum;
+    return true;
+}
+
+/* What a threshold costs: times over the steps, in those of the quicker way */
+static double cost_of_rows(const double few[STEPS], const double many[STEPS], int rows)
+{
+    double sum = 0;
+    for (int s = 0; s < STEPS; s++)
+        sum += (steps[s] <= rows ? few[s] : many[s]) / fmin(few[s], many[s]);
+    return sum;
+}
+
+/* Another threshold than the usual one must be better twice: what is chosen stays for a long time,
+ * and a machine may be busy for a moment. */
+static void choose_rows(const hone_kernels *kt, trial *t, const rows_choice *c, hone_variant *v)
+{
+    double few[STEPS], many[STEPS];
+    int best = v->usual;
+    if (!time_rows(kt, t, c->type, few, many))
+        return;
+    for (int s = -1; s < STEPS; s++) {
+        int rows = s < 0 ? HONE_FEW_ROWS : steps[s];
+        if (cost_of_rows(few, many, rows) < cost_of_rows(few, many, best))
+            best = rows;
     }
-    v->gain = usual / best;
-    if (v->gain < ROWS_GAIN) {
-        v->gain = 1;
-        v->chosen = v->usual;
-    }
+    double gain = cost_of_rows(few, many, v->usual) / cost_of_rows(few, many, best);
+    if (gain < ROWS_GAIN || !time_rows(kt, t, c->type, few, many))
+        return;
+    gain = fmin(gain, cost_of_rows(few, many, v->usual) / cost_of_rows(few, many, best));
+    if (gain < ROWS_GAIN)
+        return;
+    v->chosen = best;
+    v->gain = gain;
 }
 
 /* Seconds of a product of `rows` rows, over the usual types */

@@ -1,9 +1,11 @@
 /*
  * few - some rows straight from the packed codes: one pass over the weights for every group of up
- * to six rows. Included by product.h; the set chooses: FEW_PANELS_1..4  panels in flight for 1, 2,
- * 3, 4 rows FEW_PANELS_6     optional: also for 6 rows FEW_PREFETCH     bytes of codes of a panel
- * ahead of which lines are asked for FEW_U4_OWN       optional: the set brings few_u4_own(job),
- * one row x FEW_PANELS_1 panels of 4-bit codes
+ * to six rows. Included by product.h; the set chooses:
+ * FEW_PANELS_1..4  panels in flight for 1, 2, 3, 4 rows
+ * FEW_PANELS_6     optional, 2: also for 6 rows, in sets with 32 registers
+ * FEW_PREFETCH     bytes of codes of a panel ahead of which lines are asked for
+ * FEW_U4_OWN       optional: the set brings few_u4_own(job), one row x FEW_PANELS_1 panels of
+ *                  4-bit codes
  */
 #ifndef HONE_KERNEL_GENERIC_FEW_H
 #define HONE_KERNEL_GENERIC_FEW_H
@@ -19,31 +21,37 @@ static void few_u4_own(const core_job *j);
     CORE_FN(few_##L##_2, layout, 2, FEW_PANELS_2)                                                  \
     CORE_FN(few_##L##_3, layout, 3, FEW_PANELS_3)                                                  \
     CORE_FN(few_##L##_4, layout, 4, FEW_PANELS_4)
-#define FEW_LIST_4(L) few_##L##_1, few_##L##_2, few_##L##_3, few_##L##_4, NULL
+#define FEW_LIST(L, sixth)                                                                         \
+    static core_fn *const few_##L[] = {few_##L##_1, few_##L##_2, few_##L##_3,                      \
+                                       few_##L##_4, NULL,        sixth};
+#define FEW_FNS(L, layout)                                                                         \
+    FEW_FNS_4(L, layout)                                                                           \
+    FEW_LIST(L, NULL)
 /* Six rows pay where codes are cheap to read. */
 #ifdef FEW_PANELS_6
-#define FEW_FNS(L, layout)                                                                         \
+#include "kernel/cpu/generic/few_tile.h"
+#define FEW_FNS_6(L, layout)                                                                       \
     FEW_FNS_4(L, layout)                                                                           \
     CORE_FN(few_##L##_6, layout, 6, FEW_PANELS_6)                                                  \
-    static core_fn *const few_##L[] = {FEW_LIST_4(L), few_##L##_6};
+    FEW_LIST(L, few_##L##_6)
+#define FEW_FNS_TILE(L, layout)                                                                    \
+    FEW_FNS_4(L, layout)                                                                           \
+    FEW_TILE(few_##L##_6, layout)                                                                  \
+    FEW_LIST(L, few_##L##_6)
 #else
 #define FEW_PANELS_6 0
-#define FEW_FNS(L, layout)                                                                         \
-    FEW_FNS_4(L, layout)                                                                           \
-    static core_fn *const few_##L[] = {FEW_LIST_4(L), NULL};
+#define FEW_FNS_6    FEW_FNS
+#define FEW_FNS_TILE FEW_FNS
 #endif
-#define FEW_FNS_PLANES(L, layout)                                                                  \
-    FEW_FNS_4(L, layout)                                                                           \
-    static core_fn *const few_##L[] = {FEW_LIST_4(L), NULL};
-FEW_FNS(f32, CORE_F32)
-FEW_FNS(bf16, CORE_BF16)
-FEW_FNS(i8, CORE_I8)
-FEW_FNS(u4, CORE_U4)
-FEW_FNS(u4_linear, CORE_U4_LINEAR)
-FEW_FNS_PLANES(u2, CORE_U2)
-FEW_FNS_PLANES(u3, CORE_U3)
-FEW_FNS_PLANES(u5, CORE_U5)
-FEW_FNS_PLANES(u6, CORE_U6)
+FEW_FNS_6(f32, CORE_F32)
+FEW_FNS_6(bf16, CORE_BF16)
+FEW_FNS_TILE(i8, CORE_I8)
+FEW_FNS_TILE(u4, CORE_U4)
+FEW_FNS_TILE(u4_linear, CORE_U4_LINEAR)
+FEW_FNS(u2, CORE_U2)
+FEW_FNS(u3, CORE_U3)
+FEW_FNS(u5, CORE_U5)
+FEW_FNS(u6, CORE_U6)
 
 static core_fn *const *const few_fns[] = {few_f32, few_bf16, few_i8, few_u4, few_u4_linear,
                                           few_u2,  few_u3,   few_u5, few_u6};

@@ -9,7 +9,11 @@
 #include "kernel/cpu/generic/few.h"
 #include "kernel/cpu/generic/many.h"
 
+#ifdef FEW_TILE
+enum { DIRECT_CODES = 48 };
+#else
 enum { DIRECT_CODES = DIRECT_ROWS < 20 ? DIRECT_ROWS : 20 };
+#endif
 
 /* Reading codes of planes once for every few rows never pays, of others for longer. */
 static void set_few_rows(hone_kernels *t)
