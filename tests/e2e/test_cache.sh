@@ -86,18 +86,25 @@ for i in 1 2 3 4; do
 done
 [ "$(kept)" = 1 ] || fail "four at once leave $(kept) files"
 
-# Killed at any moment: the next start is right, and nothing else is left in the folder.
-kills=${HONE_KILLS:-30}
-i=0
-while [ $i -lt "$kills" ]; do
-    i=$((i + 1))
-    [ $((i % 3)) = 0 ] || rm -f "$folder"/*
+# Killed at any moment of a start that packs: the next start is right, and nothing else is left in the folder.
+rm -f "$folder"/*
+began=$(date +%s%3N)
+answer "$WORK/a" || fail "a start with an empty cache: $(cat "$WORK/err")"
+took=$(($(date +%s%3N) - began)) # milliseconds
+[ "$took" -le 1000 ] || took=1000
+kills=0 runs=0
+while [ $kills -lt "${HONE_KILLS:-30}" ]; do
+    runs=$((runs + 1))
+    [ $runs -le 1000 ] || { fail "of 1000 runs only $kills were killed before they were through" && break; }
+    [ $((runs % 3)) = 0 ] || rm -f "$folder"/*
     "$HONE" run "$M" -p "Hello" -n 8 >/dev/null 2>&1 &
-    pid=$!
-    sleep "0.$(awk -v s="$i$$" 'BEGIN { srand(s); printf "%03d", rand() * 400 }')"
+    pid=$! status=0
+    sleep "0.$(printf '%03d' $((($(od -An -N2 -tu2 /dev/urandom)) % took)))"
     kill -9 $pid 2>/dev/null
-    wait $pid 2>/dev/null
-    if [ $((i % 5)) = 0 ]; then
+    wait $pid 2>/dev/null || status=$?
+    [ $status = 0 ] || [ $status = 137 ] || { fail "a run between kills ended with $status" && break; }
+    [ $status != 137 ] || kills=$((kills + 1))
+    if [ $((runs % 5)) = 0 ]; then
         answer "$WORK/a" || fail "after kill -9: $(cat "$WORK/err")"
         same "$WORK/a" "after kill -9"
         grep -q damaged "$WORK/err" && fail "kill -9 left a damaged file"
