@@ -27,6 +27,17 @@ skip() { # skip WHY: the whole script
     exit 77
 }
 
+milliseconds() { date +%s%3N; }
+
+# kill_within PID SPAN: kill -9 at a random moment of SPAN milliseconds, of the first second at most. $status: how it ended,
+# 137 if it was running still.
+kill_within() {
+    span=$(($2 < 1000 ? $2 : 1000)) status=0
+    sleep "0.$(printf '%03d' $((($(od -An -N2 -tu2 /dev/urandom)) % span)))"
+    kill -9 "$1" 2>/dev/null || : # it may be through
+    wait "$1" 2>/dev/null || status=$?
+}
+
 # expect CODE COMMAND...: runs it with standard output in $WORK/out, standard error in $WORK/err.
 expect() {
     code=$1

@@ -88,20 +88,16 @@ done
 
 # Killed at any moment of a start that packs: the next start is right, and nothing else is left in the folder.
 rm -f "$folder"/*
-began=$(date +%s%3N)
+began=$(milliseconds)
 answer "$WORK/a" || fail "a start with an empty cache: $(cat "$WORK/err")"
-took=$(($(date +%s%3N) - began)) # milliseconds
-[ "$took" -le 1000 ] || took=1000
+took=$(($(milliseconds) - began))
 kills=0 runs=0
 while [ $kills -lt "${HONE_KILLS:-30}" ]; do
     runs=$((runs + 1))
     [ $runs -le 1000 ] || { fail "of 1000 runs only $kills were killed before they were through" && break; }
     [ $((runs % 3)) = 0 ] || rm -f "$folder"/*
     "$HONE" run "$M" -p "Hello" -n 8 >/dev/null 2>&1 &
-    pid=$! status=0
-    sleep "0.$(printf '%03d' $((($(od -An -N2 -tu2 /dev/urandom)) % took)))"
-    kill -9 $pid 2>/dev/null
-    wait $pid 2>/dev/null || status=$?
+    kill_within $! $took
     [ $status = 0 ] || [ $status = 137 ] || { fail "a run between kills ended with $status" && break; }
     [ $status != 137 ] || kills=$((kills + 1))
     if [ $((runs % 5)) = 0 ]; then

@@ -26,9 +26,9 @@ same_run() { # same_run FOLDER: its files are those of the uninterrupted run
     done
 }
 
-began=$(date +%s%3N)
+began=$(milliseconds)
 expect 0 train whole --threads 2 --json
-took=$(($(date +%s%3N) - began)) # milliseconds
+took=$(($(milliseconds) - began))
 is_json "$WORK/out"
 [ "$(wc -l <"$WORK/whole/log.jsonl")" = 40 ] || fail "log.jsonl has $(wc -l <"$WORK/whole/log.jsonl") lines"
 first=$(head -n 1 "$WORK/whole/log.jsonl" | sed 's/.*"loss": \([0-9]*\).*/\1/')
@@ -42,16 +42,12 @@ same_run one
 
 # Twenty runs killed at random moments of the time that a whole one takes; one that is through before is held to it, and
 # they begin again.
-[ "$took" -le 1000 ] || took=1000
 kills=0 runs=0
 while [ $kills -lt 20 ]; do
     runs=$((runs + 1))
     [ $runs -le 1000 ] || { fail "of 1000 runs only $kills were killed before they were through" && break; }
     FRONT=exec train killed --threads 2 >/dev/null 2>&1 &
-    pid=$! status=0
-    sleep "0.$(printf '%03d' $((($(od -An -N2 -tu2 /dev/urandom)) % took)))"
-    kill -9 $pid 2>/dev/null || : # it may be through
-    wait $pid 2>/dev/null || status=$?
+    kill_within $! $took
     case $status in
     137) kills=$((kills + 1)) ;;
     0)

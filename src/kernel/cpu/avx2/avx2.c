@@ -8,6 +8,7 @@
 #define CORE_SUMS    4
 #define FEW_PREFETCH 4096
 #define DIRECT_ROWS  8
+#define DIRECT_CODES 8
 #define MANY_ROWS    6
 #define MANY_PANELS  1
 #define FEW_U4_OWN

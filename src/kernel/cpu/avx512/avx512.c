@@ -9,6 +9,7 @@
 #define CORE_SUMS    16
 #define FEW_PREFETCH 4096
 #define DIRECT_ROWS  32
+#define DIRECT_CODES 48
 #define MANY_ROWS    7
 #define MANY_PANELS  2
 

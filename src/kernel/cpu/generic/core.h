@@ -10,6 +10,16 @@
 #include "kernel/cpu/generic/unroll.h"
 #include "kernel/kernel.h"
 
+/* M(row, pointer) for each row of a tile that is written out. Rows go in threes, so that few
+ * registers hold pointers: row r is at p(r/3) + (r % 3) * lda. */
+#define ROWS_1(M) M(0, p0)
+#define ROWS_2(M) ROWS_1(M) M(1, p0)
+#define ROWS_3(M) ROWS_2(M) M(2, p0)
+#define ROWS_4(M) ROWS_3(M) M(3, p1)
+#define ROWS_5(M) ROWS_4(M) M(4, p1)
+#define ROWS_6(M) ROWS_5(M) M(5, p1)
+#define ROWS_7(M) ROWS_6(M) M(6, p2)
+
 /* The layouts as the template knows them. */
 enum {
     CORE_F32,

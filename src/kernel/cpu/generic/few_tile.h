@@ -11,16 +11,14 @@
 
 enum { FT_ROWS = 6, FT_SUMS = FT_ROWS * 2 * 16, FT_SCALES_AHEAD = 16 };
 
-/* Rows go in threes, so that few registers hold pointers: row r is at a(r/3) + (r % 3) * lda. Its
- * sums are x(r) of the first panel, y(r) of the second. */
-#define FT_EACH(M)       M(0, a0) M(1, a0) M(2, a0) M(3, a1) M(4, a1) M(5, a1)
-#define FT_DECLARE(r, a) v16 x##r, y##r;
-#define FT_ZERO(r, a)                                                                              \
+/* The sums of row r are x(r) of the first panel, y(r) of the second. */
+#define FT_DECLARE(r, p) v16 x##r, y##r;
+#define FT_ZERO(r, p)                                                                              \
     x##r = v16_zero();                                                                             \
     y##r = v16_zero();
-#define FT_FMA(r, a)                                                                               \
+#define FT_FMA(r, p)                                                                               \
     {                                                                                              \
-        v16 one = v16_set1(a[(r) % 3 * lda + k]);                                                  \
+        v16 one = v16_set1(p[(r) % 3 * lda + k]);                                                  \
         v16_fma_to(&x##r, one, w0);                                                                \
         v16_fma_to(&y##r, one, w1);                                                                \
     }
@@ -32,30 +30,30 @@ enum { FT_ROWS = 6, FT_SUMS = FT_ROWS * 2 * 16, FT_SCALES_AHEAD = 16 };
         core_pair(layout, b0, 0, 0, i, t, &even0, &odd0);                                          \
         core_pair(layout, b1, 0, 0, i, t, &even1, &odd1);                                          \
         v16 w0 = (parity) ? odd0 : even0, w1 = (parity) ? odd1 : even1;                            \
-        FT_EACH(FT_FMA)                                                                            \
+        ROWS_6(FT_FMA)                                                                             \
     }
 #define FT_UNIT(layout, parity)                                                                    \
     FT_STEP(layout, 0, parity)                                                                     \
     FT_STEP(layout, 1, parity)                                                                     \
     FT_STEP(layout, 2, parity)                                                                     \
     FT_STEP(layout, 3, parity)                                                                     \
-    a0 += 8, a1 += 8, b0 += core_unit_bytes(layout), b1 += core_unit_bytes(layout);
+    p0 += 8, p1 += 8, b0 += core_unit_bytes(layout), b1 += core_unit_bytes(layout);
 
 /* S of a block to the sums of its group; of a group of one block straight to C */
-#define FT_SAVE(r, a)                                                                              \
+#define FT_SAVE(r, p)                                                                              \
     v16_store(e + (r)*32, x##r);                                                                   \
     v16_store(e + (r)*32 + 16, y##r);
 #define FT_INTO(at, value) v16_store(to + (at), value);
 #define FT_S(r, v, p)      v16_add(v16_load(e + (r)*32 + (p)*16), v##r)
-#define FT_ADD(r, a)                                                                               \
+#define FT_ADD(r, p)                                                                               \
     FT_INTO((r)*32, v16_add(v16_load(to + (r)*32), FT_S(r, x, 0)))                                 \
     FT_INTO((r)*32 + 16, v16_add(v16_load(to + (r)*32 + 16), FT_S(r, y, 1)))
 #define FT_SCALED(r, v, p, s)                                                                      \
     v16_fma(s, v16_add(v16_zero(), FT_S(r, v, p)), v16_load(to + (r)*32 + (p)*16))
-#define FT_SCALE(r, a)                                                                             \
+#define FT_SCALE(r, p)                                                                             \
     FT_INTO((r)*32, FT_SCALED(r, x, 0, s0))                                                        \
     FT_INTO((r)*32 + 16, FT_SCALED(r, y, 1, s1))
-#define FT_MIN(r, a)                                                                               \
+#define FT_MIN(r, p)                                                                               \
     {                                                                                              \
         v16 ones = v16_set1(0.0f + j->sums[(size_t)(r)*j->ld_sums + block]);                       \
         FT_INTO((r)*32, v16_fma(m0, ones, FT_SCALED(r, x, 0, s0)))                                 \
@@ -120,21 +118,21 @@ static void ft_write(const core_job *j, const float *c)
                          d[FT_SUMS] __attribute__((aligned(64))) = {0},                            \
                          e[FT_SUMS] __attribute__((aligned(64)));                                  \
         float *const to = j->group > 1 ? d : c;                                                    \
-        const float *a0 = j->a, *a1 = j->a + 3 * lda;                                              \
+        const float *p0 = j->a, *p1 = j->a + 3 * lda;                                              \
         const uint8_t *b0 = j->b[0], *b1 = j->b[1];                                                \
-        FT_EACH(FT_DECLARE)                                                                        \
+        ROWS_6(FT_DECLARE)                                                                         \
         for (size_t block = 0, g = 0, begin = 0; block < j->blocks; block++) {                     \
             const size_t ahead =                                                                   \
                 core_ahead(j, block, j->blocks, j->ahead, block_bytes) - block * block_bytes;      \
-            FT_EACH(FT_ZERO)                                                                       \
+            ROWS_6(FT_ZERO)                                                                        \
             for (size_t n = 0; n < units; n++) {                                                   \
                 core_prefetch(layout, b0 + ahead);                                                 \
                 core_prefetch(layout, b1 + ahead);                                                 \
                 FT_UNIT(layout, 0)                                                                 \
             }                                                                                      \
-            FT_EACH(FT_SAVE)                                                                       \
-            FT_EACH(FT_ZERO)                                                                       \
-            a0 -= 8 * units, a1 -= 8 * units, b0 -= block_bytes, b1 -= block_bytes;                \
+            ROWS_6(FT_SAVE)                                                                        \
+            ROWS_6(FT_ZERO)                                                                        \
+            p0 -= 8 * units, p1 -= 8 * units, b0 -= block_bytes, b1 -= block_bytes;                \
             for (size_t n = 0; n < units; n++) {                                                   \
                 FT_UNIT(layout, 1)                                                                 \
             }                                                                                      \
@@ -142,15 +140,15 @@ static void ft_write(const core_job *j, const float *c)
                 v16 s0 = ft_scale(j, j->scale, j->super, 0, block),                                \
                     s1 = ft_scale(j, j->scale, j->super, 1, block);                                \
                 if (!j->min[0]) {                                                                  \
-                    FT_EACH(FT_SCALE)                                                              \
+                    ROWS_6(FT_SCALE)                                                               \
                     continue;                                                                      \
                 }                                                                                  \
                 v16 m0 = ft_scale(j, j->min, j->min_super, 0, block),                              \
                     m1 = ft_scale(j, j->min, j->min_super, 1, block);                              \
-                FT_EACH(FT_MIN)                                                                    \
+                ROWS_6(FT_MIN)                                                                     \
                 continue;                                                                          \
             }                                                                                      \
-            FT_EACH(FT_ADD)                                                                        \
+            ROWS_6(FT_ADD)                                                                         \
             if (j->group && (block + 1 == begin + j->group || block + 1 == j->blocks)) {           \
                 ft_group_end(j, g++, begin, block + 1, d, c);                                      \
                 begin = block + 1;                                                                 \

@@ -12,16 +12,7 @@
  * on together and meet in registers; otherwise first E, which waits in memory, then O. */
 enum { MANY_TOGETHER = MANY_ROWS * MANY_PANELS <= CORE_SUMS };
 
-#define ROWS_1(M) M(0, p0)
-#define ROWS_2(M) ROWS_1(M) M(1, p0)
-#define ROWS_3(M) ROWS_2(M) M(2, p0)
-#define ROWS_4(M) ROWS_3(M) M(3, p1)
-#define ROWS_5(M) ROWS_4(M) M(4, p1)
-#define ROWS_6(M) ROWS_5(M) M(5, p1)
-#define ROWS_7(M) ROWS_6(M) M(6, p2)
-
-/* Rows go in threes, so that few registers hold pointers: row r is at p(r/3) + (r % 3) * lda. Sums
- * of E are x of the first panel, y of the second; of O u and v. */
+/* Sums of E are x of the first panel, y of the second; of O u and v. */
 #define CHAIN_DECL(r, p)                                                                           \
     v16 x##r = v16_zero(), y##r = v16_zero(), u##r = v16_zero(), v##r = v16_zero();
 #define CHAIN_FMA(r, p, a, b)                                                                      \

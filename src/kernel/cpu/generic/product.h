@@ -1,19 +1,14 @@
 /*
  * product - the slots of products and of packing activations. Included by a set's folder after its
  * vec.h and the choices that core.h, few.h and many.h name, and:
- * DIRECT_ROWS  the usual few_rows (kernel.h) of bfloat16, which costs least to read
+ * DIRECT_ROWS   the usual few_rows (kernel.h) of bfloat16
+ * DIRECT_CODES  that of codes of 4 and 8 bits
  */
 #ifndef HONE_KERNEL_GENERIC_PRODUCT_H
 #define HONE_KERNEL_GENERIC_PRODUCT_H
 
 #include "kernel/cpu/generic/few.h"
 #include "kernel/cpu/generic/many.h"
-
-#ifdef FEW_TILE
-enum { DIRECT_CODES = 48 };
-#else
-enum { DIRECT_CODES = DIRECT_ROWS < 20 ? DIRECT_ROWS : 20 };
-#endif
 
 /* Reading codes of planes once for every few rows never pays, of others for longer. */
 static void set_few_rows(hone_kernels *t)
