@@ -64,8 +64,19 @@ static size_t align64(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
-/* A tile at the last rows of the last block reads up to 31 rows of 64 bytes beyond the matrix. */
-enum { TILE_SLACK = 2048, ROW_PAD = 16, HALF_PAD = 32 };
+enum { ROW_PAD = 16, HALF_PAD = 32 };
+
+static size_t tile_rows(size_t rows)
+{
+    return rows <= 16 ? 16 : 32;
+}
+
+/* of all rows, up to whole tiles */
+static size_t tile_bytes(size_t rows, size_t k_pad)
+{
+    size_t n = tile_rows(rows);
+    return (rows + n - 1) / n * n * k_pad * 2;
+}
 
 int hone_act_flags(const hone_packed *w)
 {
@@ -85,7 +96,7 @@ size_t hone_act_bytes(const hone_kernels *kt, size_t rows, size_t k, int flags)
     size_t k_pad = (k + 31) / 32 * 32;
     return (hone_act_is_half(kt, flags) ? align64(rows * (k_pad + HALF_PAD) * 2)
                                         : align64(rows * (k_pad + ROW_PAD) * 4)) +
-           (kt->act_bf16 ? rows * k_pad * 2 + TILE_SLACK : 0) +
+           (kt->act_bf16 ? tile_bytes(rows, k_pad) : 0) +
            (flags & HONE_ACT_SUMS ? align64(rows * (k_pad / 32) * 4) : 0) +
            (flags & HONE_ACT_SUMS16 ? align64(rows * (k_pad / 16) * 4) : 0) +
            (kt->act_whole ? whole_bytes(k_pad) : 0) + hone_act_int8_bytes(kt, rows, k_pad);
@@ -107,7 +118,8 @@ void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, voi
     }
     if (kt->act_bf16) {
         act->bf16 = (uint16_t *)(void *)at;
-        at += rows * k_pad * 2 + TILE_SLACK;
+        act->tile_rows = tile_rows(rows);
+        at += tile_bytes(rows, k_pad);
     }
     if (flags & HONE_ACT_SUMS) {
         act->sums = (float *)(void *)at;

@@ -134,13 +134,15 @@ enum {
 typedef struct hone_act {
     size_t rows, k, k_pad;
     int flags;
-    size_t ld;      /* floats from row to row of f32: more than k_pad, so that rows a power of two
-                       apart do not compete for the same lines of the cache */
-    float *f32;     /* [rows][ld], rounded unless HONE_ACT_F32; zero in the tail; or NULL: */
-    uint16_t *half; /* [rows][ld] bfloat16 instead, of a table with products BF16_DOT */
-    uint16_t *bf16; /* [k_pad/32][rows][32], or NULL if the table does not want it */
-    float *sums;    /* [rows][k_pad/32]: E + O of each block with weights 1; NULL without SUMS */
-    float *sums16;  /* [rows][k_pad/16]: the same in blocks of 16; NULL without SUMS16 */
+    size_t ld;        /* floats from row to row of f32: more than k_pad, so that rows a power of two
+                         apart do not compete for the same lines of the cache */
+    float *f32;       /* [rows][ld], rounded unless HONE_ACT_F32; zero in the tail; or NULL: */
+    uint16_t *half;   /* [rows][ld] bfloat16 instead, of a table with products BF16_DOT */
+    uint16_t *bf16;   /* [rows/tile_rows][k_pad/32][tile_rows][32], the last rows unset where there
+                         are   none; NULL if the table does not want it */
+    size_t tile_rows; /* 16 of at most 16 rows, otherwise 32 */
+    float *sums;      /* [rows][k_pad/32]: E + O of each block with weights 1; NULL without SUMS */
+    float *sums16;    /* [rows][k_pad/16]: the same in blocks of 16; NULL without SUMS16 */
     /* Only of a table with int8 products, otherwise NULL: */
     const struct hone_kernels *kt;
     int8_t *codes8; /* row r at codes8 + r * ld8, in the order of kernel/int8.h */
@@ -306,6 +308,9 @@ struct hone_kernels {
      * product_many. Same bits: what is faster was found by measurement (engine/variants.h measures
      * it on the machine at hand). At least HONE_FEW_ROWS. */
     uint8_t few_rows[HONE_LAYOUT_COUNT];
+    /* Panels that a call of product_many should have at least: the activations of all rows come
+     * from beyond L2 for each call. A multiple of 4. */
+    uint8_t many_panels;
 #define X(ret, name, args, text) hone_##name##_fn *name;
 #include "kernel/kernels.def"
 #include "kernel/kernels_back.def"

@@ -205,15 +205,14 @@ static void product_item(void *arg, size_t item, int thread)
 
 /* Panels that one item takes: a few rows want pieces of some 128 KB of weights (microseconds, so
  * that a foreign thread costs little); many rows want pieces of some ten million operations. */
-static size_t panels_per_item(const hone_packed *w, size_t rows)
+static size_t panels_per_item(const hone_kernels *kt, const hone_packed *w, size_t rows)
 {
-    size_t n;
-    if (rows <= HONE_FEW_ROWS)
-        n = (128 << 10) / w->panel_bytes;
-    else
-        n = (size_t)2e7 / (2 * HONE_PANEL * w->k_pad * rows);
+    bool few = rows <= HONE_FEW_ROWS;
+    size_t n =
+        few ? (128 << 10) / w->panel_bytes : (size_t)2e7 / (2 * HONE_PANEL * w->k_pad * rows);
+    size_t least = few ? 4 : kt->many_panels;
     n &= ~(size_t)3;
-    return n < 4 ? 4 : n;
+    return n < least ? least : n;
 }
 
 /* What the adapters of some products make of their input; plain: in the order of the stream. */
@@ -242,7 +241,7 @@ static void run_products(hone_forward *f, const hone_act *plain, const hone_act 
     double flops = run_down(f, plain, jobs, n_jobs), bytes = 0;
     for (size_t j = 0; j < n_jobs; j++) {
         const hone_packed *p = &jobs[j].linear->w;
-        w.panels[j] = panels_per_item(p, act->rows);
+        w.panels[j] = panels_per_item(f->kt, p, act->rows);
         w.first_item[j + 1] = w.first_item[j] + (p->n_panels + w.panels[j] - 1) / w.panels[j];
         hone_cost cost = hone_product_cost(p, act->rows);
         flops += cost.flops;

@@ -2,12 +2,18 @@
  * amx - products of many rows with TDPBF16PS, whose arithmetic is hone's definition
  * (docs/numerics.md).
  *
- * The activation's bf16 rows are stored [k_pad/32][rows][32], so that 16 rows of a block of 32 are
- * one contiguous tile at any row. A packed bf16 panel is a column of weight tiles, 1 KB per block
- * of 32. Attention: attention.h. bf16   32 x 32 blocks of the result (2 x 2 tiles); 256 rows and
- * 2048 of K stay in L2, the two panels of a step in L1. scaled codes expanded to bf16 tiles once
- * per 1024 of K; 30 rows x 1 panel, whose sums C stay in 30 registers; each group's D comes out of
- * the tiles through L1. The other kernels of this set are those of AVX-512.
+ * The activation's bf16 rows are stored [rows/32][k_pad/32][32][32], so that 32 rows of a block of
+ * 32 are two tiles one behind the other, and what follows along K lies next to them. A packed bf16
+ * panel is a column of weight tiles, 1 KB per block of 32.
+ *
+ * One order for all layouts: 256 rows x 16 panels x 1024 of K at a time. The activations (512 KB)
+ * and the results C (256 KB, dense) stay in L2 meanwhile, weights pass through once, and y is
+ * written in the end and past the caches: its lines lie a row apart and would be fetched first.
+ * bf16    32 x 32 blocks of the result (2 x 2 tiles), 256 of K at a time from L1.
+ * scaled  codes expanded to bf16 tiles; 32 rows x 1 panel, whose sums C stay in registers (the last
+ *         two in L1); each group's D comes out of the tiles through L1, and is added while the
+ *         tiles do the next group.
+ * Attention: attention.h. The other kernels of this set are those of AVX-512.
  */
 #include "kernel/cpu/avx512/vec.h"
 
@@ -15,17 +21,26 @@
 #include "kernel/cpu/amx/expand.h"
 #include "kernel/cpu/amx/scaled.h"
 #include "kernel/cpu/amx/tile.h"
+#include "kernel/cpu/generic/unroll.h"
 #include "kernel/layout.h"
 #include "kernel/table.h"
 
-enum { ROW_BLOCK = 256, K_SPAN = 2048, K_STEP = 256, SCALED_SPAN = 1024 };
-enum { CARRY_ROWS = 128 * SCALED_ROWS }; /* whose D a group that spans K is kept for */
+enum { ROW_BLOCK = 256, PANEL_BLOCK = 16, K_SPAN = 1024, K_STEP = 256 };
+enum { C_ROWS = 30 };            /* rows whose sums stay in registers */
+enum { STREAM_BYTES = 1 << 20 }; /* results larger than this are written past the caches */
 
 static hone_product_many_fn *many_below; /* of the weaker set: the layouts that tiles do not do */
 static hone_act_pack_fn *pack_below;
 
 /* ---- activations ------------------------------------------------------------------------------
  */
+
+/* bf16 of row `row` (rows begin at multiples of the tiles' rows) at a block of 32 */
+static uint16_t *act_tile(const hone_act *a, size_t row, size_t block)
+{
+    size_t rows = a->tile_rows;
+    return a->bf16 + (row / rows * (a->k_pad / 32) + block) * rows * 32 + row % rows * 32;
+}
 
 static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
 {
@@ -34,25 +49,87 @@ static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, siz
         for (size_t k = 0; k < act->k_pad; k += 16) {
             __m512i v = _mm512_loadu_si512((const void *)(act->f32 + r * act->ld + k));
             __m256i h = _mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16)); /* already rounded */
-            uint16_t *to = act->bf16 + (k / 32 * act->rows + r) * 32 + k % 32;
-            _mm256_storeu_si256((__m256i *)(void *)to, h);
+            _mm256_storeu_si256((__m256i *)(void *)(act_tile(act, r, k / 32) + k % 32), h);
         }
 }
 
-static const uint16_t *act_tile(const hone_act *a, size_t row, size_t block)
+/* ---- the order --------------------------------------------------------------------------------
+ */
+
+/* What is worked on: rows x panels x blocks of 32 along K. */
+typedef struct part {
+    size_t row, rows; /* row: a multiple of the tiles' rows */
+    size_t panel0, panel1;
+    size_t from, to; /* blocks */
+    size_t ldc;      /* floats from panel to panel of c */
+    float *c;        /* [panels][rows][16], up to `from` */
+    float *carry;    /* likewise: D of groups that go on */
+    uint8_t *tiles;  /* of a panel, expanded */
+    float *ones;     /* [rows / 32][groups][32]: SA */
+} part;
+
+/* Results of a panel to y, with the bias. */
+static void store_panel(const tile_call *v, const part *j, size_t panel)
 {
-    return a->bf16 + (block * a->rows + row) * 32;
+    size_t n = v->w->n - panel * 16, first = j->row < v->row0 ? v->row0 - j->row : 0;
+    const float *c = j->c + (panel - j->panel0) * j->ldc;
+    float *y = v->y + j->row * v->ldy + panel * 16;
+    v16 bias = v->bias ? v16_load_n(v->bias + panel * 16, n) : v16_zero();
+    bool stream = n >= 16 && (uintptr_t)y % 64 == 0 && v->ldy % 16 == 0 &&
+                  (v->row1 - v->row0) * v->ldy * sizeof *y > STREAM_BYTES;
+    for (size_t r = first; r < j->rows; r++) {
+        v16 x = v16_load(c + r * 16);
+        x = v->bias ? v16_add(x, bias) : x;
+        if (stream)
+            _mm512_stream_ps(y + r * v->ldy, x);
+        else
+            v16_store_n(y + r * v->ldy, x, n);
+    }
+}
+
+/* Where the weights lie that come next if that is `panel` of the same part, and from which block
+ * on: only asked for, so that it may be beyond the last. */
+static const uint8_t *weights_after(const tile_call *v, const part *j, size_t panel, size_t *block)
+{
+    bool through = panel >= j->panel1, last = j->to == v->w->k_pad / 32;
+    *block = !through ? j->from : last ? 0 : j->to;
+    return v->w->data + (through && !last ? j->panel0 : panel) * v->w->panel_bytes;
+}
+
+typedef void part_fn(const tile_call *v, const part *j);
+
+static void in_parts(const tile_call *v, part_fn *fn)
+{
+    const hone_packed *w = v->w;
+    const size_t blocks = w->k_pad / 32, span = K_SPAN / 32, rows = v->a->tile_rows;
+    part j = {.c = (float *)(void *)v->scratch};
+    j.carry = j.c + ROW_BLOCK * PANEL_BLOCK * 16;
+    j.tiles = (uint8_t *)(j.carry + ROW_BLOCK * PANEL_BLOCK * 16);
+    j.ones = (float *)(void *)(j.tiles + K_SPAN * 32);
+    for (j.row = v->row0 / rows * rows; j.row < v->row1; j.row += ROW_BLOCK) {
+        j.rows = v->row1 - j.row < ROW_BLOCK ? v->row1 - j.row : ROW_BLOCK;
+        j.ldc = (j.rows + rows - 1) / rows * rows * 16;
+        for (j.panel0 = v->panel0; j.panel0 < v->panel1; j.panel0 = j.panel1) {
+            j.panel1 = v->panel1 - j.panel0 < PANEL_BLOCK ? v->panel1 : j.panel0 + PANEL_BLOCK;
+            for (j.from = 0; j.from < blocks; j.from = j.to) {
+                j.to = blocks - j.from < span ? blocks : j.from + span;
+                fn(v, &j);
+            }
+            for (size_t p = j.panel0; p < j.panel1; p++)
+                store_panel(v, &j, p);
+        }
+    }
+    _mm_sfence(); /* what was written past the caches comes before what the caller writes next */
 }
 
 /* ---- bf16 -------------------------------------------------------------------------------------
  */
 
-/* C += A x B for 32 x 32 over `blocks`; c[panel][row][16], the second panel c2 floats on */
-static void block_2x2(const tile_call *v, const uint8_t *b0, const uint8_t *b1, size_t row,
-                      size_t block, size_t blocks, float *c, size_t c2, bool more)
+/* C += A x B for 32 x 32 over `blocks`; c[panel][row][16], the second panel c2 floats on; a: two
+ * tiles for each block */
+static void block_2x2(const uint16_t *a, const uint8_t *b0, const uint8_t *b1, size_t blocks,
+                      float *c, size_t c2, bool more)
 {
-    const uint16_t *a = act_tile(v->a, row, block);
-    size_t next = v->a->rows * 32;
     if (more) {
         tile_load(0, c, 64);
         tile_load(1, c + c2, 64);
@@ -64,7 +141,7 @@ static void block_2x2(const tile_call *v, const uint8_t *b0, const uint8_t *b1, 
         tile_zero(2);
         tile_zero(3);
     }
-    for (size_t i = 0; i < blocks; i++, a += next) {
+    for (size_t i = 0; i < blocks; i++, a += 1024) {
         tile_load(6, b0 + i * 1024, 64);
         tile_load(4, a, 64);
         tile_load(7, b1 + i * 1024, 64);
@@ -80,12 +157,10 @@ static void block_2x2(const tile_call *v, const uint8_t *b0, const uint8_t *b1, 
     tile_store(3, c + c2 + 256, 64);
 }
 
-/* The same for at most 16 rows */
-static void block_1x2(const tile_call *v, const uint8_t *b0, const uint8_t *b1, size_t row,
-                      size_t block, size_t blocks, float *c, size_t c2, bool more)
+/* The same for at most 16 rows; tiles of A are `next` apart */
+static void block_1x2(const uint16_t *a, size_t next, const uint8_t *b0, const uint8_t *b1,
+                      size_t blocks, float *c, size_t c2, bool more)
 {
-    const uint16_t *a = act_tile(v->a, row, block);
-    size_t next = v->a->rows * 32;
     if (more) {
         tile_load(0, c, 64);
         tile_load(1, c + c2, 64);
@@ -104,71 +179,36 @@ static void block_1x2(const tile_call *v, const uint8_t *b0, const uint8_t *b1, 
     tile_store(1, c + c2, 64);
 }
 
-/* Results of one panel between scratch [rows][16] and y */
-static void load_panel(const tile_call *v, size_t panel, size_t row, size_t rows, float *c)
+/* Panels p and q (q may be p again, its results unread) */
+static void bf16_pair(const tile_call *v, const part *j, size_t p, size_t q)
 {
-    size_t n = v->w->n - panel * 16;
-    for (size_t r = 0; r < rows; r++)
-        v16_store(c + r * 16, v16_load_n(v->y + (row + r) * v->ldy + panel * 16, n));
-}
-
-static void store_panel(const tile_call *v, size_t panel, size_t row, size_t rows, const float *c,
-                        bool last)
-{
-    size_t n = v->w->n - panel * 16;
-    bool add = last && v->bias;
-    v16 bias = add ? v16_load_n(v->bias + panel * 16, n) : v16_zero();
-    for (size_t r = 0; r < rows; r++) {
-        v16 x = v16_load(c + r * 16);
-        v16_store_n(v->y + (row + r) * v->ldy + panel * 16, add ? v16_add(x, bias) : x, n);
-    }
-}
-
-/* Rows [row, row + rows) x panels p and q (q may be p again, unwritten) over blocks [from, to) */
-static void panel_pair(const tile_call *v, size_t p, size_t q, size_t row, size_t rows, size_t from,
-                       size_t to, float *c)
-{
-    const size_t c2 = ROW_BLOCK * 16, step = K_STEP / 32;
-    const uint8_t *b0 = v->w->data + p * v->w->panel_bytes,
-                  *b1 = v->w->data + q * v->w->panel_bytes;
-    if (from) {
-        load_panel(v, p, row, rows, c);
-        load_panel(v, q, row, rows, c + c2);
-    }
-    for (size_t b = from; b < to; b += step) {
-        size_t n = to - b < step ? to - b : step;
-        for (size_t r = 0; r < rows; r += 32) {
+    const size_t step = K_STEP / 32, bytes = v->w->panel_bytes, strip = v->a->tile_rows;
+    const uint8_t *b0 = v->w->data + p * bytes, *b1 = v->w->data + q * bytes;
+    float *c = j->c + (p - j->panel0) * j->ldc;
+    for (size_t b = j->from; b < j->to; b += step) {
+        size_t n = j->to - b < step ? j->to - b : step, block = b + step;
+        const uint8_t *soon = block < j->to ? b0 : weights_after(v, j, q + 1, &block);
+        soon += block * 1024;
+        for (size_t r = 0; r < j->rows; r += strip) {
+            const uint16_t *a = act_tile(v->a, j->row + r, b);
             /* the next step's weights come to L2 meanwhile, an eighth at a time */
-            size_t ahead = (b + step) * 1024 + r / 32 * n * 128;
-            for (size_t i = 0; i < n * 128; i += 64) {
-                __builtin_prefetch(b0 + ahead + i, 0, 2);
-                __builtin_prefetch(b1 + ahead + i, 0, 2);
+            for (size_t i = r * n * 4; i < (r + strip) * n * 4 && i < n * 1024; i += 64) {
+                __builtin_prefetch(soon + i, 0, 2);
+                __builtin_prefetch(soon + bytes + i, 0, 2);
             }
-            (rows - r > 16 ? block_2x2 : block_1x2)(v, b0 + b * 1024, b1 + b * 1024, row + r, b, n,
-                                                    c + r * 16, c2, b > 0);
+            if (j->rows - r > 16)
+                block_2x2(a, b0 + b * 1024, b1 + b * 1024, n, c + r * 16, j->ldc, b > 0);
+            else
+                block_1x2(a, strip * 32, b0 + b * 1024, b1 + b * 1024, n, c + r * 16, j->ldc,
+                          b > 0);
         }
     }
-    store_panel(v, p, row, rows, c, to == v->w->k_pad / 32);
-    if (q != p)
-        store_panel(v, q, row, rows, c + c2, to == v->w->k_pad / 32);
 }
 
-static void many_bf16(const tile_call *v)
+static void bf16_part(const tile_call *v, const part *j)
 {
-    size_t blocks = v->w->k_pad / 32, span = K_SPAN / 32;
-    tile_config config;
-    tile_fill_config(&config, 16, 64);
-    tile_set_config(&config);
-    for (size_t row = v->row0; row < v->row1; row += ROW_BLOCK) {
-        size_t rows = v->row1 - row < ROW_BLOCK ? v->row1 - row : ROW_BLOCK;
-        for (size_t from = 0; from < blocks; from += span) {
-            size_t to = blocks - from < span ? blocks : from + span;
-            for (size_t p = v->panel0; p < v->panel1; p += 2)
-                panel_pair(v, p, p + 1 < v->panel1 ? p + 1 : p, row, rows, from, to,
-                           (float *)(void *)v->scratch);
-        }
-    }
-    tile_release();
+    for (size_t p = j->panel0; p < j->panel1; p += 2)
+        bf16_pair(v, j, p, p + 1 < j->panel1 ? p + 1 : p);
 }
 
 /* ---- codes with scales ------------------------------------------------------------------------
@@ -212,100 +252,145 @@ static void expand_codes(const hone_packed *w, const uint8_t *panel, size_t from
         expand_planes(w->layout, panel + from * 64 * (s.low + s.high), blocks, w->low, to);
 }
 
-/* One panel x 30 rows (fewer are computed and not written): blocks of 32 (16 in groups of 16)
- * [from, to), whose weight tiles are at b. D of a group goes through d[2][30][16]: the vector unit
- * takes group g while the tiles do g + 1. sums[30][16], C of the earlier blocks in and out. A group
- * that continues past `to` leaves its D in carry[30][16], where the next call finds it. */
-static void scaled_30(const tile_call *v, const uint8_t *panel, const uint8_t *b, size_t row,
-                      size_t rows, size_t from, size_t to, float *sums, float *carry)
+/* At most 32 rows x 1 panel over the part of K of a call, in blocks of 32 (16 in groups of 16) */
+typedef struct scaled_job {
+    const hone_packed *w;
+    const uint8_t *panel, *tiles; /* its codes' tiles begin at `from` */
+    const uint16_t *a;            /* the first row's tile at `from` */
+    size_t next;                  /* elements from block of 32 to block of 32 of a */
+    size_t from, to;
+    const float *ones; /* [groups][32]: SA from the group of `from` on */
+    float *c, *carry;  /* [32][16] */
+    const uint8_t *soon;
+    size_t soon_bytes; /* asked for along with each block */
+} scaled_job;
+
+/* D of group g to d, or to the carry and false if it goes on after this part */
+V16_INLINE bool group_sums(bool high, const scaled_job *j, size_t g, size_t size, float *d)
 {
-    float d[2][SCALED_ROWS][16] __attribute__((aligned(64)));
-    float ones[SCALED_ROWS];
-    const hone_packed *w = v->w;
-    size_t size = w->group == 16 ? 16 : 32;
-    const float *act_sums = size == 16 ? v->a->sums16 : v->a->sums;
-    size_t group = w->group / size, blocks = w->k_pad / size;
-    /* the second tile of rows, or the first again if there is none: rows beyond the last are not
-     * read from elsewhere than the matrix's own slack */
-    size_t second = rows > 15 ? 15 * 32 : 0;
-#define LOAD_C(r) v16 c##r = v16_load(sums + (r)*16);
-    EACH_30(LOAD_C)
-#undef LOAD_C
-    for (size_t g = from / group, turn = 0; g * group < to; g++, turn ^= 1) {
-        size_t block = g * group < from ? from : g * group, last = (g + 1) * group;
-        size_t end = last < to ? last : to;
-        if (block > g * group) {
-            tile_load(0, carry, 64);
-            tile_load(1, carry + 15 * 16, 64);
-        } else {
-            tile_zero(0);
+    const size_t group = j->w->group / size, blocks = j->w->k_pad / size;
+    size_t block = g * group < j->from ? j->from : g * group, last = (g + 1) * group;
+    const size_t end = last < j->to ? last : j->to;
+    const bool open = last > j->to && j->to < blocks;
+    if (block > g * group) {
+        tile_load(0, j->carry, 64);
+        if (high)
+            tile_load(1, j->carry + 256, 64);
+    } else {
+        tile_zero(0);
+        if (high)
             tile_zero(1);
-        }
-        for (; block < end; block++, b += 32 * size) {
-            const uint16_t *a = act_tile(v->a, row, block * size / 32) + block * size % 32;
-            tile_load(6, b, 64);
-            tile_load(4, a, 64);
-            tile_load(5, a + second, 64);
-            tile_dpbf16(0, 4, 6);
+    }
+    for (; block < end; block++) {
+        size_t at = block - j->from;
+        const uint16_t *a = j->a + at * size / 32 * j->next + at * size % 32;
+        for (size_t i = 0; i < j->soon_bytes; i += 64)
+            __builtin_prefetch(j->soon + at * j->soon_bytes + i, 0, 2);
+        tile_load(6, j->tiles + at * 32 * size, 64);
+        tile_load(4, a, 64);
+        tile_dpbf16(0, 4, 6);
+        if (high) {
+            tile_load(5, a + 512, 64);
             tile_dpbf16(1, 5, 6);
         }
-        if (last > to && to < blocks) {
-            tile_store(0, carry, 64);
-            tile_store(1, carry + 15 * 16, 64);
-            break;
-        }
-        tile_store(0, d[turn][0], 64);
-        tile_store(1, d[turn][15], 64);
-        const float *dg = d[turn][0];
-        v16 s = scales_of(w, panel + w->scale_offset, panel + w->super_offset, g);
-#define SCALE_C(r) c##r = v16_fma(s, v16_load(dg + (r)*16), c##r);
-        EACH_30(SCALE_C)
-#undef SCALE_C
-        if (!w->has_min)
-            continue;
-        for (size_t r = 0; r < SCALED_ROWS; r++) {
-            ones[r] = 0.0f;
-            for (block = g * group; r < rows && block < end; block++)
-                ones[r] += act_sums[(row + r) * blocks + block];
-        }
-        s = scales_of(w, panel + w->min_offset, panel + w->min_super_offset, g);
-#define MIN_C(r) c##r = v16_fma(s, v16_set1(ones[r]), c##r);
-        EACH_30(MIN_C)
-#undef MIN_C
     }
-#define STORE_C(r) v16_store(sums + (r)*16, c##r);
-    EACH_30(STORE_C)
-#undef STORE_C
+    d = open ? j->carry : d;
+    tile_store(0, d, 64);
+    if (high)
+        tile_store(1, d + 256, 64);
+    return !open;
 }
 
-/* Rows of v (at most CARRY_ROWS) */
-static void many_scaled(const tile_call *v)
+/* high: more than 16 rows. The vector unit adds group g while the tiles do g + 1. */
+V16_INLINE void scaled_rows(bool high, const scaled_job *j)
 {
-    const hone_packed *w = v->w;
-    size_t blocks = w->k_pad / 32, span = SCALED_SPAN / 32;
-    uint8_t *tiles = v->scratch;
-    float *c = (float *)(void *)(tiles + span * 1024), *d = c + SCALED_ROWS * 16;
-    tile_config config;
-    size_t block = w->group == 16 ? 16 : 32;
-    tile_fill_config(&config, 15, 2 * (int)block);
-    tile_set_config(&config);
-    for (size_t p = v->panel0; p < v->panel1; p++) {
-        const uint8_t *panel = w->data + p * w->panel_bytes;
-        for (size_t from = 0; from < blocks; from += span) {
-            size_t to = blocks - from < span ? blocks : from + span;
-            expand_codes(w, panel, from, to - from, tiles);
-            for (size_t r = v->row0; r < v->row1; r += SCALED_ROWS) {
-                size_t rows = v->row1 - r < SCALED_ROWS ? v->row1 - r : SCALED_ROWS;
-                memset(c, 0, SCALED_ROWS * 64);
-                if (from)
-                    load_panel(v, p, r, rows, c);
-                scaled_30(v, panel, tiles, r, rows, from * 32 / block, to * 32 / block, c,
-                          d + (r - v->row0) / SCALED_ROWS * SCALED_ROWS * 16);
-                store_panel(v, p, r, rows, c, to == blocks);
+    float d[2][32][16] __attribute__((aligned(64)));
+    const hone_packed *w = j->w;
+    const size_t size = w->group == 16 ? 16 : 32, group = w->group / size;
+    const size_t first = j->from / group;
+    const int regs = high ? C_ROWS : 16, rows = high ? 32 : 16;
+    v16 c[C_ROWS];
+    UNROLL for (int r = 0; r < regs; r++) c[r] = v16_load(j->c + r * 16);
+    bool waits = false; /* group g - 1 lies in d */
+    for (size_t g = first;; g++) {
+        bool more = g * group < j->to && group_sums(high, j, g, size, d[g % 2][0]);
+        if (waits) {
+            const float *dg = d[(g - 1) % 2][0], *ones = j->ones + (g - 1 - first) * 32;
+            v16 s = scales_of(w, j->panel + w->scale_offset, j->panel + w->super_offset, g - 1);
+            UNROLL for (int r = 0; r < regs; r++) c[r] = v16_fma(s, v16_load(dg + r * 16), c[r]);
+            UNROLL for (int r = regs; r < rows; r++) v16_store(
+                j->c + r * 16, v16_fma(s, v16_load(dg + r * 16), v16_load(j->c + r * 16)));
+            if (w->has_min) {
+                s = scales_of(w, j->panel + w->min_offset, j->panel + w->min_super_offset, g - 1);
+                UNROLL for (int r = 0; r < regs; r++) c[r] = v16_fma(s, v16_set1(ones[r]), c[r]);
+                UNROLL for (int r = regs; r < rows; r++) v16_store(
+                    j->c + r * 16, v16_fma(s, v16_set1(ones[r]), v16_load(j->c + r * 16)));
             }
         }
+        waits = more;
+        if (!more)
+            break;
     }
-    tile_release();
+    UNROLL for (int r = 0; r < regs; r++) v16_store(j->c + r * 16, c[r]);
+}
+
+static void scaled_16(const scaled_job *j)
+{
+    scaled_rows(false, j);
+}
+
+static void scaled_32(const scaled_job *j)
+{
+    scaled_rows(true, j);
+}
+
+/* SA of the groups that end in this part, for 32 rows from `row` on: to[group][32] */
+static void group_ones(const tile_call *v, const part *j, size_t row, size_t size, float *to)
+{
+    const float *sums = size == 16 ? v->a->sums16 : v->a->sums;
+    size_t group = v->w->group / size, blocks = v->w->k_pad / size;
+    for (size_t g = j->from * 32 / size / group; g * group < j->to * 32 / size; g++, to += 32)
+        for (size_t r = 0; r < 32; r++) {
+            to[r] = 0.0f;
+            for (size_t b = g * group; row + r < v->row1 && b < (g + 1) * group && b < blocks; b++)
+                to[r] += sums[(row + r) * blocks + b];
+        }
+}
+
+static void scaled_part(const tile_call *v, const part *j)
+{
+    const hone_packed *w = v->w;
+    const size_t size = w->group == 16 ? 16 : 32, strip = v->a->tile_rows;
+    const hone_planes planes = hone_layout_planes(w->layout);
+    const size_t bytes = w->layout == HONE_LAYOUT_I8   ? 512 /* of codes of a block of 32 */
+                         : w->layout == HONE_LAYOUT_U4 ? 256
+                                                       : 64 * (planes.low + planes.high);
+    const size_t ld = K_SPAN / size * 32; /* of ones */
+    if (!j->from)
+        memset(j->c, 0, (j->panel1 - j->panel0) * j->ldc * sizeof *j->c);
+    for (size_t r = 0; w->has_min && r < j->rows; r += 32)
+        group_ones(v, j, j->row + r, size, j->ones + r / 32 * ld);
+    for (size_t p = j->panel0; p < j->panel1; p++) {
+        size_t block;
+        const uint8_t *soon = weights_after(v, j, p + 1, &block);
+        scaled_job s = {.w = w,
+                        .panel = w->data + p * w->panel_bytes,
+                        .tiles = j->tiles,
+                        .next = strip * 32,
+                        .from = j->from * 32 / size,
+                        .to = j->to * 32 / size,
+                        .soon = soon + block * bytes,
+                        .soon_bytes = bytes * size / 32};
+        expand_codes(w, s.panel, j->from, j->to - j->from, j->tiles);
+        for (size_t r = 0; r < j->rows; r += strip, s.soon_bytes = 0) {
+            size_t at = (p - j->panel0) * j->ldc + r * 16;
+            s.a = act_tile(v->a, j->row + r, j->from);
+            s.ones = j->ones + r / 32 * ld;
+            s.c = j->c + at;
+            s.carry = j->carry + at;
+            (j->rows - r > 16 ? scaled_32 : scaled_16)(&s);
+        }
+    }
 }
 
 static void product_many(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
@@ -316,23 +401,21 @@ static void product_many(const hone_packed *w, const hone_act *a, size_t row0, s
         many_below(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
         return;
     }
-    tile_call v = {.w = w,
-                   .a = a,
-                   .row0 = row0,
-                   .row1 = row1,
-                   .panel0 = panel0,
-                   .panel1 = panel1,
-                   .y = y,
-                   .ldy = ldy,
-                   .bias = bias,
-                   .scratch = scratch};
-    if (w->layout == HONE_LAYOUT_BF16)
-        many_bf16(&v);
-    else
-        for (; v.row0 < row1; v.row0 = v.row1) {
-            v.row1 = row1 - v.row0 < CARRY_ROWS ? row1 : v.row0 + CARRY_ROWS;
-            many_scaled(&v);
-        }
+    const tile_call v = {.w = w,
+                         .a = a,
+                         .row0 = row0,
+                         .row1 = row1,
+                         .panel0 = panel0,
+                         .panel1 = panel1,
+                         .y = y,
+                         .ldy = ldy,
+                         .bias = bias,
+                         .scratch = scratch};
+    tile_config config;
+    tile_fill_config(&config, 16, w->layout != HONE_LAYOUT_BF16 && w->group == 16 ? 32 : 64);
+    tile_set_config(&config);
+    in_parts(&v, w->layout == HONE_LAYOUT_BF16 ? bf16_part : scaled_part);
+    tile_release();
 }
 
 void hone_kernels_amx(hone_kernels *t)
@@ -344,6 +427,7 @@ void hone_kernels_amx(hone_kernels *t)
     t->attn_merge = attn_merge;
     t->attn_finish = attn_finish;
     t->act_bf16 = true;
+    t->many_panels = PANEL_BLOCK;
     t->act_pack = act_pack;
     t->product_many = product_many;
     for (int l = 0; l < HONE_LAYOUT_COUNT; l++)

@@ -255,6 +255,7 @@ void hone_kernels_scalar(hone_kernels *t)
     t->product_whole = product;
     t->product_many = product;
     memset(t->few_rows, HONE_FEW_ROWS, sizeof t->few_rows);
+    t->many_panels = 4;
     t->kv_write = kv_write;
     t->attn_piece = attn_piece;
     t->attn_merge = attn_merge;
