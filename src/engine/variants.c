@@ -16,7 +16,8 @@ enum {
     ROUNDS = 5,
     KEYS = 1024,
     HEAD = 64,
-    GROUP = 4
+    GROUP = 4,
+    ATTN_TOKENS = 16
 };
 
 /* What an uneven machine may make of equal kernels */
@@ -55,9 +56,9 @@ enum { BY_ROWS = sizeof by_rows / sizeof *by_rows };
 enum { BY_FEW, BY_MANY, BY_ATTENTION, BY_SET };
 static const struct {
     const char *name, *text;
-} by_set[] = {{"few", "products of one row"},
+} by_set[] = {{"few", "products of one row and of 8"},
               {"many", "products of 64 rows"},
-              {"attention", "attention of one token"}};
+              {"attention", "attention of one token and of 16"}};
 
 static void put_rows(hone_kernels *t, const rows_choice *c, int rows)
 {
@@ -236,10 +237,10 @@ static double call(trial *t, hone_product_few_fn *f, size_t rows, size_t panels)
 }
 
 /* As the forward step cuts work for many rows */
-static size_t panels_for(size_t rows)
+static size_t panels_for(const hone_kernels *kt, size_t rows)
 {
     size_t n = (size_t)2e7 / (2 * HONE_PANEL * K * rows) & ~(size_t)3;
-    return n < 4 ? 4 : n;
+    return n < kt->many_panels ? kt->many_panels : n;
 }
 
 /* Seconds of a panel at each step, the two ways in turns, the least of some rounds */
@@ -252,7 +253,7 @@ static bool time_rows(const hone_kernels *kt, trial *t, hone_dtype type, double 
         for (int s = 0; s < STEPS; s++) {
             if (!set_up(t, kt, type, steps[s]))
                 return false;
-            size_t panels = panels_for(steps[s]);
+            size_t panels = panels_for(kt, steps[s]);
             few[s] = fmin(few[s], call(t, kt->product_few, steps[s], panels) / (double)panels);
             many[s] = fmin(many[s], call(t, kt->product_many, steps[s], panels) / (double)panels);
         }
@@ -298,34 +299,37 @@ static double time_products(trial *t, hone_product_few_fn *f, const hone_kernels
     double sum = 0;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (set_up(t, kt, types[i], rows)) {
-            size_t panels = rows > HONE_FEW_ROWS ? panels_for(rows) : (1 << 20) / t->w.panel_bytes;
+            size_t panels =
+                rows > HONE_FEW_ROWS ? panels_for(kt, rows) : (1 << 20) / t->w.panel_bytes;
             sum += call(t, f, rows, panels);
         }
     return sum;
 }
 
-/* Seconds of one token's attention to KEYS keys, of several KV heads one after the other */
-static double time_attention(trial *t, const hone_kernels *kt)
+/* Seconds of attention of `tokens` tokens to KEYS keys, of several KV heads one after the other */
+static double time_attention(trial *t, const hone_kernels *kt, size_t tokens)
 {
     hone_kv kv;
-    size_t page, bytes = attention_bytes(&kv, &page), heads = SPAN / 2 / bytes;
+    size_t page, bytes = attention_bytes(&kv, &page), heads = SPAN / 2 / bytes / tokens;
     const void *pages[KEYS / HONE_KV_PAGE];
-    int32_t last = KEYS - 1;
+    int32_t last[ATTN_TOKENS];
+    for (size_t i = 0; i < tokens; i++)
+        last[i] = (int32_t)(KEYS - tokens + i);
     double begin = now();
     for (size_t h = 0; h < heads; h++) {
         for (size_t i = 0; i < KEYS / HONE_KV_PAGE; i++)
             pages[i] = t->weights + h * bytes + i * page;
         hone_attn a = {.kv = kv,
-                       .tokens = 1,
+                       .tokens = tokens,
                        .group = GROUP,
                        .q = t->x,
                        .ldq = GROUP * HEAD,
-                       .last = &last,
+                       .last = last,
                        .scale = 0.125f,
                        .pages = pages,
                        .out = t->y,
                        .ldo = GROUP * HEAD};
-        hone_attention(kt, &a, 0, GROUP, t->scratch);
+        hone_attention(kt, &a, 0, tokens * GROUP, t->scratch);
     }
     return now() - begin;
 }
@@ -334,9 +338,10 @@ static double time_set(trial *t, int which, const hone_kernels *own, const hone_
 {
     hone_kernels kt = *own;
     put_set(&kt, which, of);
-    return which == BY_FEW    ? time_products(t, kt.product_few, own, 1)
-           : which == BY_MANY ? time_products(t, kt.product_many, own, 64)
-                              : time_attention(t, &kt);
+    return which == BY_FEW ? time_products(t, kt.product_few, own, 1)
+           : which == BY_MANY
+               ? time_products(t, kt.product_many, own, 64)
+               : sqrt(time_attention(t, &kt, 1) * time_attention(t, &kt, ATTN_TOKENS));
 }
 
 static bool same_slot(const hone_kernels *a, const hone_kernels *b, int which)

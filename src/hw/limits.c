@@ -13,6 +13,7 @@
 
 enum {
     CHUNK_BYTES = 2 << 20,
+    STREAMS = 8,
     READ_PASSES = 6,
     PEAK_PASSES = 4,
     PEAK_PIECES = 16, /* per thread */
@@ -73,6 +74,25 @@ __attribute__((target("avx2"))) static uint64_t sum_avx2(const uint8_t *p, size_
     acc[0] = _mm256_add_epi64(_mm256_add_epi64(acc[0], acc[1]), _mm256_add_epi64(acc[2], acc[3]));
     return (uint64_t)_mm256_extract_epi64(acc[0], 0) + (uint64_t)_mm256_extract_epi64(acc[0], 3);
 }
+
+/* STREAMS parts of p side by side: more lines under way at once than some processors ask for
+ * along one stream */
+__attribute__((target("avx2"))) static uint64_t sum_streams(const uint8_t *p, size_t bytes)
+{
+    __m256i acc[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    const size_t part = bytes / STREAMS;
+    for (size_t i = 0; i < part; i += 64)
+#pragma GCC unroll 8
+        for (size_t s = 0; s < STREAMS; s++) {
+            const uint8_t *at = p + s * part + i;
+            _mm_prefetch((const char *)at + AHEAD_BYTES, _MM_HINT_T0);
+            for (size_t a = 0; a < 2; a++)
+                acc[a] = _mm256_add_epi64(
+                    acc[a], _mm256_loadu_si256((const __m256i *)(const void *)(at + 32 * a)));
+        }
+    acc[0] = _mm256_add_epi64(acc[0], acc[1]);
+    return (uint64_t)_mm256_extract_epi64(acc[0], 0) + (uint64_t)_mm256_extract_epi64(acc[0], 3);
+}
 #endif
 
 static void read_chunk(void *arg, size_t item, int thread)
@@ -87,6 +107,18 @@ static void read_chunk(void *arg, size_t item, int thread)
     }
 #endif
     keep(sum_plain(p, CHUNK_BYTES));
+}
+
+static void read_chunk_streams(void *arg, size_t item, int thread)
+{
+#if defined(__x86_64__)
+    const reader *r = arg;
+    if (hone_isa_supported(HONE_ISA_AVX2)) {
+        keep(sum_streams(r->data + item * CHUNK_BYTES, CHUNK_BYTES));
+        return;
+    }
+#endif
+    read_chunk(arg, item, thread);
 }
 
 /* More than the last-level cache, at least 256 MiB, at most 1 GiB and a quarter of the free memory.
@@ -231,6 +263,11 @@ static hone_status measure_memory(hone_pool *pool, bool all, hone_limits *out)
     HONE_TRY(open_reader(pool, &r));
     size_t chunks = r.bytes / CHUNK_BYTES;
     out->read_bytes_s = best_pass(pool, read_chunk, &r, chunks, &out->noise);
+    double noise, streams = best_pass(pool, read_chunk_streams, &r, chunks, &noise);
+    if (streams > out->read_bytes_s) { /* the limit is what any way of reading reaches */
+        out->read_bytes_s = streams;
+        out->noise = noise;
+    }
     if (all) {
         measure_caches(pool, &r, out);
         out->copy_bytes_s = best_pass(pool, copy_chunk, &r, chunks / 2, NULL);

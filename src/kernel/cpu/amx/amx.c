@@ -19,6 +19,7 @@
 
 #include "kernel/cpu/amx/attention.h"
 #include "kernel/cpu/amx/expand.h"
+#include "kernel/cpu/amx/few.h"
 #include "kernel/cpu/amx/scaled.h"
 #include "kernel/cpu/amx/tile.h"
 #include "kernel/cpu/generic/unroll.h"
@@ -30,17 +31,11 @@ enum { C_ROWS = 30 };            /* rows whose sums stay in registers */
 enum { STREAM_BYTES = 1 << 20 }; /* results larger than this are written past the caches */
 
 static hone_product_many_fn *many_below; /* of the weaker set: the layouts that tiles do not do */
+static hone_product_few_fn *few_below;
 static hone_act_pack_fn *pack_below;
 
 /* ---- activations ------------------------------------------------------------------------------
  */
-
-/* bf16 of row `row` (rows begin at multiples of the tiles' rows) at a block of 32 */
-static uint16_t *act_tile(const hone_act *a, size_t row, size_t block)
-{
-    size_t rows = a->tile_rows;
-    return a->bf16 + (row / rows * (a->k_pad / 32) + block) * rows * 32 + row % rows * 32;
-}
 
 static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
 {
@@ -125,23 +120,47 @@ static void in_parts(const tile_call *v, part_fn *fn)
 /* ---- bf16 -------------------------------------------------------------------------------------
  */
 
-/* C += A x B for 32 x 32 over `blocks`; c[panel][row][16], the second panel c2 floats on; a: two
- * tiles for each block */
-static void block_2x2(const uint16_t *a, const uint8_t *b0, const uint8_t *b1, size_t blocks,
-                      float *c, size_t c2, bool more)
+/* At most 32 rows x panels p and q over some blocks */
+typedef struct bf16_job {
+    const uint16_t *a;
+    size_t next; /* elements from block to block of a */
+    const uint8_t *b[2];
+    size_t blocks;
+    float *c; /* [32][16], the second panel's ldc floats on */
+    size_t ldc;
+    bool more;           /* add to what c holds */
+    const uint8_t *soon; /* asked for meanwhile: soon_bytes of each panel along with each block */
+    size_t soon_bytes, soon_next; /* bytes from panel to panel */
+} bf16_job;
+
+static void bf16_ask(const bf16_job *j, size_t block)
 {
-    if (more) {
+    const uint8_t *at = j->soon + block * j->soon_bytes;
+    for (size_t i = 0; i < j->soon_bytes; i += 64) {
+        __builtin_prefetch(at + i, 0, 2);
+        __builtin_prefetch(at + j->soon_next + i, 0, 2);
+    }
+}
+
+/* C += A x B for 32 x 32 */
+static void block_2x2(const bf16_job *j)
+{
+    const uint8_t *b0 = j->b[0], *b1 = j->b[1];
+    const uint16_t *a = j->a;
+    float *c = j->c, *c2 = c + j->ldc;
+    if (j->more) {
         tile_load(0, c, 64);
-        tile_load(1, c + c2, 64);
+        tile_load(1, c2, 64);
         tile_load(2, c + 256, 64);
-        tile_load(3, c + c2 + 256, 64);
+        tile_load(3, c2 + 256, 64);
     } else {
         tile_zero(0);
         tile_zero(1);
         tile_zero(2);
         tile_zero(3);
     }
-    for (size_t i = 0; i < blocks; i++, a += 1024) {
+    for (size_t i = 0; i < j->blocks; i++, a += j->next) {
+        bf16_ask(j, i);
         tile_load(6, b0 + i * 1024, 64);
         tile_load(4, a, 64);
         tile_load(7, b1 + i * 1024, 64);
@@ -152,23 +171,26 @@ static void block_2x2(const uint16_t *a, const uint8_t *b0, const uint8_t *b1, s
         tile_dpbf16(3, 5, 7);
     }
     tile_store(0, c, 64);
-    tile_store(1, c + c2, 64);
+    tile_store(1, c2, 64);
     tile_store(2, c + 256, 64);
-    tile_store(3, c + c2 + 256, 64);
+    tile_store(3, c2 + 256, 64);
 }
 
-/* The same for at most 16 rows; tiles of A are `next` apart */
-static void block_1x2(const uint16_t *a, size_t next, const uint8_t *b0, const uint8_t *b1,
-                      size_t blocks, float *c, size_t c2, bool more)
+/* The same for at most 16 rows */
+static void block_1x2(const bf16_job *j)
 {
-    if (more) {
+    const uint8_t *b0 = j->b[0], *b1 = j->b[1];
+    const uint16_t *a = j->a;
+    float *c = j->c, *c2 = c + j->ldc;
+    if (j->more) {
         tile_load(0, c, 64);
-        tile_load(1, c + c2, 64);
+        tile_load(1, c2, 64);
     } else {
         tile_zero(0);
         tile_zero(1);
     }
-    for (size_t i = 0; i < blocks; i++, a += next) {
+    for (size_t i = 0; i < j->blocks; i++, a += j->next) {
+        bf16_ask(j, i);
         tile_load(4, a, 64);
         tile_load(6, b0 + i * 1024, 64);
         tile_load(7, b1 + i * 1024, 64);
@@ -176,31 +198,32 @@ static void block_1x2(const uint16_t *a, size_t next, const uint8_t *b0, const u
         tile_dpbf16(1, 4, 7);
     }
     tile_store(0, c, 64);
-    tile_store(1, c + c2, 64);
+    tile_store(1, c2, 64);
 }
 
-/* Panels p and q (q may be p again, its results unread) */
+/* Panels p and q (q may be p again, its results unread). The next step's weights come to L2
+ * meanwhile, a share with each block: all at once they would hold up what is read from L2. */
 static void bf16_pair(const tile_call *v, const part *j, size_t p, size_t q)
 {
     const size_t step = K_STEP / 32, bytes = v->w->panel_bytes, strip = v->a->tile_rows;
+    const size_t strips = (j->rows + strip - 1) / strip, share = (1024 / strips + 63) / 64 * 64;
     const uint8_t *b0 = v->w->data + p * bytes, *b1 = v->w->data + q * bytes;
     float *c = j->c + (p - j->panel0) * j->ldc;
     for (size_t b = j->from; b < j->to; b += step) {
         size_t n = j->to - b < step ? j->to - b : step, block = b + step;
         const uint8_t *soon = block < j->to ? b0 : weights_after(v, j, q + 1, &block);
-        soon += block * 1024;
-        for (size_t r = 0; r < j->rows; r += strip) {
-            const uint16_t *a = act_tile(v->a, j->row + r, b);
-            /* the next step's weights come to L2 meanwhile, an eighth at a time */
-            for (size_t i = r * n * 4; i < (r + strip) * n * 4 && i < n * 1024; i += 64) {
-                __builtin_prefetch(soon + i, 0, 2);
-                __builtin_prefetch(soon + bytes + i, 0, 2);
-            }
-            if (j->rows - r > 16)
-                block_2x2(a, b0 + b * 1024, b1 + b * 1024, n, c + r * 16, j->ldc, b > 0);
-            else
-                block_1x2(a, strip * 32, b0 + b * 1024, b1 + b * 1024, n, c + r * 16, j->ldc,
-                          b > 0);
+        bf16_job x = {.next = strip * 32,
+                      .b = {b0 + b * 1024, b1 + b * 1024},
+                      .blocks = n,
+                      .ldc = j->ldc,
+                      .more = b > 0,
+                      .soon = soon + block * 1024,
+                      .soon_next = bytes};
+        for (size_t s = 0; s < strips; s++, x.soon += n * share) {
+            x.a = act_tile(v->a, j->row + s * strip, b);
+            x.c = c + s * strip * 16;
+            x.soon_bytes = s * share < 1024 ? share : 0;
+            (j->rows - s * strip > 16 ? block_2x2 : block_1x2)(&x);
         }
     }
 }
@@ -213,18 +236,6 @@ static void bf16_part(const tile_call *v, const part *j)
 
 /* ---- codes with scales ------------------------------------------------------------------------
  */
-
-/* Planes: the words of vec.h are the rows of a tile as they come. */
-V16_INLINE void expand_planes_of(const uint8_t *codes, size_t blocks, float first, int low,
-                                 int high, uint8_t *to)
-{
-    v16_table t = v16_table_linear(first);
-    for (size_t b = 0; b < blocks; b++, codes += 64 * (low + high))
-        for (size_t p = 0; p < 2; p++)
-            for (int i = 0; i < 8; i++, to += 64)
-                _mm512_storeu_si512((void *)to,
-                                    v16_words_planes(codes, p, i / 4, i % 4, low, high, t));
-}
 
 static void expand_planes(hone_layout layout, const uint8_t *codes, size_t blocks, float first,
                           uint8_t *to)
@@ -393,6 +404,22 @@ static void scaled_part(const tile_call *v, const part *j)
     }
 }
 
+static tile_call tile_call_of(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
+                              size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
+                              void *scratch)
+{
+    return (tile_call){.w = w,
+                       .a = a,
+                       .row0 = row0,
+                       .row1 = row1,
+                       .panel0 = panel0,
+                       .panel1 = panel1,
+                       .y = y,
+                       .ldy = ldy,
+                       .bias = bias,
+                       .scratch = scratch};
+}
+
 static void product_many(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
                          size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
                          void *scratch)
@@ -401,16 +428,7 @@ static void product_many(const hone_packed *w, const hone_act *a, size_t row0, s
         many_below(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
         return;
     }
-    const tile_call v = {.w = w,
-                         .a = a,
-                         .row0 = row0,
-                         .row1 = row1,
-                         .panel0 = panel0,
-                         .panel1 = panel1,
-                         .y = y,
-                         .ldy = ldy,
-                         .bias = bias,
-                         .scratch = scratch};
+    const tile_call v = tile_call_of(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
     tile_config config;
     tile_fill_config(&config, 16, w->layout != HONE_LAYOUT_BF16 && w->group == 16 ? 32 : 64);
     tile_set_config(&config);
@@ -418,9 +436,30 @@ static void product_many(const hone_packed *w, const hone_act *a, size_t row0, s
     tile_release();
 }
 
+static bool few_takes(const hone_packed *w, size_t row0, size_t row1)
+{
+    return few_of[w->layout].fn && row1 - row0 >= few_of[w->layout].least &&
+           (row1 - 1) / TILE_FEW == row0 / TILE_FEW;
+}
+
+static void product_few(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
+                        size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
+                        void *scratch)
+{
+    if (row0 >= row1 || panel0 >= panel1)
+        return;
+    if (!few_takes(w, row0, row1)) {
+        few_below(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
+        return;
+    }
+    const tile_call v = tile_call_of(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
+    few_tiles(&v);
+}
+
 void hone_kernels_amx(hone_kernels *t)
 {
     many_below = t->product_many;
+    few_below = t->product_few;
     pack_below = t->act_pack;
     attn_below = t->attn_piece;
     t->attn_piece = attn_tiles;
@@ -429,8 +468,9 @@ void hone_kernels_amx(hone_kernels *t)
     t->act_bf16 = true;
     t->many_panels = PANEL_BLOCK;
     t->act_pack = act_pack;
+    t->product_few = product_few;
     t->product_many = product_many;
     for (int l = 0; l < HONE_LAYOUT_COUNT; l++)
-        if (l != HONE_LAYOUT_F32)
-            t->few_rows[l] = HONE_FEW_ROWS;
+        if (few_of[l].fn)
+            t->few_rows[l] = TILE_FEW;
 }

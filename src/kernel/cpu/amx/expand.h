@@ -12,7 +12,7 @@ V16_INLINE __m512i expand_pair(v16 even, v16 odd)
 }
 
 /* 4 rows of 16 int8 codes -> 2 rows [16][2] of a bf16 tile */
-static void expand_i8(const uint8_t *codes, size_t blocks, uint8_t *to)
+V16_INLINE void expand_i8(const uint8_t *codes, size_t blocks, uint8_t *to)
 {
     for (size_t k = 0; k < blocks * 32; k += 2) {
         __m128i e = _mm_loadu_si128((const __m128i *)(const void *)(codes + k * 16));
@@ -25,14 +25,18 @@ static void expand_i8(const uint8_t *codes, size_t blocks, uint8_t *to)
     }
 }
 
-/* One unit of 8 rows holds 4 rows of a tile: nibble i of each word, looked up by VPERMW in a table
- * of 32 words that holds each code twice (it looks at five bits of the index). */
-static void expand_u4(const uint8_t *codes, size_t blocks, const float table[16], uint8_t *to)
+/* A table of 16 numbers for VPERMW, which looks at five bits of the index: each of them twice. */
+static __m512i words_u4(const float table[16])
 {
     uint16_t words[32];
     for (int i = 0; i < 32; i++)
         words[i] = hone_f32_to_bf16(table[i % 16]);
-    __m512i t = _mm512_loadu_si512((const void *)words);
+    return _mm512_loadu_si512((const void *)words);
+}
+
+/* One unit of 8 rows holds 4 rows of a tile: nibble i of each word, looked up. */
+V16_INLINE void expand_words_u4(const uint8_t *codes, size_t blocks, __m512i t, uint8_t *to)
+{
     for (size_t unit = 0; unit < blocks * 4; unit++, to += 256) {
         __m512i x = _mm512_loadu_si512((const void *)(codes + unit * 64));
         _mm512_storeu_si512((void *)to, _mm512_permutexvar_epi16(x, t));
@@ -43,6 +47,23 @@ static void expand_u4(const uint8_t *codes, size_t blocks, const float table[16]
         _mm512_storeu_si512((void *)(to + 192),
                             _mm512_permutexvar_epi16(_mm512_srli_epi16(x, 12), t));
     }
+}
+
+static void expand_u4(const uint8_t *codes, size_t blocks, const float table[16], uint8_t *to)
+{
+    expand_words_u4(codes, blocks, words_u4(table), to);
+}
+
+/* Planes: the words of vec.h are the rows of a tile as they come. */
+V16_INLINE void expand_planes_of(const uint8_t *codes, size_t blocks, float first, int low,
+                                 int high, uint8_t *to)
+{
+    v16_table t = v16_table_linear(first);
+    for (size_t b = 0; b < blocks; b++, codes += 64 * (low + high))
+        for (size_t p = 0; p < 2; p++)
+            for (int i = 0; i < 8; i++, to += 64)
+                _mm512_storeu_si512((void *)to,
+                                    v16_words_planes(codes, p, i / 4, i % 4, low, high, t));
 }
 
 static void expand_fp8(const uint8_t *codes, size_t blocks, int mantissa, uint8_t *to)

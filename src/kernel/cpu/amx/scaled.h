@@ -21,6 +21,13 @@ typedef struct tile_call {
     size_t shape;      /* int8: rows that the tiles are configured for; 0 = not yet */
 } tile_call;
 
+/* bf16 of row `row` (rows begin at multiples of the tiles' rows) at a block of 32 */
+static inline uint16_t *act_tile(const hone_act *a, size_t row, size_t block)
+{
+    size_t rows = a->tile_rows;
+    return a->bf16 + (row / rows * (a->k_pad / 32) + block) * rows * 32 + row % rows * 32;
+}
+
 #define EACH_10(M, t)                                                                              \
     M(t##0) M(t##1) M(t##2) M(t##3) M(t##4) M(t##5) M(t##6) M(t##7) M(t##8) M(t##9)
 #define EACH_30(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) EACH_10(M, 1) EACH_10(M, 2)

@@ -14,6 +14,7 @@
 #define I8_PREFETCH     4096
 #define I8_DIRECT_ROWS  16
 #define I8_KEEP(sums)   (void)(sums)
+#define I8_WHOLE_PANELS 4
 
 #include "kernel/cpu/avx512/quad.h"
 
@@ -34,6 +35,11 @@ V16_INLINE i8_sums i8_load1(const void *at)
 V16_INLINE i8_sums i8_add(i8_sums a, i8_sums b)
 {
     return _mm512_add_epi32(a, b);
+}
+
+V16_INLINE i8_sums i8_sll32(i8_sums a, int n)
+{
+    return _mm512_slli_epi32(a, (unsigned)n);
 }
 
 V16_INLINE v16 i8_to_f32(i8_sums a)
@@ -68,9 +74,12 @@ V16_INLINE void i8_store_codes(v16 a, v16 b, int8_t *to, int32_t sums[2])
 }
 
 #include "kernel/cpu/generic/int8.h"
+#include "kernel/cpu/generic/whole_row.h"
 
 void hone_kernels_vnni(hone_kernels *t)
 {
     t->act_int8 = act_int8;
     t->product_int8 = product_int8;
+    whole_slots(t);
+    t->whole[HONE_LAYOUT_U4] = t->whole[HONE_LAYOUT_U6] = true;
 }
