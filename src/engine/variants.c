@@ -310,7 +310,7 @@ static double time_products(trial *t, hone_product_few_fn *f, const hone_kernels
 static double time_attention(trial *t, const hone_kernels *kt, size_t tokens)
 {
     hone_kv kv;
-    size_t page, bytes = attention_bytes(&kv, &page), heads = SPAN / 2 / bytes / tokens;
+    size_t page, bytes = attention_bytes(&kv, &page), heads = tokens > 1 ? 1 : SPAN / 2 / bytes;
     const void *pages[KEYS / HONE_KV_PAGE];
     int32_t last[ATTN_TOKENS];
     for (size_t i = 0; i < tokens; i++)
