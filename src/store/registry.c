@@ -206,6 +206,23 @@ hone_status hone_store_leave(hone_registry *r, bool own, hone_status s)
     return s;
 }
 
+/* Whose file it is, and of which version: in one transaction, for another process may be making it
+ * just now. */
+static hone_status read_head(hone_registry *r, int64_t *application, int64_t *version,
+                             int64_t *tables)
+{
+    HONE_TRY(hone_store_exec(r, "BEGIN"));
+    hone_status s = hone_store_run(r, tables, "SELECT count(*) FROM sqlite_schema", "");
+    if (s == HONE_OK)
+        s = hone_store_run(r, application, "PRAGMA application_id", "");
+    if (s == HONE_OK)
+        s = hone_store_run(r, version, "PRAGMA user_version", "");
+    if (s == HONE_OK)
+        return hone_store_exec(r, "COMMIT");
+    hone_registry_abort(r);
+    return s;
+}
+
 /* Settings of every connection; a foreign or damaged file is noticed here. */
 static hone_status prepare_connection(hone_registry *r)
 {
@@ -213,10 +230,8 @@ static hone_status prepare_connection(hone_registry *r)
     sqlite3_busy_timeout(r->db, BUSY_MS);
     sqlite3_db_config(r->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     HONE_TRY(hone_store_exec(r, "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF"));
-    int64_t application, version, tables;
-    HONE_TRY(hone_store_run(r, &application, "PRAGMA application_id", ""));
-    HONE_TRY(hone_store_run(r, &version, "PRAGMA user_version", ""));
-    HONE_TRY(hone_store_run(r, &tables, "SELECT count(*) FROM sqlite_schema", ""));
+    int64_t application = 0, version = 0, tables = 0;
+    HONE_TRY(read_head(r, &application, &version, &tables));
     if (application != APPLICATION_ID && (tables || version || application))
         return hone_fail(HONE_FORMAT,
                          "%s is a database, but not a registry of hone; use another --registry",
