@@ -1,11 +1,12 @@
 /*
  * bench_kernel - every kernel on every instruction set of this machine, one thread, beside what one
- * core can do: fused multiply-adds from registers and reading memory, both measured in the same run
+ * core can do: multiply-adds from registers and reading memory, both measured in the same run
  * with random data. Usage: bench_kernel [seconds per measurement, default 0.3]
  * [isa [weight type or "all" [products]]]
  */
 #include "base/mem.h"
 #include "base/rng.h"
+#include "hw/limits.h"
 #include "kernel/kernel.h"
 
 #include <stdio.h>
@@ -122,16 +123,40 @@ static void fma_scalar(void *arg)
     sink = c[0];
 }
 
-/* GFLOP/s of fused multiply-adds at the width of the set's registers */
-static double peak_flops(hone_isa isa)
+#if defined(__x86_64__)
+static float tile_values[HONE_PEAK_DATA_BYTES / 4];
+
+static void tiles(void *arg)
+{
+    hone_peak_run(*(const hone_peak *)arg, tile_values, 5000);
+}
+
+/* As hone doctor --measure does it, on bfloat16 in the second half (random bytes: any int8). */
+static double peak_tiles(hone_peak peak)
+{
+    uint16_t *to = (uint16_t *)(void *)tile_values;
+    for (size_t i = 0; i < HONE_PEAK_DATA_BYTES / 2; i++)
+        to[i] = (uint16_t)(0x3e00 | (hone_rng_u64(7, 0, i) & 0x81ff));
+    double ops = hone_peak_run(peak, tile_values, 5000);
+    return rate(tiles, &peak) * ops * 1e-9;
+}
+#endif
+
+/* GFLOP/s of what products of the set are made of: tiles, or fused multiply-adds at the width of
+ * its registers */
+static double peak_flops(hone_isa isa, hone_products products)
 {
 #if defined(__x86_64__)
+    bool whole = products == HONE_PRODUCTS_INT8 || products == HONE_PRODUCTS_INT8_ROW;
+    if (isa >= HONE_ISA_AMX_BF16 && products != HONE_PRODUCTS_BF16_DOT)
+        return peak_tiles(whole && isa == HONE_ISA_AMX_INT8 ? HONE_PEAK_AMX_INT8
+                                                            : HONE_PEAK_AMX_BF16);
     if (isa >= HONE_ISA_AVX512)
         return rate(fma_512, NULL) * 10000.0 * 12 * 32 * 1e-9;
     if (isa >= HONE_ISA_AVX2)
         return rate(fma_256, NULL) * 10000.0 * 12 * 16 * 1e-9;
 #endif
-    (void)isa;
+    (void)isa, (void)products;
     return rate(fma_scalar, NULL) * 1000.0 * 12 * 2 * 1e-9;
 }
 
@@ -396,9 +421,10 @@ int main(int argc, char **argv)
         if (!hone_isa_supported(isa) || (argc > 2 && strcmp(argv[2], hone_isa_name(isa)) != 0))
             continue;
         const hone_kernels *kt = hone_kernels_with(isa, products);
-        double flops = peak_flops(isa), bytes = rate(read_all, &b) * (double)b.bytes * 1e-9;
-        printf("%-12s limits of one core: %.1f GFLOP/s (fused multiply-adds), %.2f GB/s read\n",
-               hone_isa_name(isa), flops, bytes);
+        double flops = peak_flops(isa, products),
+               bytes = rate(read_all, &b) * (double)b.bytes * 1e-9;
+        printf("%-12s limits of one core: %.1f GFLOP/s (%s), %.2f GB/s read\n", hone_isa_name(isa),
+               flops, isa >= HONE_ISA_AMX_BF16 ? "tiles" : "fused multiply-adds", bytes);
         bench_products(kt, argc > 3 && strcmp(argv[3], "all") != 0 ? argv[3] : NULL, flops, bytes);
         if (argc > 3)
             continue;
