@@ -147,8 +147,7 @@ V16_INLINE void few_scaled(bool bytes, bool half, const few_job *j, float c[FEW_
     for (size_t b = 0; b < blocks; b++, a += j->next) {
         if (b + 1 < blocks)
             few_expand(bytes, j, words, b + 1, tiles[(b + 1) % 2]);
-        UNROLL for (size_t h = 0; h < 32 / size; h++)
-        {
+        for (size_t h = 0; h < 32 / size; h++) {
             const uint8_t *t = tiles[b % 2] + h * 512;
             if (in == 0)
                 few_zero();
