@@ -338,10 +338,12 @@ static double time_set(trial *t, int which, const hone_kernels *own, const hone_
 {
     hone_kernels kt = *own;
     put_set(&kt, which, of);
-    return which == BY_FEW ? time_products(t, kt.product_few, own, 1)
-           : which == BY_MANY
-               ? time_products(t, kt.product_many, own, 64)
-               : sqrt(time_attention(t, &kt, 1) * time_attention(t, &kt, ATTN_TOKENS));
+    if (which == BY_FEW)
+        return sqrt(time_products(t, kt.product_few, own, 1) *
+                    time_products(t, kt.product_few, own, 8));
+    if (which == BY_MANY)
+        return time_products(t, kt.product_many, own, 64);
+    return sqrt(time_attention(t, &kt, 1) * time_attention(t, &kt, ATTN_TOKENS));
 }
 
 static bool same_slot(const hone_kernels *a, const hone_kernels *b, int which)

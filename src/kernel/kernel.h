@@ -139,7 +139,7 @@ typedef struct hone_act {
     float *f32;       /* [rows][ld], rounded unless HONE_ACT_F32; zero in the tail; or NULL: */
     uint16_t *half;   /* [rows][ld] bfloat16 instead, of a table with products BF16_DOT */
     uint16_t *bf16;   /* [rows/tile_rows][k_pad/32][tile_rows][32], the last rows unset where there
-                         are   none; NULL if the table does not want it */
+                         are none; NULL if the table does not want it */
     size_t tile_rows; /* 16 of at most 16 rows, otherwise 32 */
     float *sums;      /* [rows][k_pad/32]: E + O of each block with weights 1; NULL without SUMS */
     float *sums16;    /* [rows][k_pad/16]: the same in blocks of 16; NULL without SUMS16 */
