@@ -147,8 +147,10 @@ typedef struct hone_act {
     const struct hone_kernels *kt;
     int8_t *codes8; /* row r at codes8 + r * ld8, in the order of kernel/int8.h */
     size_t ld8;
-    bool row_scales;           /* scales8 are all those of the row */
-    float *scales8;            /* [rows][k_pad/32] */
+    uint8_t *tiles8; /* [rows/tile_rows][ceil(k_pad/64)][tile_rows][64]: the same codes, the last
+                        rows and k unset where there are none; NULL if the table does not want it */
+    bool row_scales; /* scales8 are all those of the row */
+    float *scales8;  /* [rows][k_pad/32] */
     int32_t *sums8, *sums8_16; /* [rows][k_pad/32] and [rows][k_pad/16]: sums of codes */
     /* Only of a single row, and of a table whose act_whole is set, otherwise NULL: the row as whole
      * numbers (kernel/whole.h). */
@@ -300,7 +302,8 @@ typedef struct hone_adamw {
 struct hone_kernels {
     hone_isa isa;
     hone_products products;
-    bool act_bf16; /* act_pack also writes bf16 (for tiles) */
+    bool act_bf16;   /* act_pack also writes bf16 (for tiles) */
+    bool act_tiles8; /* and act_int8 tiles8, where there is one scale per row */
     /* act_pack also makes whole numbers of single rows, for product_whole, which has the bits of
      * product_few and takes its place for one row of these layouts. */
     bool act_whole, whole[HONE_LAYOUT_COUNT];

@@ -97,12 +97,19 @@ static size_t align64(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
+/* Up to whole tiles */
+static size_t tiles8_bytes(const hone_kernels *kt, size_t rows, size_t k_pad)
+{
+    bool wanted = kt->act_tiles8 && kt->products == HONE_PRODUCTS_INT8_ROW;
+    return wanted ? (rows + 31) / 32 * 32 * ((k_pad + 63) / 64 * 64) : 0;
+}
+
 size_t hone_act_int8_bytes(const hone_kernels *kt, size_t rows, size_t k_pad)
 {
     if (!is_int8(kt))
         return 0;
     return align64(rows * (k_pad + ROW8_PAD)) + 2 * align64(rows * (k_pad / 32) * 4) +
-           align64(rows * (k_pad / 16) * 4);
+           align64(rows * (k_pad / 16) * 4) + tiles8_bytes(kt, rows, k_pad);
 }
 
 void hone_act_int8_init(const hone_kernels *kt, uint8_t *at, hone_act *act)
@@ -120,6 +127,8 @@ void hone_act_int8_init(const hone_kernels *kt, uint8_t *at, hone_act *act)
     act->sums8 = (int32_t *)(void *)at;
     at += align64(rows * blocks * 4);
     act->sums8_16 = (int32_t *)(void *)at;
+    at += align64(rows * (act->k_pad / 16) * 4);
+    act->tiles8 = tiles8_bytes(kt, rows, act->k_pad) ? at : NULL;
 }
 
 hone_product_many_fn *hone_technique_product(const hone_kernels *kt, const hone_packed *w,

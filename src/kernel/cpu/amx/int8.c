@@ -3,13 +3,13 @@
  * Sums of whole numbers are exact, so only where they become float32 is there an order to keep.
  *
  * Weights are spread to signed bytes (generic/int8_spread.h), which is how a tile wants them: 4 k x
- * 16 columns in a row. The activations' codes are tiles as they lie, rows ld8 bytes apart.
+ * 16 columns in a row.
  *
  * blocks  sums that end every 32 or 16 of k (int8), or with a short group (int8-row): 30 rows x 1
  *         panel, C in 30 registers, sums out of the tiles through L1. The tiles are filled by half
  *         or less, which the definition asks for.
- * wide    int8-row with groups of a multiple of 64, or of a whole row: 32 x 32 blocks, 64 of k at a
- *         time, sums in the tiles for a whole group.
+ * square  int8-row with groups of a whole row, or that divide 1024 by multiples of 64: square.h.
+ *         The activations are also kept as tiles, [rows/32][k/64][32][64].
  *
  * Few rows, and what neither takes, are the weaker set's. docs/experiments/int8-products.md counts
  * instructions: it was written without a processor that has them.
@@ -22,15 +22,16 @@
 #define I8_SIGNED 1
 
 #include "kernel/cpu/amx/scaled.h"
+#include "kernel/cpu/amx/square.h"
 #include "kernel/cpu/amx/tile.h"
 #include "kernel/cpu/avx512/quad.h"
 #include "kernel/cpu/generic/int8_spread.h"
 #include "kernel/table.h"
 
 enum { SPAN = 2048, BLOCK_CHUNK = 8 * SCALED_ROWS, STRIDE = 32 };
-enum { WIDE_CHUNK = 256, WIDE_STEP = 512, WIDE_BYTES = 1 << 20, WIDE_ONES = 256 << 10 };
 
 static hone_product_many_fn *int8_below;
+static hone_act_int8_fn *act_below;
 
 /* ---- weights -------------------------------------------------------------------------------- */
 
@@ -67,14 +68,24 @@ static void spread(const tile_call *x, const uint8_t *panel, size_t from, size_t
 #undef SPREAD
 }
 
+/* ---- activations and results ---------------------------------------------------------------- */
+
+static void act_int8(hone_act *act, size_t row0, size_t row1)
+{
+    const size_t steps = (act->k_pad + 63) / 64, strip = act->tile_rows;
+    act_below(act, row0, row1);
+    for (size_t r = row0; act->tiles8 && r < row1; r++)
+        for (size_t i = 0; i < steps; i++)
+            memcpy(act->tiles8 + (r / strip * steps + i) * strip * 64 + r % strip * 64,
+                   act->codes8 + r * act->ld8 + i * 64, i * 64 + 64 <= act->k_pad ? 64 : 32);
+}
+
 /* Part i of n of the bytes at `at` comes to L2 meanwhile. */
 static void ahead(const uint8_t *at, size_t bytes, size_t i, size_t n)
 {
     for (size_t b = bytes * i / n / 64 * 64; b < bytes * (i + 1) / n; b += 64)
         __builtin_prefetch(at + b, 0, 2);
 }
-
-/* ---- activations and results ---------------------------------------------------------------- */
 
 /* Tiles 0, 1, 4 for the first `low` rows of a block of rows, 2, 3, 5 for the others; k bytes of k.
  */
@@ -268,165 +279,133 @@ static void product_blocks(tile_call *x)
     }
 }
 
-/* ---- wide ----------------------------------------------------------------------------------- */
+/* ---- square ---------------------------------------------------------------------------------
 
-/* Rows (at most 32) x two panels. Steps are 64 of k. */
-typedef struct wide_job {
-    const tile_call *x;
-    const uint8_t *panel[2], *b[2];     /* the panels, and steps [from, to) of them in bytes */
-    const int8_t *a;                    /* codes of the first row at step `from` */
-    size_t rows, from, to, each, steps; /* steps of each group, and of the row */
-    int32_t *sums;                      /* [4][16][16], of a group that goes on */
-    const float *ones;                  /* [rows][groups] */
-    float *c;                           /* [2][WIDE_CHUNK][16] */
-} wide_job;
+ * Steps are 64 of k. */
 
-/* C = fma(scale, sums, C) of group g, whose sums are complete */
-static void wide_scale(const wide_job *j, size_t g)
-{
-    const hone_packed *w = j->x->w;
-    const size_t groups = (w->k_pad + w->group - 1) / w->group;
-    for (size_t p = 0; p < 2; p++) {
-        const uint8_t *at = j->panel[p];
-        const int32_t *d = j->sums + p * 256;
-        float *c = j->c + p * WIDE_CHUNK * 16;
-        v16 m = v16_zero(), s = scales_of(w, at + w->scale_offset, at + w->super_offset, g);
-        if (w->has_min)
-            m = scales_of(w, at + w->min_offset, at + w->min_super_offset, g);
-        for (size_t r = 0; r < j->rows; r++, c += 16) {
-            const int32_t *dr = d + r / 16 * 512 + r % 16 * 16;
-            v16 v =
-                v16_fma(s, _mm512_cvtepi32_ps(_mm512_load_si512((const void *)dr)), v16_load(c));
-            v16_store(c, w->has_min ? v16_fma(m, v16_set1(j->ones[r * groups + g]), v) : v);
-        }
-    }
-}
-
-static void wide_32(const wide_job *j)
-{
-    const size_t lda = j->x->a->ld8;
-    const int8_t *a = j->a;
-    const uint8_t *b0 = j->b[0], *b1 = j->b[1];
-    const bool high = j->rows > 16;
-    for (size_t i = j->from; i < j->to;) {
-        size_t g = i / j->each, end = (g + 1) * j->each < j->to ? (g + 1) * j->each : j->to;
-        if (i % j->each) {
-            tile_load(0, j->sums, 64);
-            tile_load(1, j->sums + 256, 64);
-            tile_load(2, j->sums + 512, 64);
-            tile_load(3, j->sums + 768, 64);
-        } else {
-            tile_zero(0);
-            tile_zero(1);
-            tile_zero(2);
-            tile_zero(3);
-        }
-        for (; i < end; i++, a += 64, b0 += 1024, b1 += 1024) {
-            tile_load(6, b0, 64);
-            tile_load(4, a, lda);
-            tile_load(7, b1, 64);
-            tile_dpbssd(0, 4, 6);
-            if (high)
-                tile_load(5, a + 16 * lda, lda);
-            tile_dpbssd(1, 4, 7);
-            if (high) {
-                tile_dpbssd(2, 5, 6);
-                tile_dpbssd(3, 5, 7);
-            }
-        }
-        tile_store(0, j->sums, 64);
-        tile_store(1, j->sums + 256, 64);
-        tile_store(2, j->sums + 512, 64);
-        tile_store(3, j->sums + 768, 64);
-        if (i % j->each == 0 || i == j->steps)
-            wide_scale(j, g);
-    }
-}
+/* The memory of a call beside C */
+typedef struct wide {
+    square s;
+    uint8_t *spread;     /* [2][SQUARE_SPAN][1024]: a pair of panels over a part */
+    float *ones;         /* sums of the activations' codes [rows][groups], with minimums */
+    size_t groups, each; /* of a row; steps of each */
+} wide;
 
 /* Steps [from, to) of a panel in bytes, with zeros where the row has ended */
-static void wide_spread(const tile_call *x, const uint8_t *panel, size_t from, size_t to,
-                        uint8_t *b)
+static void wide_spread(const tile_call *x, size_t panel, size_t from, size_t to, uint8_t *b)
 {
     size_t blocks = x->w->k_pad / 32, end = 2 * to < blocks ? 2 * to : blocks;
-    spread(x, panel, 2 * from, end - 2 * from, b);
+    spread(x, x->w->data + panel * x->w->panel_bytes, 2 * from, end - 2 * from, b);
     if (end < 2 * to)
         memset(b + (end - 2 * from) * 512, 0, 512);
 }
 
-/* Rows [row, end), at most WIDE_CHUNK, x panels p and q (q may be p again, unwritten) */
-static void wide_pair(tile_call *x, wide_job *j, size_t p, size_t q, size_t row, size_t end)
+/* A scale per column: sums stay whole numbers to the end of the row. */
+static void columns_part(const tile_call *x, void *arg, const part *j)
 {
-    const hone_packed *w = x->w;
-    const size_t groups = (w->k_pad + w->group - 1) / w->group, rows = end - row;
-    uint8_t *b = x->scratch;
-    int32_t *sums = (int32_t *)(void *)(b + 2 * WIDE_STEP * 16);
-    float *c = (float *)(void *)(sums + WIDE_CHUNK / 32 * 1024);
-    const float *ones = c + 2 * WIDE_CHUNK * 16;
-    j->panel[0] = w->data + p * w->panel_bytes;
-    j->panel[1] = w->data + q * w->panel_bytes;
-    j->b[0] = b;
-    j->b[1] = b + WIDE_STEP * 16;
-    memset(c, 0, 2 * WIDE_CHUNK * 64);
-    for (j->from = 0; j->from < j->steps; j->from = j->to) {
-        j->to = j->steps - j->from < WIDE_STEP / 64 ? j->steps : j->from + WIDE_STEP / 64;
-        wide_spread(x, j->panel[0], j->from, j->to, b);
-        wide_spread(x, j->panel[1], j->from, j->to, b + WIDE_STEP * 16);
-        size_t each = w->scale_offset / j->steps; /* bytes of codes of a step */
-        for (size_t r = 0; r < rows; r += 32) {
-            j->rows = rows - r < 32 ? rows - r : 32;
-            j->a = x->a->codes8 + (row + r) * x->a->ld8 + j->from * 64;
-            j->sums = sums + r / 32 * 1024;
-            j->ones = ones + r * groups;
-            j->c = c + r * 16;
-            shape(x, j->rows, 16, 64);
-            for (size_t i = 0; i < 2; i++)
-                ahead(j->panel[i] + j->to * each, (j->to - j->from) * each, r / 32,
-                      (rows + 31) / 32);
-            wide_32(j);
+    wide *w = arg;
+    uint8_t *b = w->spread;
+    for (size_t p = j->panel0, q; p < j->panel1; p += 2) {
+        q = p + 1 < j->panel1 ? p + 1 : p;
+        wide_spread(x, p, j->from, j->to, b);
+        wide_spread(x, q, j->from, j->to, b + SQUARE_SPAN * 1024);
+        square_pair(true, x, &w->s, j, p, q, b, b + SQUARE_SPAN * 1024);
+    }
+}
+
+/* C = fma(scale, sums, C) of group g of two panels and up to 32 rows, whose sums are complete */
+static void wide_scale(const tile_call *x, size_t g, size_t panel, size_t rows, const wide *w,
+                       const float *ones, float *c, size_t ldc)
+{
+    const hone_packed *m = x->w;
+    for (size_t p = 0; p < 2; p++, c += ldc, panel += panel + 1 < x->panel1) {
+        const uint8_t *at = m->data + panel * m->panel_bytes;
+        const float *sums = w->s.sums[0] + p * 512;
+        v16 low = v16_zero(), s = scales_of(m, at + m->scale_offset, at + m->super_offset, g);
+        if (m->has_min)
+            low = scales_of(m, at + m->min_offset, at + m->min_super_offset, g);
+        for (size_t r = 0; r < rows; r++) {
+            __m512i d = _mm512_castps_si512(v16_load(sums + r * 16));
+            v16 v = v16_fma(s, _mm512_cvtepi32_ps(d), v16_load(c + r * 16));
+            if (m->has_min)
+                v = v16_fma(low, v16_set1(ones[r * w->groups + g]), v);
+            v16_store(c + r * 16, v);
         }
     }
-    finish(x, p, row, rows, c);
-    if (q != p)
-        finish(x, q, row, rows, c + WIDE_CHUNK * 16);
 }
 
-static size_t wide_groups(const hone_packed *w)
+/* Groups that divide a part: their sums become float32 at the end of each. */
+static void groups_part(const tile_call *x, void *arg, const part *j)
 {
-    return w->has_min ? (w->k_pad + w->group - 1) / w->group : 0;
+    wide *w = arg;
+    uint8_t *b = w->spread;
+    const size_t strip = w->s.strip, bytes = strip * 64;
+    if (!j->from)
+        memset(j->c, 0, PART_SUMS * sizeof *j->c);
+    for (size_t p = j->panel0, q; p < j->panel1; p += 2) {
+        q = p + 1 < j->panel1 ? p + 1 : p;
+        wide_spread(x, p, j->from, j->to, b);
+        wide_spread(x, q, j->from, j->to, b + SQUARE_SPAN * 1024);
+        for (size_t r = 0; r < j->rows; r += strip) {
+            const size_t row = j->row + r, left = x->row1 - row, rows = left < 32 ? left : 32;
+            float *c = j->c + (p - j->panel0) * j->ldc + r * 16;
+            const float *ones = w->ones + (row - x->row0 / strip * strip) * w->groups;
+            for (size_t i = j->from, n; i < j->to; i += n) {
+                n = j->to - i < w->each ? j->to - i : w->each;
+                square_job s = {.a = w->s.a + (row / strip * w->s.steps + i) * bytes,
+                                .next = bytes,
+                                .steps = n,
+                                .to = {w->s.sums[0], w->s.sums[0] + 512}};
+                s.b[0] = b + (i - j->from) * 1024;
+                s.b[1] = s.b[0] + SQUARE_SPAN * 1024;
+                square_block(true, strip > 16, &s, &w->s.out);
+                wide_scale(x, i / w->each, p, rows, w, ones, c, j->ldc);
+            }
+            for (size_t k = p; j->to == j->steps && k <= q; k++)
+                finish(x, k, row, rows, c + (k - p) * j->ldc);
+        }
+    }
 }
 
-static bool wide_takes(const hone_packed *w)
+/* Floats of the memory that is left */
+static size_t ones_room(void)
 {
-    return (w->group % 64 == 0 || w->group >= w->k_pad) && 32 * wide_groups(w) * 4 <= WIDE_ONES;
+    return hone_product_scratch_bytes() / 4 - PART_SUMS - 2 * SQUARE_SPAN * 256;
 }
 
-/* Rows of a chunk: their codes stay in L2, and the sums of their codes in the scratch. */
-static size_t wide_rows(const hone_packed *w)
+static bool wide_takes(const hone_packed *w, size_t rows)
 {
-    size_t rows = WIDE_CHUNK, groups = wide_groups(w);
-    while (rows > 32 && (rows * w->k_pad > WIDE_BYTES || rows * groups * 4 > WIDE_ONES))
-        rows -= 32;
-    return rows;
+    const size_t span = SQUARE_SPAN * 64, groups = (w->k_pad + w->group - 1) / w->group;
+    return (w->group >= w->k_pad || (w->group % 64 == 0 && span % w->group == 0)) &&
+           (!w->has_min || (rows + 32) * groups <= ones_room());
 }
 
 static void product_wide(tile_call *x)
 {
-    const hone_packed *w = x->w;
-    size_t chunk = wide_rows(w), groups = wide_groups(w);
-    float *ones = (float *)(void *)(x->scratch + 2 * WIDE_STEP * 16 + WIDE_CHUNK / 32 * 4096 +
-                                    2 * WIDE_CHUNK * 64);
-    wide_job j = {.x = x, .steps = (w->k_pad + 63) / 64};
-    j.each = w->group >= w->k_pad ? j.steps : w->group / 64;
-    for (size_t row = x->row0; row < x->row1; row += chunk) {
-        size_t end = x->row1 - row < chunk ? x->row1 : row + chunk;
-        for (size_t r = row; r < end; r++)
-            for (size_t g = 0; g < groups; g++) {
-                size_t to = (g + 1) * w->group < w->k_pad ? (g + 1) * w->group : w->k_pad;
-                ones[(r - row) * groups + g] = codes_sum(x, r, g * w->group / 32, to / 32);
-            }
-        for (size_t p = x->panel0; p < x->panel1; p += 2)
-            wide_pair(x, &j, p, p + 1 < x->panel1 ? p + 1 : p, row, end);
-    }
+    const hone_packed *m = x->w;
+    const size_t strip = x->a->tile_rows, begin = x->row0 / strip * strip;
+    const bool columns = m->group >= m->k_pad;
+    float sums[2][1024] __attribute__((aligned(64)));
+    float *c = (float *)(void *)x->scratch;
+    wide w = {.s = {.a = x->a->tiles8,
+                    .strip = strip,
+                    .steps = (m->k_pad + 63) / 64,
+                    .out = {.v = x, .panel = x->panel0, .stream = streams(x)},
+                    .sums = sums},
+              .spread = (uint8_t *)(c + PART_SUMS),
+              .groups = (m->k_pad + m->group - 1) / m->group};
+    w.each = columns ? w.s.steps : m->group / 64;
+    w.s.step_bytes = m->scale_offset / (m->k_pad / 32) * 2;
+    w.ones = (float *)(void *)(w.spread + 2 * SQUARE_SPAN * 1024);
+    for (size_t r = begin; m->has_min && r < x->row1; r++)
+        for (size_t g = 0; g < w.groups; g++) {
+            size_t to = (g + 1) * m->group < m->k_pad ? (g + 1) * m->group : m->k_pad;
+            w.ones[(r - begin) * w.groups + g] = codes_sum(x, r, g * m->group / 32, to / 32);
+        }
+    w.s.ones = columns && m->has_min ? w.ones : NULL;
+    shape(x, 32, 16, 64);
+    in_parts(x, w.s.steps, SQUARE_SPAN, c, columns ? columns_part : groups_part, &w);
+    square_flush(true, &w.s.out);
 }
 
 /* ---- the slot ------------------------------------------------------------------------------- */
@@ -436,7 +415,7 @@ static void product_int8(const hone_packed *w, const hone_act *a, size_t row0, s
                          void *scratch)
 {
     tile_call x = {.w = w, .a = a, .row0 = row0, .row1 = row1, .panel0 = panel0, .panel1 = panel1};
-    bool wide = a->row_scales && wide_takes(w);
+    bool wide = a->row_scales && wide_takes(w, row1 - row0);
     if (row1 - row0 <= HONE_FEW_ROWS || (a->row_scales && !wide && w->group > SPAN)) {
         int8_below(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
         return;
@@ -454,5 +433,8 @@ static void product_int8(const hone_packed *w, const hone_act *a, size_t row0, s
 void hone_kernels_amx_int8(hone_kernels *t)
 {
     int8_below = t->product_int8;
+    act_below = t->act_int8;
     t->product_int8 = product_int8;
+    t->act_int8 = act_int8;
+    t->act_tiles8 = true;
 }
