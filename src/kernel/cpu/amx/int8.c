@@ -74,10 +74,12 @@ static void act_int8(hone_act *act, size_t row0, size_t row1)
 {
     const size_t steps = (act->k_pad + 63) / 64, strip = act->tile_rows;
     act_below(act, row0, row1);
-    for (size_t r = row0; act->tiles8 && r < row1; r++)
-        for (size_t i = 0; i < steps; i++)
-            memcpy(act->tiles8 + (r / strip * steps + i) * strip * 64 + r % strip * 64,
-                   act->codes8 + r * act->ld8 + i * 64, i * 64 + 64 <= act->k_pad ? 64 : 32);
+    for (size_t r = row0; act->tiles8 && r < row1; r++) {
+        const int8_t *from = act->codes8 + r * act->ld8;
+        uint8_t *to = act->tiles8 + (r / strip * steps * strip + r % strip) * 64;
+        for (size_t i = 0; i < steps; i++) /* beyond k_pad there is room, and weights are zero */
+            _mm512_store_si512((void *)(to + i * strip * 64), _mm512_loadu_si512(from + i * 64));
+    }
 }
 
 /* Part i of n of the bytes at `at` comes to L2 meanwhile. */
