@@ -72,6 +72,7 @@ static void put_set(hone_kernels *t, int which, const hone_kernels *from)
         t->product_few = from->product_few;
     } else if (which == BY_MANY) {
         t->product_many = from->product_many;
+        t->tiles_alone = from->tiles_alone;
     } else {
         t->attn_piece = from->attn_piece;
         t->attn_merge = from->attn_merge;

@@ -66,6 +66,11 @@ static size_t align64(size_t bytes)
 
 enum { ROW_PAD = 16, HALF_PAD = 32 };
 
+static bool tiles_alone(const hone_kernels *kt, size_t rows, int flags)
+{
+    return kt->tiles_alone && rows >= kt->tiles_alone && !(flags & HONE_ACT_F32);
+}
+
 static size_t tile_rows(size_t rows)
 {
     return rows <= 16 ? 16 : 32;
@@ -94,8 +99,10 @@ static size_t whole_bytes(size_t k_pad)
 size_t hone_act_bytes(const hone_kernels *kt, size_t rows, size_t k, int flags)
 {
     size_t k_pad = (k + 31) / 32 * 32;
+    /* never less than fewer rows need */
+    size_t floats = tiles_alone(kt, rows, flags) ? kt->tiles_alone - 1u : rows;
     return (hone_act_is_half(kt, flags) ? align64(rows * (k_pad + HALF_PAD) * 2)
-                                        : align64(rows * (k_pad + ROW_PAD) * 4)) +
+                                        : align64(floats * (k_pad + ROW_PAD) * 4)) +
            (kt->act_bf16 ? tile_bytes(rows, k_pad) : 0) +
            (flags & HONE_ACT_SUMS ? align64(rows * (k_pad / 32) * 4) : 0) +
            (flags & HONE_ACT_SUMS16 ? align64(rows * (k_pad / 16) * 4) : 0) +
@@ -112,7 +119,7 @@ void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, voi
         act->ld = k_pad + HALF_PAD;
         act->half = (uint16_t *)(void *)at;
         at += align64(rows * act->ld * 2);
-    } else {
+    } else if (!tiles_alone(kt, rows, flags)) {
         act->f32 = (float *)(void *)at;
         at += align64(rows * act->ld * 4);
     }
@@ -139,7 +146,12 @@ void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, voi
 
 float hone_act_at(const hone_act *a, size_t row, size_t k)
 {
-    return a->half ? hone_bf16_to_f32(a->half[row * a->ld + k]) : a->f32[row * a->ld + k];
+    if (a->f32)
+        return a->f32[row * a->ld + k];
+    const size_t rows = a->tile_rows;
+    return hone_bf16_to_f32(a->half ? a->half[row * a->ld + k]
+                                    : a->bf16[(row / rows * (a->k_pad / 32) + k / 32) * rows * 32 +
+                                              row % rows * 32 + k % 32]);
 }
 
 void hone_product(const hone_kernels *kt, const hone_packed *w, const hone_act *a, size_t row0,
@@ -153,6 +165,8 @@ void hone_product(const hone_kernels *kt, const hone_packed *w, const hone_act *
     float low, high;
     if (technique)
         few = many = technique;
+    else if (!a->f32) /* tiles alone */
+        few = many;
     else if (a->whole && kt->whole[w->layout] && hone_whole_takes(w, &low, &high))
         few = kt->product_whole;
     (row1 - row0 <= kt->few_rows[w->layout] ? few : many)(w, a, row0, row1, panel0, panel1, y, ldy,

@@ -137,7 +137,8 @@ typedef struct hone_act {
     size_t ld;        /* floats from row to row of f32: more than k_pad, so that rows a power of two
                          apart do not compete for the same lines of the cache */
     float *f32;       /* [rows][ld], rounded unless HONE_ACT_F32; zero in the tail; or NULL: */
-    uint16_t *half;   /* [rows][ld] bfloat16 instead, of a table with products BF16_DOT */
+    uint16_t *half;   /* [rows][ld] bfloat16 instead, of a table with products BF16_DOT; NULL, too,
+                         where many rows are only read as tiles */
     uint16_t *bf16;   /* [rows/tile_rows][k_pad/32][tile_rows][32], the last rows unset where there
                          are none; NULL if the table does not want it */
     size_t tile_rows; /* 16 of at most 16 rows, otherwise 32 */
@@ -302,7 +303,9 @@ typedef struct hone_adamw {
 struct hone_kernels {
     hone_isa isa;
     hone_products products;
-    bool act_bf16;   /* act_pack also writes bf16 (for tiles) */
+    bool act_bf16; /* act_pack also writes bf16 (for tiles) */
+    /* So many rows and more are written as these tiles alone, for product_many; 0 = never */
+    uint8_t tiles_alone;
     bool act_tiles8; /* and act_int8 tiles8, where there is one scale per row */
     /* act_pack also makes whole numbers of single rows, for product_whole, which has the bits of
      * product_few and takes its place for one row of these layouts. */

@@ -346,4 +346,16 @@ static inline void hone_attn_load_q(const hone_attn *t, size_t r, float *to)
     }
 }
 
+/* E + O of a block with weights 1: fma(x, 1, e) is a sum. E and O of 16 blocks at once would need a
+ * transposition: one block's chains are short enough. */
+static inline float hone_block_ones(const float *x, int n)
+{
+    float e = 0.0f, o = 0.0f;
+    for (int i = 0; i < n; i += 2) {
+        e += x[i];
+        o += x[i + 1];
+    }
+    return e + o;
+}
+
 #endif

@@ -66,7 +66,10 @@ void hone_techniques_overlay(const hone_kernels exact[HONE_ISA_COUNT])
             hone_kernels *t = &tables[p][i];
             *t = exact[i];
             t->products = (hone_products)p;
-            t->act_whole = t->act_whole && t->products == HONE_PRODUCTS_EXACT;
+            if (t->products != HONE_PRODUCTS_EXACT) {
+                t->act_whole = false;
+                t->tiles_alone = 0;
+            }
             if (is_int8(t))
                 t->act_pack = act_pack_int8;
             if (t->products != HONE_PRODUCTS_BF16_DOT)

@@ -234,7 +234,6 @@ static hone_status allocate(hone_backward *b, uint64_t bytes_max)
     if (!b->memory)
         return hone_fail_memory(b->memory_bytes, "a backward step");
     lay_out(b, b->memory);
-    b->f->activated = b->wide[0];
     return HONE_OK;
 }
 

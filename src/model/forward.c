@@ -70,7 +70,7 @@ static size_t lay_out(hone_forward *f, uint8_t *base)
     f->v = hone_cut(base, &at, m * n.kv * sizeof(float));
     f->attended = hone_cut(base, &at, m * n.q * sizeof(float));
     f->gate = hone_cut(base, &at, m * n.ffn * sizeof(float));
-    f->up = f->activated = hone_cut(base, &at, m * n.ffn * sizeof(float));
+    f->up = hone_cut(base, &at, m * n.ffn * sizeof(float));
     for (uint32_t i = 0; i < h->n_ropes; i++) {
         f->cos[i] = hone_cut(base, &at, m * (h->ropes[0][i].dim / 2) * sizeof(float));
         f->sin[i] = hone_cut(base, &at, m * (h->ropes[0][i].dim / 2) * sizeof(float));

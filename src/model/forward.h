@@ -52,8 +52,7 @@ typedef struct hone_forward {
     /* [max_rows][...] float32, rows one after the other. pending: what blocks before a joining one
      * add. */
     float *x, *h, *pending, *q, *k, *v, *attended, *gate, *up;
-    float *activated;      /* what the MLP's last matrix reads: up, unless up is kept */
-    const hone_tape *tape; /* of the layer that runs; NULL = nothing is kept */
+    const hone_tape *tape;                    /* of the layer that runs; NULL = nothing is kept */
     float *cos[HONE_ROPES], *sin[HONE_ROPES]; /* [max_rows][dim / 2] */
     void *act_memory;
     /* Activations for matrices whose columns have an order of their own; NULL if none has. */

@@ -123,7 +123,7 @@ static float *run(const problem *p, int isa, bool many, bool bias, size_t ldy)
         y[i] = 12345.0f;
     /* two calls of uneven panels: how work is split must not matter */
     size_t cut = p->w.n_panels / 3;
-    hone_product_many_fn *f = many ? kt->product_many : kt->product_few;
+    hone_product_many_fn *f = many || !a.f32 ? kt->product_many : kt->product_few;
     f(&p->w, &a, 0, p->rows, 0, cut, y, ldy, bias ? p->bias : NULL, scratch);
     f(&p->w, &a, 0, p->rows, cut, p->w.n_panels, y, ldy, bias ? p->bias : NULL, scratch);
     hone_fp_mode_leave(mode);

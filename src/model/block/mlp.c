@@ -19,10 +19,20 @@ static void activate_item(void *arg, size_t item, int thread)
     hone_forward *f = w->f;
     size_t n = w->n, r0 = item * ROWS_PER_ITEM,
            r1 = hone_row_end(item, ROWS_PER_ITEM, f->batch->rows);
-    float *in = (w->gated ? f->gate : f->up) + r0 * n, *up = f->up + r0 * n;
-    (void)thread;
-    w->activate(in, w->gated ? up : NULL, (r1 - r0) * n, f->activated + r0 * n);
-    f->kt->act_pack(w->act, f->activated, n, r0, r1);
+    float *row = f->threads[thread].memory; /* in L1 or L2: it is read once, at once */
+    for (size_t r = r0; r < r1; r++) {
+        const float *in = (w->gated ? f->gate : f->up) + r * n, *up = f->up + r * n;
+        w->activate(in, w->gated ? up : NULL, n, row);
+        f->kt->act_pack(w->act, row, 0, r, r + 1);
+    }
+}
+
+static void mlp_needs(const hone_forward *f, const hone_layer_kind *y, size_t *thread_bytes,
+                      size_t *shared_bytes)
+{
+    (void)f;
+    *shared_bytes = 0;
+    *thread_bytes = y->ffn * sizeof(float);
 }
 
 static void mlp_forward(hone_forward *f, int layer, const hone_block_use *use)
@@ -52,4 +62,5 @@ const hone_block hone_block_mlp = {.name = "mlp",
                                    .norm = HONE_SLOT_NORM_MLP,
                                    .norm_after = HONE_SLOT_NORM_MLP_AFTER,
                                    .forward = mlp_forward,
+                                   .needs = mlp_needs,
                                    .backward = hone_block_mlp_back};

@@ -35,8 +35,35 @@ static hone_act_pack_fn *pack_below;
 /* ---- activations ------------------------------------------------------------------------------
  */
 
+/* A block of 32 of a row, rounded: to its tile, and its sums */
+V16_INLINE void pack_block(hone_act *act, const float *x, size_t row, size_t block)
+{
+    float values[32] __attribute__((aligned(64)));
+    const size_t k = block * 32, n = act->k - k, blocks = act->k_pad / 32;
+    v16 low = v16_round_bf16(v16_load_n(x, n));
+    v16 high = v16_round_bf16(v16_load_n(n > 16 ? x + 16 : x, n > 16 ? n - 16 : 0));
+    __m256i a = _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(low), 16));
+    __m256i b = _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(high), 16));
+    _mm512_storeu_si512((void *)act_tile(act, row, block),
+                        _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1));
+    if (!act->sums && !act->sums16)
+        return;
+    v16_store(values, low);
+    v16_store(values + 16, high);
+    if (act->sums)
+        act->sums[row * blocks + block] = hone_block_ones(values, 32);
+    for (size_t i = 0; act->sums16 && i < 2; i++)
+        act->sums16[(row * blocks + block) * 2 + i] = hone_block_ones(values + 16 * i, 16);
+}
+
 static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
 {
+    if (!act->f32) {
+        for (size_t r = row0; r < row1; r++)
+            for (size_t b = 0; b < act->k_pad / 32; b++)
+                pack_block(act, x + r * ldx + b * 32, r, b);
+        return;
+    }
     pack_below(act, x, ldx, row0, row1);
     for (size_t r = row0; r < row1 && !(act->flags & HONE_ACT_F32); r++)
         for (size_t k = 0; k < act->k_pad; k += 16) {
@@ -368,6 +395,7 @@ void hone_kernels_amx(hone_kernels *t)
     t->attn_merge = attn_merge;
     t->attn_finish = attn_finish;
     t->act_bf16 = true;
+    t->tiles_alone = 65; /* what may still go to product_few needs floats */
     t->many_panels = PANEL_BLOCK;
     t->act_pack = act_pack;
     t->product_few = product_few;

@@ -30,17 +30,6 @@ static void product_few(const hone_packed *w, const hone_act *a, size_t row0, si
         few_groups(w, a, row0, row1, panel0, panel1, y, ldy, bias);
 }
 
-/* E + O of 16 blocks at once would need a transposition: one block's chains are short enough. */
-static float block_ones(const float *x, int n)
-{
-    float e = 0.0f, o = 0.0f;
-    for (int i = 0; i < n; i += 2) {
-        e += x[i]; /* fma(x, 1, e) */
-        o += x[i + 1];
-    }
-    return e + o;
-}
-
 static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
 {
     bool rounded = !(act->flags & HONE_ACT_F32);
@@ -52,9 +41,9 @@ static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, siz
             v16_store(to + i, rounded ? v16_round_bf16(v) : v);
         }
         for (size_t b = 0; act->sums && b < act->k_pad / 32; b++)
-            act->sums[r * (act->k_pad / 32) + b] = block_ones(to + 32 * b, 32);
+            act->sums[r * (act->k_pad / 32) + b] = hone_block_ones(to + 32 * b, 32);
         for (size_t b = 0; act->sums16 && b < act->k_pad / 16; b++)
-            act->sums16[r * (act->k_pad / 16) + b] = block_ones(to + 16 * b, 16);
+            act->sums16[r * (act->k_pad / 16) + b] = hone_block_ones(to + 16 * b, 16);
     }
 }
 
