@@ -37,6 +37,7 @@ static void overlay(void)
             break;
         case HONE_ISA_AMX_BF16:
             hone_kernels_amx(&t);
+            hone_kernels_amx_back(&t);
             break;
         case HONE_ISA_AMX_INT8:
             hone_kernels_amx_int8(&t);
@@ -91,11 +92,18 @@ static size_t whole_bytes(size_t k_pad)
            align64(k_pad / 32 * sizeof(hone_whole));
 }
 
+/* Tiles and nothing else. */
+static bool only_tiles(const hone_kernels *kt, int flags)
+{
+    return kt->act_bf16 && flags == HONE_ACT_TILES;
+}
+
 size_t hone_act_bytes(const hone_kernels *kt, size_t rows, size_t k, int flags)
 {
     size_t k_pad = (k + 31) / 32 * 32;
-    return (hone_act_is_half(kt, flags) ? align64(rows * (k_pad + HALF_PAD) * 2)
-                                        : align64(rows * (k_pad + ROW_PAD) * 4)) +
+    return (only_tiles(kt, flags)         ? 0
+            : hone_act_is_half(kt, flags) ? align64(rows * (k_pad + HALF_PAD) * 2)
+                                          : align64(rows * (k_pad + ROW_PAD) * 4)) +
            (kt->act_bf16 ? tile_bytes(rows, k_pad) : 0) +
            (flags & HONE_ACT_SUMS ? align64(rows * (k_pad / 32) * 4) : 0) +
            (flags & HONE_ACT_SUMS16 ? align64(rows * (k_pad / 16) * 4) : 0) +
@@ -112,7 +120,7 @@ void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, voi
         act->ld = k_pad + HALF_PAD;
         act->half = (uint16_t *)(void *)at;
         at += align64(rows * act->ld * 2);
-    } else {
+    } else if (!only_tiles(kt, flags)) {
         act->f32 = (float *)(void *)at;
         at += align64(rows * act->ld * 4);
     }
@@ -139,6 +147,10 @@ void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, voi
 
 float hone_act_at(const hone_act *a, size_t row, size_t k)
 {
+    size_t n = a->tile_rows;
+    if (!a->half && !a->f32)
+        return hone_bf16_to_f32(
+            a->bf16[((row / n * (a->k_pad / 32) + k / 32) * n + row % n) * 32 + k % 32]);
     return a->half ? hone_bf16_to_f32(a->half[row * a->ld + k]) : a->f32[row * a->ld + k];
 }
 
@@ -153,6 +165,8 @@ void hone_product(const hone_kernels *kt, const hone_packed *w, const hone_act *
     float low, high;
     if (technique)
         few = many = technique;
+    else if (!a->f32)
+        few = many;
     else if (a->whole && kt->whole[w->layout] && hone_whole_takes(w, &low, &high))
         few = kt->product_whole;
     (row1 - row0 <= kt->few_rows[w->layout] ? few : many)(w, a, row0, row1, panel0, panel1, y, ldy,

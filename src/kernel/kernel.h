@@ -126,9 +126,10 @@ const char *hone_layout_name(hone_layout layout); /* "bf16", "int8"... */
 /* ---- activations ---------------------------------------------------------------------------- */
 
 enum {
-    HONE_ACT_F32 = 1,   /* keep float32 (for F32 layouts); otherwise rounded to bfloat16 */
-    HONE_ACT_SUMS = 2,  /* with the sums that weights with a minimum need */
-    HONE_ACT_SUMS16 = 4 /* the same for groups of 16 */
+    HONE_ACT_F32 = 1,    /* keep float32 (for F32 layouts); otherwise rounded to bfloat16 */
+    HONE_ACT_SUMS = 2,   /* with the sums that weights with a minimum need */
+    HONE_ACT_SUMS16 = 4, /* the same for groups of 16 */
+    HONE_ACT_TILES = 8   /* met by BF16 panels only: what tiles read, where the table has them */
 };
 
 typedef struct hone_act {
@@ -137,7 +138,7 @@ typedef struct hone_act {
     size_t ld;        /* floats from row to row of f32: more than k_pad, so that rows a power of two
                          apart do not compete for the same lines of the cache */
     float *f32;       /* [rows][ld], rounded unless HONE_ACT_F32; zero in the tail; or NULL: */
-    uint16_t *half;   /* [rows][ld] bfloat16 instead, of a table with products BF16_DOT */
+    uint16_t *half;   /* [rows][ld] bfloat16 instead, of a table with products BF16_DOT; or bf16 */
     uint16_t *bf16;   /* [rows/tile_rows][k_pad/32][tile_rows][32], the last rows unset where there
                          are none; NULL if the table does not want it */
     size_t tile_rows; /* 16 of at most 16 rows, otherwise 32 */

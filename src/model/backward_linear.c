@@ -6,11 +6,11 @@
 #include <assert.h>
 #include <string.h>
 
-enum { ROWS_PER_ITEM = 16, PANELS_PER_ITEM = 4 };
+enum { ROWS_PER_ITEM = 16, K_PER_ITEM = 32, PANELS_PER_ITEM = 4 };
 
 int hone_back_act_flags(const hone_backward *b)
 {
-    return b->layout == HONE_LAYOUT_F32 ? HONE_ACT_F32 : 0;
+    return b->layout == HONE_LAYOUT_F32 ? HONE_ACT_F32 : HONE_ACT_TILES;
 }
 
 static hone_packed plan(const hone_backward *b, size_t n, size_t k)
@@ -36,6 +36,20 @@ hone_packed hone_back_pack(const hone_backward *b, const float *x, size_t ldx, s
     (columns ? b->kt->pack_columns : b->kt->pack_rows)(&w, x, ldx, 0, w.n_panels, to);
     w.data = to;
     return w;
+}
+
+size_t hone_back_part_at(const hone_packed *m, size_t from)
+{
+    return from * HONE_PANEL * (m->layout == HONE_LAYOUT_F32 ? 4 : 2);
+}
+
+hone_packed hone_back_part(const hone_packed *m, size_t from, size_t k)
+{
+    hone_packed part = *m;
+    part.k = k;
+    part.k_pad = (k + HONE_K_BLOCK - 1) / HONE_K_BLOCK * HONE_K_BLOCK;
+    part.data = m->data ? m->data + hone_back_part_at(m, from) : NULL;
+    return part;
 }
 
 /* ---- sums over rows -------------------------------------------------------------------------- */
@@ -106,12 +120,13 @@ void hone_back_product(hone_backward *b, const hone_act *act, const hone_packed 
                   hone_row_items(act->rows, HONE_BACK_TILE_ROWS) * w.column_items);
 }
 
-/* What both factors of a product need first: activations packed, the other one packed, too. */
+/* What both factors of a product need first: activations packed, the other one packed, too. Columns
+ * are taken along K, so that rows are read as they lie. */
 typedef struct ready_work {
     const hone_backward *b;
     hone_act *act;
-    const float *x; /* [act->rows][act->k], or with `turned` its transpose, which goes there */
-    float *turned;
+    const float *x; /* [act->rows][act->k] */
+    bool x_columns; /* x is [act->k][act->rows] */
     size_t act_items;
     hone_packed w;
     uint8_t *to;         /* where w is packed */
@@ -119,32 +134,47 @@ typedef struct ready_work {
     bool by_rows;        /* the latter */
 } ready_work;
 
+static size_t factor_items(const ready_work *w)
+{
+    return w->by_rows ? hone_row_items(w->w.n_panels, PANELS_PER_ITEM)
+                      : hone_row_items(w->w.k, K_PER_ITEM);
+}
+
+static void pack_factor(const ready_work *w, size_t item)
+{
+    const hone_kernels *kt = w->b->kt;
+    if (w->by_rows) {
+        kt->pack_rows(&w->w, w->factor, w->w.k, item * PANELS_PER_ITEM,
+                      hone_row_end(item, PANELS_PER_ITEM, w->w.n_panels), w->to);
+        return;
+    }
+    size_t k0 = item * K_PER_ITEM;
+    hone_packed part = hone_back_part(&w->w, k0, hone_row_end(item, K_PER_ITEM, w->w.k) - k0);
+    kt->pack_columns(&part, w->factor + k0 * part.n, part.n, 0, part.n_panels,
+                     w->to + hone_back_part_at(&w->w, k0));
+}
+
 static void ready_item(void *arg, size_t item, int thread)
 {
     const ready_work *w = arg;
     const hone_kernels *kt = w->b->kt;
+    const size_t k = w->act->k;
     (void)thread;
-    if (item >= w->act_items) {
-        size_t p0 = (item - w->act_items) * PANELS_PER_ITEM,
-               p1 = hone_row_end(item - w->act_items, PANELS_PER_ITEM, w->w.n_panels);
-        if (w->by_rows)
-            kt->pack_rows(&w->w, w->factor, w->w.k, p0, p1, w->to);
-        else
-            kt->pack_columns(&w->w, w->factor, w->w.n, p0, p1, w->to);
-        return;
-    }
-    size_t r0 = item * ROWS_PER_ITEM, r1 = hone_row_end(item, ROWS_PER_ITEM, w->act->rows),
-           k = w->act->k;
-    if (w->turned)
-        kt->transpose(w->x + r0, w->act->rows, k, r1 - r0, w->turned + r0 * k, k);
-    kt->act_pack(w->act, w->turned ? w->turned : w->x, k, r0, r1);
+    if (item >= w->act_items)
+        pack_factor(w, item - w->act_items);
+    else if (w->x_columns)
+        kt->act_columns(w->act, w->x, w->act->rows, item * K_PER_ITEM,
+                        hone_row_end(item, K_PER_ITEM, k));
+    else
+        kt->act_pack(w->act, w->x, k, item * ROWS_PER_ITEM,
+                     hone_row_end(item, ROWS_PER_ITEM, w->act->rows));
 }
 
 static void make_ready(ready_work *w, bool pack)
 {
-    w->act_items = hone_row_items(w->act->rows, ROWS_PER_ITEM);
-    hone_pool_run(w->b->f->pool, ready_item, w,
-                  w->act_items + (pack ? hone_row_items(w->w.n_panels, PANELS_PER_ITEM) : 0));
+    w->act_items = w->x_columns ? hone_row_items(w->act->k, K_PER_ITEM)
+                                : hone_row_items(w->act->rows, ROWS_PER_ITEM);
+    hone_pool_run(w->b->f->pool, ready_item, w, w->act_items + (pack ? factor_items(w) : 0));
     w->w.data = w->to;
 }
 
@@ -204,7 +234,7 @@ void hone_back_to_weights(hone_backward *b, const hone_parameter *p, const float
     ready_work w = {.b = b,
                     .act = &act,
                     .x = dy,
-                    .turned = b->turned,
+                    .x_columns = true,
                     .w = plan(b, p->k, rows),
                     .to = b->packed,
                     .factor = x};
