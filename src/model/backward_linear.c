@@ -87,37 +87,50 @@ typedef struct product_work {
     hone_backward *b;
     const hone_act *act;
     const hone_packed *w;
-    size_t column_items;
+    size_t rows, panels, column_items; /* of an item; items side by side */
     float *y;
     size_t ldy;
     bool add;
 } product_work;
 
-/* Tiles of the result; one that is to be added goes by the thread's own memory. */
+/* A tile of the result that is to be added goes by the thread's own memory. */
 static void product_item(void *arg, size_t item, int thread)
 {
     const product_work *w = arg;
-    const hone_backward *b = w->b;
-    size_t r0 = item / w->column_items * HONE_BACK_TILE_ROWS,
-           r1 = r0 + HONE_BACK_TILE_ROWS < w->act->rows ? r0 + HONE_BACK_TILE_ROWS : w->act->rows,
-           p0 = item % w->column_items * HONE_BACK_TILE_PANELS, p1 = p0 + HONE_BACK_TILE_PANELS;
-    if (p1 > w->w->n_panels)
-        p1 = w->w->n_panels;
+    const hone_kernels *kt = w->b->kt;
+    const size_t row = item / w->column_items, column = item % w->column_items, r0 = row * w->rows,
+                 r1 = hone_row_end(row, w->rows, w->act->rows), p0 = column * w->panels,
+                 p1 = hone_row_end(column, w->panels, w->w->n_panels);
+    const size_t c0 = p0 * HONE_PANEL, c1 = p1 * HONE_PANEL < w->w->n ? p1 * HONE_PANEL : w->w->n,
+                 ld = (p1 - p0) * HONE_PANEL;
+    uint8_t *scratch = w->b->thread_memory[thread];
     if (!w->add) {
-        hone_product(b->kt, w->w, w->act, r0, r1, p0, p1, w->y, w->ldy, NULL,
-                     b->thread_memory[thread]);
+        hone_product(kt, w->w, w->act, r0, r1, p0, p1, w->y, w->ldy, NULL, scratch);
         return;
     }
-    hone_product_add(b->kt, w->w, w->act, r0, r1, p0, p1, w->y, w->ldy, b->thread_memory[thread]);
+    float *tile = (float *)(void *)(scratch + hone_product_add_bytes());
+    /* where the whole result would begin, of which this is the tile */
+    uintptr_t begin = (uintptr_t)tile - (r0 * ld + c0) * sizeof *tile;
+    hone_product(kt, w->w, w->act, r0, r1, p0, p1, (float *)begin, ld, NULL, scratch);
+    for (size_t r = r0; r < r1; r++)
+        kt->add(w->y + r * w->ldy + c0, tile + (r - r0) * ld, c1 - c0);
 }
 
+/* Items as large as the caches hold, but some for each thread. What is added takes whole rows where
+ * it can: they lie one after the other. */
 void hone_back_product(hone_backward *b, const hone_act *act, const hone_packed *m, float *y,
                        size_t ldy, bool add)
 {
-    product_work w = {b, act, m,  (m->n_panels + HONE_BACK_TILE_PANELS - 1) / HONE_BACK_TILE_PANELS,
-                      y, ldy, add};
-    hone_pool_run(b->f->pool, product_item, &w,
-                  hone_row_items(act->rows, HONE_BACK_TILE_ROWS) * w.column_items);
+    enum { PANELS = 16, WIDE = 48, LEAST_ROWS = 64, EACH = 4 };
+    const size_t most = add ? WIDE : PANELS, least = EACH * (size_t)hone_pool_threads(b->f->pool);
+    product_work w = {.b = b, .act = act, .w = m, .y = y, .ldy = ldy, .add = add};
+    w.panels = m->n_panels < most ? m->n_panels : most;
+    w.column_items = hone_row_items(m->n_panels, w.panels);
+    w.rows = HONE_BACK_TILE / (w.panels * HONE_PANEL) / 32 * 32;
+    w.rows = w.rows < HONE_BACK_TILE_ROWS ? w.rows : HONE_BACK_TILE_ROWS;
+    while (w.rows > LEAST_ROWS && hone_row_items(act->rows, w.rows) * w.column_items < least)
+        w.rows = (w.rows / 2 + 31) / 32 * 32;
+    hone_pool_run(b->f->pool, product_item, &w, hone_row_items(act->rows, w.rows) * w.column_items);
 }
 
 /* What both factors of a product need first: activations packed, the other one packed, too. Columns
