@@ -183,8 +183,7 @@ static size_t attention_bytes(hone_kv *kv, size_t *page)
 static hone_status open_trial(const hone_kernels *kt, trial *t)
 {
     size_t columns = SPAN / (K / 2); /* of the smallest codes, 4 bits */
-    size_t sizes[] = {SPAN, (size_t)ROWS_MAX * K * 4,
-                      hone_act_bytes(kt, ROWS_MAX, K, HONE_ACT_SUMS | HONE_ACT_SUMS16),
+    size_t sizes[] = {SPAN, (size_t)ROWS_MAX * K * 4, hone_act_bytes(kt, ROWS_MAX, K, ~0),
                       hone_product_scratch_bytes(), ROWS_MAX * columns * 4};
     size_t at[6] = {0};
     for (int i = 0; i < 5; i++)
@@ -220,7 +219,9 @@ static bool set_up(trial *t, const hone_kernels *kt, hone_dtype type, size_t row
         return false;
     t->w.data = t->weights;
     t->next = 0;
-    hone_act_init(kt, rows, K, hone_act_flags(&t->w), t->act, &t->a);
+    hone_kernels floats = *kt; /* for the sets that read no tiles, too */
+    floats.tiles_alone = 0;
+    hone_act_init(&floats, rows, K, hone_act_flags(&t->w), t->act, &t->a);
     kt->act_pack(&t->a, t->x, K, 0, rows);
     return true;
 }

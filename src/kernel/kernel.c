@@ -37,6 +37,7 @@ static void overlay(void)
             break;
         case HONE_ISA_AMX_BF16:
             hone_kernels_amx(&t);
+            hone_kernels_amx_back(&t);
             break;
         case HONE_ISA_AMX_INT8:
             hone_kernels_amx_int8(&t);

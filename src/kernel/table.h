@@ -17,6 +17,7 @@ void hone_kernels_avx2_back(hone_kernels *t);
 void hone_kernels_avx512_back(hone_kernels *t);
 void hone_kernels_vnni(hone_kernels *t);
 void hone_kernels_amx(hone_kernels *t);
+void hone_kernels_amx_back(hone_kernels *t); /* after hone_kernels_amx */
 void hone_kernels_amx_int8(hone_kernels *t);
 
 /* techniques.c: the tables of products other than exact, and what they keep of activations. */

@@ -104,16 +104,14 @@ static void lay_products(hone_backward *b, const widths *w, void *base, size_t *
     const hone_adapter *a = b->f->model->adapter;
     for (uint32_t i = 0; i < h->n_kinds; i++)
         heads = larger(heads, h->kinds[i].heads);
-    size_t turned = m * n, turned_act = hone_act_bytes(b->kt, n, m, flags);
+    size_t turned_act = hone_act_bytes(b->kt, n, m, flags);
     if (a) { /* nothing of the head's size is turned or packed whole */
         packed = larger(hone_back_packed_bytes(b, n, larger(m, a->rank_max)),
                         hone_back_packed_bytes(b, a->rank_max, larger(m, n)));
-        turned = m * larger(n, a->rank_max);
         turned_act = larger(turned_act, hone_act_bytes(b->kt, a->rank_max, m, flags));
     } else {
         packed = larger(hone_back_packed_bytes(b, n, m), hone_back_packed_bytes(b, n, n));
         b->packed_head = hone_cut(base, at, hone_back_packed_bytes(b, h->hidden, v));
-        turned = larger(turned, c * v);
         turned_act = larger(turned_act, hone_act_bytes(b->kt, v, c, flags));
     }
     size_t act = a ? larger(w->hidden, a->rank_max) : w->hidden; /* rows; optimisers have those */
@@ -121,7 +119,6 @@ static void lay_products(hone_backward *b, const widths *w, void *base, size_t *
                       larger(hone_act_bytes(b->kt, larger(m, act), n, flags),
                              hone_act_bytes(b->kt, c, v, flags)));
     b->turned_act = hone_cut(base, at, turned_act);
-    b->turned = hone_cut(base, at, turned * sizeof(float));
     b->packed = hone_cut(base, at, packed);
     b->logits = hone_cut(base, at, c * v * sizeof(float));
     b->capped = hone_cut(base, at, h->final_softcap != 0 ? c * v * sizeof(float) : 0);
@@ -136,7 +133,7 @@ static void lay_threads(hone_backward *b, void *base, size_t *at)
 {
     const hone_hparams *h = &b->f->model->hp;
     size_t threads = (size_t)hone_pool_threads(b->f->pool);
-    b->thread_bytes = hone_product_add_bytes();
+    b->thread_bytes = hone_product_add_bytes() + HONE_BACK_TILE * sizeof(float);
     if (b->f->model->adapter)
         b->thread_bytes = hone_back_adapted_thread_bytes(b);
     for (uint32_t i = 0; i < h->n_kinds; i++)

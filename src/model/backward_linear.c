@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { ROWS_PER_ITEM = 16, PANELS_PER_ITEM = 4 };
+enum { ROWS_PER_ITEM = 16, K_PER_ITEM = 32, PANELS_PER_ITEM = 4 };
 
 int hone_back_act_flags(const hone_backward *b)
 {
@@ -36,6 +36,20 @@ hone_packed hone_back_pack(const hone_backward *b, const float *x, size_t ldx, s
     (columns ? b->kt->pack_columns : b->kt->pack_rows)(&w, x, ldx, 0, w.n_panels, to);
     w.data = to;
     return w;
+}
+
+size_t hone_back_part_at(const hone_packed *m, size_t from)
+{
+    return from * HONE_PANEL * (m->layout == HONE_LAYOUT_F32 ? 4 : 2);
+}
+
+hone_packed hone_back_part(const hone_packed *m, size_t from, size_t k)
+{
+    hone_packed part = *m;
+    part.k = k;
+    part.k_pad = (k + HONE_K_BLOCK - 1) / HONE_K_BLOCK * HONE_K_BLOCK;
+    part.data = m->data ? m->data + hone_back_part_at(m, from) : NULL;
+    return part;
 }
 
 /* ---- sums over rows -------------------------------------------------------------------------- */
@@ -73,45 +87,59 @@ typedef struct product_work {
     hone_backward *b;
     const hone_act *act;
     const hone_packed *w;
-    size_t column_items;
+    size_t rows, panels, column_items; /* of an item; items side by side */
     float *y;
     size_t ldy;
     bool add;
 } product_work;
 
-/* Tiles of the result; one that is to be added goes by the thread's own memory. */
+/* A tile of the result that is to be added goes by the thread's own memory. */
 static void product_item(void *arg, size_t item, int thread)
 {
     const product_work *w = arg;
-    const hone_backward *b = w->b;
-    size_t r0 = item / w->column_items * HONE_BACK_TILE_ROWS,
-           r1 = r0 + HONE_BACK_TILE_ROWS < w->act->rows ? r0 + HONE_BACK_TILE_ROWS : w->act->rows,
-           p0 = item % w->column_items * HONE_BACK_TILE_PANELS, p1 = p0 + HONE_BACK_TILE_PANELS;
-    if (p1 > w->w->n_panels)
-        p1 = w->w->n_panels;
+    const hone_kernels *kt = w->b->kt;
+    const size_t row = item / w->column_items, column = item % w->column_items, r0 = row * w->rows,
+                 r1 = hone_row_end(row, w->rows, w->act->rows), p0 = column * w->panels,
+                 p1 = hone_row_end(column, w->panels, w->w->n_panels);
+    const size_t c0 = p0 * HONE_PANEL, c1 = p1 * HONE_PANEL < w->w->n ? p1 * HONE_PANEL : w->w->n,
+                 ld = (p1 - p0) * HONE_PANEL;
+    uint8_t *scratch = w->b->thread_memory[thread];
     if (!w->add) {
-        hone_product(b->kt, w->w, w->act, r0, r1, p0, p1, w->y, w->ldy, NULL,
-                     b->thread_memory[thread]);
+        hone_product(kt, w->w, w->act, r0, r1, p0, p1, w->y, w->ldy, NULL, scratch);
         return;
     }
-    hone_product_add(b->kt, w->w, w->act, r0, r1, p0, p1, w->y, w->ldy, b->thread_memory[thread]);
+    float *tile = (float *)(void *)(scratch + hone_product_add_bytes());
+    /* where the whole result would begin, of which this is the tile */
+    uintptr_t begin = (uintptr_t)tile - (r0 * ld + c0) * sizeof *tile;
+    hone_product(kt, w->w, w->act, r0, r1, p0, p1, (float *)begin, ld, NULL, scratch);
+    for (size_t r = r0; r < r1; r++)
+        kt->add(w->y + r * w->ldy + c0, tile + (r - r0) * ld, c1 - c0);
 }
 
+/* Items as large as the caches hold, but some for each thread. What is added takes whole rows where
+ * it can: they lie one after the other. */
 void hone_back_product(hone_backward *b, const hone_act *act, const hone_packed *m, float *y,
                        size_t ldy, bool add)
 {
-    product_work w = {b, act, m,  (m->n_panels + HONE_BACK_TILE_PANELS - 1) / HONE_BACK_TILE_PANELS,
-                      y, ldy, add};
-    hone_pool_run(b->f->pool, product_item, &w,
-                  hone_row_items(act->rows, HONE_BACK_TILE_ROWS) * w.column_items);
+    enum { PANELS = 16, WIDE = 48, LEAST_ROWS = 64, EACH = 4 };
+    const size_t most = add ? WIDE : PANELS, least = EACH * (size_t)hone_pool_threads(b->f->pool);
+    product_work w = {.b = b, .act = act, .w = m, .y = y, .ldy = ldy, .add = add};
+    w.panels = m->n_panels < most ? m->n_panels : most;
+    w.column_items = hone_row_items(m->n_panels, w.panels);
+    w.rows = HONE_BACK_TILE / (w.panels * HONE_PANEL) / 32 * 32;
+    w.rows = w.rows < HONE_BACK_TILE_ROWS ? w.rows : HONE_BACK_TILE_ROWS;
+    while (w.rows > LEAST_ROWS && hone_row_items(act->rows, w.rows) * w.column_items < least)
+        w.rows = (w.rows / 2 + 31) / 32 * 32;
+    hone_pool_run(b->f->pool, product_item, &w, hone_row_items(act->rows, w.rows) * w.column_items);
 }
 
-/* What both factors of a product need first: activations packed, the other one packed, too. */
+/* What both factors of a product need first: activations packed, the other one packed, too. Columns
+ * are taken along K, so that rows are read as they lie. */
 typedef struct ready_work {
     const hone_backward *b;
     hone_act *act;
-    const float *x; /* [act->rows][act->k], or with `turned` its transpose, which goes there */
-    float *turned;
+    const float *x; /* [act->rows][act->k] */
+    bool x_columns; /* x is [act->k][act->rows] */
     size_t act_items;
     hone_packed w;
     uint8_t *to;         /* where w is packed */
@@ -119,32 +147,47 @@ typedef struct ready_work {
     bool by_rows;        /* the latter */
 } ready_work;
 
+static size_t factor_items(const ready_work *w)
+{
+    return w->by_rows ? hone_row_items(w->w.n_panels, PANELS_PER_ITEM)
+                      : hone_row_items(w->w.k, K_PER_ITEM);
+}
+
+static void pack_factor(const ready_work *w, size_t item)
+{
+    const hone_kernels *kt = w->b->kt;
+    if (w->by_rows) {
+        kt->pack_rows(&w->w, w->factor, w->w.k, item * PANELS_PER_ITEM,
+                      hone_row_end(item, PANELS_PER_ITEM, w->w.n_panels), w->to);
+        return;
+    }
+    size_t k0 = item * K_PER_ITEM;
+    hone_packed part = hone_back_part(&w->w, k0, hone_row_end(item, K_PER_ITEM, w->w.k) - k0);
+    kt->pack_columns(&part, w->factor + k0 * part.n, part.n, 0, part.n_panels,
+                     w->to + hone_back_part_at(&w->w, k0));
+}
+
 static void ready_item(void *arg, size_t item, int thread)
 {
     const ready_work *w = arg;
     const hone_kernels *kt = w->b->kt;
+    const size_t k = w->act->k;
     (void)thread;
-    if (item >= w->act_items) {
-        size_t p0 = (item - w->act_items) * PANELS_PER_ITEM,
-               p1 = hone_row_end(item - w->act_items, PANELS_PER_ITEM, w->w.n_panels);
-        if (w->by_rows)
-            kt->pack_rows(&w->w, w->factor, w->w.k, p0, p1, w->to);
-        else
-            kt->pack_columns(&w->w, w->factor, w->w.n, p0, p1, w->to);
-        return;
-    }
-    size_t r0 = item * ROWS_PER_ITEM, r1 = hone_row_end(item, ROWS_PER_ITEM, w->act->rows),
-           k = w->act->k;
-    if (w->turned)
-        kt->transpose(w->x + r0, w->act->rows, k, r1 - r0, w->turned + r0 * k, k);
-    kt->act_pack(w->act, w->turned ? w->turned : w->x, k, r0, r1);
+    if (item >= w->act_items)
+        pack_factor(w, item - w->act_items);
+    else if (w->x_columns)
+        kt->act_columns(w->act, w->x, w->act->rows, item * K_PER_ITEM,
+                        hone_row_end(item, K_PER_ITEM, k));
+    else
+        kt->act_pack(w->act, w->x, k, item * ROWS_PER_ITEM,
+                     hone_row_end(item, ROWS_PER_ITEM, w->act->rows));
 }
 
 static void make_ready(ready_work *w, bool pack)
 {
-    w->act_items = hone_row_items(w->act->rows, ROWS_PER_ITEM);
-    hone_pool_run(w->b->f->pool, ready_item, w,
-                  w->act_items + (pack ? hone_row_items(w->w.n_panels, PANELS_PER_ITEM) : 0));
+    w->act_items = w->x_columns ? hone_row_items(w->act->k, K_PER_ITEM)
+                                : hone_row_items(w->act->rows, ROWS_PER_ITEM);
+    hone_pool_run(w->b->f->pool, ready_item, w, w->act_items + (pack ? factor_items(w) : 0));
     w->w.data = w->to;
 }
 
@@ -204,7 +247,7 @@ void hone_back_to_weights(hone_backward *b, const hone_parameter *p, const float
     ready_work w = {.b = b,
                     .act = &act,
                     .x = dy,
-                    .turned = b->turned,
+                    .x_columns = true,
                     .w = plan(b, p->k, rows),
                     .to = b->packed,
                     .factor = x};

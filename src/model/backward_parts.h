@@ -7,7 +7,7 @@
 enum {
     HONE_BACK_SUM_ROWS = 256, /* rows whose sum is formed together: part of the definition */
     HONE_BACK_TILE_ROWS = 256,
-    HONE_BACK_TILE_PANELS = 8
+    HONE_BACK_TILE = 1 << 16 /* numbers of a product's result that one item makes */
 };
 
 /* y = (or +=) act x m^T, spread over the pool. */

@@ -135,6 +135,69 @@ static void packs_as_the_packer_of_files_does(void **state)
             }
 }
 
+/* y[rows][n] = x W^T, the activation of x[rows][k] made in one of its ways. */
+static void product_of(const hone_kernels *kt, const hone_packed *w, size_t rows, int flags,
+                       bool columns, float *to)
+{
+    const size_t k = w->k, bytes = hone_act_bytes(kt, rows, k, flags),
+                 middle = k / 2 / 32 * 32; /* in two calls */
+    static float turned[MAX];
+    void *memory = hone_alloc_big(bytes), *scratch = hone_alloc_big(hone_product_scratch_bytes());
+    hone_act act;
+    memset(memory, 0xff, bytes); /* what is not written is no number */
+    hone_act_init(kt, rows, k, flags, memory, &act);
+    if (columns) {
+        kt->transpose(x, k, rows, k, turned, rows);
+        if (middle)
+            kt->act_columns(&act, turned, rows, 0, middle);
+        kt->act_columns(&act, turned, rows, middle, k);
+    } else {
+        kt->act_pack(&act, x, k, 0, rows);
+    }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < k; i++) {
+            float want = flags & HONE_ACT_F32 ? x[r * k + i]
+                                              : hone_bf16_to_f32(hone_f32_to_bf16(x[r * k + i]));
+            assert_true(hone_f32_bits(hone_act_at(&act, r, i)) == hone_f32_bits(want));
+        }
+    hone_product(kt, w, &act, 0, rows, 0, w->n_panels, to, w->n, NULL, scratch);
+    hone_free_big(memory, bytes);
+    hone_free_big(scratch, hone_product_scratch_bytes());
+}
+
+static void activations_from_columns_and_in_tiles_alone_are_those_from_rows(void **state)
+{
+    (void)state;
+    static const size_t sizes[][2] = {{1, 1},  {16, 32}, {17, 33}, {33, 100},
+                                      {5, 64}, {63, 31}, {64, 31}, {75, 40}};
+    const hone_coding coding = hone_dtype_coding(HONE_DTYPE_F32);
+    static float want[MAX], got[MAX];
+    const size_t n = 40;
+    numbers(3);
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (int layout = HONE_LAYOUT_F32; layout <= HONE_LAYOUT_BF16; layout++)
+            for (int way = 0; way < 2 * HONE_ISA_COUNT; way++) {
+                const hone_isa isa = (hone_isa)(way / 2);
+                const size_t rows = sizes[s][0], k = sizes[s][1];
+                const bool f32 = layout == HONE_LAYOUT_F32;
+                hone_packed w;
+                if (!hone_isa_supported(isa))
+                    continue;
+                const hone_kernels *scalar = hone_kernels_get(HONE_ISA_SCALAR),
+                                   *kt = hone_kernels_get(isa);
+                assert_int_equal(hone_packed_plan((hone_layout)layout, &coding, n, k, &w), HONE_OK);
+                uint8_t *packed = hone_alloc_big(hone_packed_bytes(&w));
+                kt->pack_rows(&w, y, k, 0, w.n_panels, packed);
+                w.data = packed;
+                unsigned mode = hone_fp_mode_enter();
+                product_of(scalar, &w, rows, f32 ? HONE_ACT_F32 : 0, false, want);
+                product_of(kt, &w, rows, f32 ? HONE_ACT_F32 : 0, way & 1, got);
+                hone_fp_mode_leave(mode);
+                assert_memory_equal(want, got, rows * n * sizeof *got);
+                hone_free_big(packed, hone_packed_bytes(&w));
+            }
+}
+
 /* ---- derivatives ---------------------------------------------------------------------------- */
 
 static double act(int i, double v)
@@ -242,6 +305,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_set_gives_the_scalar_bits),
         cmocka_unit_test(packs_as_the_packer_of_files_does),
+        cmocka_unit_test(activations_from_columns_and_in_tiles_alone_are_those_from_rows),
         cmocka_unit_test(activations_have_their_derivatives),
         cmocka_unit_test(norms_have_their_derivatives),
         cmocka_unit_test(adamw_makes_the_step_of_the_paper),

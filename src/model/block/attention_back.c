@@ -31,7 +31,6 @@ typedef struct scratch {
     uint8_t *k, *v, *k_columns, *q_columns, *d_out_columns; /* packed */
     void *q_act, *d_out_act, *score_act, *key_act;
     float *p, *dp, *z; /* [QUERIES][ld] */
-    float *turned;     /* [keys][QUERIES] */
     float *tile;       /* [keys][head_dim] */
     void *product;
     size_t ld;
@@ -55,7 +54,6 @@ static size_t lay_out(const hone_backward *b, const hone_layer_kind *y, size_t r
     out->p = hone_cut(base, &at, all);
     out->dp = hone_cut(base, &at, all);
     out->z = hone_cut(base, &at, y->softcap != 0 ? all : 0);
-    out->turned = hone_cut(base, &at, all);
     out->tile = hone_cut(base, &at, ld * d * sizeof(float));
     out->product = hone_cut(base, &at, hone_product_scratch_bytes());
     return at;
@@ -67,25 +65,19 @@ size_t hone_back_attention_bytes(const hone_backward *b, const hone_layer_kind *
     return lay_out(b, y, rows, NULL, &s);
 }
 
-/* y = x[rows][k] at ldx times panels [panel0, panel1) of a packed matrix. */
-static void multiply(const hone_backward *b, const float *x, size_t ldx, size_t rows,
+/* y = x[rows][k] at ldx, or with `columns` the transpose of x[k][rows], times panels [panel0,
+ * panel1) of a packed matrix. */
+static void multiply(const hone_backward *b, const float *x, size_t ldx, size_t rows, bool columns,
                      const hone_packed *m, size_t panel0, size_t panel1, void *act_memory, float *y,
                      size_t ldy, void *product)
 {
     hone_act act;
     hone_act_init(b->kt, rows, m->k, hone_back_act_flags(b), act_memory, &act);
-    b->kt->act_pack(&act, x, ldx, 0, rows);
+    if (columns)
+        b->kt->act_columns(&act, x, ldx, 0, m->k);
+    else
+        b->kt->act_pack(&act, x, ldx, 0, rows);
     hone_product(b->kt, m, &act, 0, rows, panel0, panel1, y, ldy, NULL, product);
-}
-
-/* Rows [from, from + k) of the second factor alone; from a multiple of 32. */
-static hone_packed part_of(const hone_packed *m, size_t from, size_t k)
-{
-    hone_packed part = *m;
-    part.k = k;
-    part.k_pad = (k + 31) / 32 * 32;
-    part.data += from * HONE_PANEL * (m->layout == HONE_LAYOUT_F32 ? 4 : 2);
-    return part;
 }
 
 /* One block of queries of one head. */
@@ -143,8 +135,8 @@ static void add_to_keys(const attend_work *w, const scratch *t, const block *q, 
 {
     const hone_kernels *kt = w->b->kt;
     size_t keys = q->hi - q->lo, d = w->kind->head_dim;
-    kt->transpose(s + q->lo, t->ld, q->rows, keys, t->turned, QUERIES);
-    multiply(w->b, t->turned, QUERIES, keys, m, 0, m->n_panels, t->key_act, t->tile, d, t->product);
+    multiply(w->b, s + q->lo, t->ld, keys, true, m, 0, m->n_panels, t->key_act, t->tile, d,
+             t->product);
     for (size_t j = 0; j < keys; j++)
         kt->add(to + (q->lo + j) * ld_to, t->tile + j * d, d);
 }
@@ -160,17 +152,19 @@ static void block_back(const attend_work *w, const scratch *t, const block *q, s
            at = (base + q->first) * width + q->head * d;
     size_t panel0 = q->lo / HONE_PANEL, panel1 = (q->hi + HONE_PANEL - 1) / HONE_PANEL;
     const float *queries = b->f->tape->q + at, *d_out = w->d_out + at;
-    multiply(b, queries, width, q->rows, k, panel0, panel1, t->q_act, t->p, t->ld, t->product);
+    multiply(b, queries, width, q->rows, false, k, panel0, panel1, t->q_act, t->p, t->ld,
+             t->product);
     soften(w, t, q);
     hone_packed columns = hone_back_pack(b, d_out, width, d, q->rows, true, t->d_out_columns);
     add_to_keys(w, t, q, t->p, &columns, w->dv + kv_at, narrow);
-    multiply(b, d_out, width, q->rows, v, panel0, panel1, t->d_out_act, t->dp, t->ld, t->product);
+    multiply(b, d_out, width, q->rows, false, v, panel0, panel1, t->d_out_act, t->dp, t->ld,
+             t->product);
     harden(w, t, q);
     columns = hone_back_pack(b, queries, width, d, q->rows, true, t->q_columns);
     add_to_keys(w, t, q, t->dp, &columns, w->dk + kv_at, narrow);
-    hone_packed seen = part_of(k_columns, q->lo, q->hi - q->lo);
-    multiply(b, t->dp + q->lo, t->ld, q->rows, &seen, 0, seen.n_panels, t->score_act, w->dq + at,
-             width, t->product);
+    hone_packed seen = hone_back_part(k_columns, q->lo, q->hi - q->lo);
+    multiply(b, t->dp + q->lo, t->ld, q->rows, false, &seen, 0, seen.n_panels, t->score_act,
+             w->dq + at, width, t->product);
 }
 
 static void attend_item(void *arg, size_t item, int thread)

@@ -42,10 +42,7 @@ V16_INLINE void pack_block(hone_act *act, const float *x, size_t row, size_t blo
     const size_t k = block * 32, n = act->k - k, blocks = act->k_pad / 32;
     v16 low = v16_round_bf16(v16_load_n(x, n));
     v16 high = v16_round_bf16(v16_load_n(n > 16 ? x + 16 : x, n > 16 ? n - 16 : 0));
-    __m256i a = _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(low), 16));
-    __m256i b = _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(high), 16));
-    _mm512_storeu_si512((void *)act_tile(act, row, block),
-                        _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1));
+    _mm512_storeu_si512((void *)act_tile(act, row, block), act_halves(low, high));
     if (!act->sums && !act->sums16)
         return;
     v16_store(values, low);
@@ -395,7 +392,7 @@ void hone_kernels_amx(hone_kernels *t)
     t->attn_merge = attn_merge;
     t->attn_finish = attn_finish;
     t->act_bf16 = true;
-    t->tiles_alone = 65; /* what may still go to product_few needs floats */
+    t->tiles_alone = 64; /* what may still go to product_few needs floats */
     t->many_panels = PANEL_BLOCK;
     t->act_pack = act_pack;
     t->product_few = product_few;

@@ -28,6 +28,15 @@ static inline uint16_t *act_tile(const hone_act *a, size_t row, size_t block)
     return a->bf16 + (row / rows * (a->k_pad / 32) + block) * rows * 32 + row % rows * 32;
 }
 
+/* Numbers that are rounded already, as bfloat16 */
+V16_INLINE __m512i act_halves(v16 low, v16 high)
+{
+    const __m512i words =
+        _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27,
+                         25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+    return _mm512_permutex2var_epi16(_mm512_castps_si512(low), words, _mm512_castps_si512(high));
+}
+
 #define EACH_10(M, t)                                                                              \
     M(t##0) M(t##1) M(t##2) M(t##3) M(t##4) M(t##5) M(t##6) M(t##7) M(t##8) M(t##9)
 #define EACH_30(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) EACH_10(M, 1) EACH_10(M, 2)

@@ -24,6 +24,26 @@ static void transpose(const float *x, size_t ldx, size_t rows, size_t cols, floa
         }
 }
 
+static void act_columns(hone_act *act, const float *x, size_t ldx, size_t k0, size_t k1)
+{
+    const bool rounded = !(act->flags & HONE_ACT_F32);
+    for (size_t r = 0; r < act->rows; r += 16)
+        for (size_t k = k0; k < (k1 < act->k ? k1 : act->k_pad); k += 16) {
+            float t[256] = {0};
+            const size_t n = act->rows - r < 16 ? act->rows - r : 16;
+            if (k < k1)
+                transpose(x + k * ldx + r, ldx, k1 - k < 16 ? k1 - k : 16, n, t, 16);
+            for (size_t i = 0; i < n; i++) {
+                v16 v = v16_load(t + i * 16);
+                v16_store(t + i * 16, rounded ? v16_round_bf16(v) : v);
+                for (size_t j = 0; act->half && j < 16; j++)
+                    act->half[(r + i) * act->ld + k + j] = hone_f32_to_bf16(t[i * 16 + j]);
+                if (!act->half)
+                    memcpy(act->f32 + (r + i) * act->ld + k, t + i * 16, 64);
+            }
+        }
+}
+
 /* Rows k, k + 1 of a panel; an odd one at the end has no neighbour. */
 static inline void put_pair(const hone_packed *w, uint8_t *panel, size_t k, v16 even, v16 odd)
 {
@@ -273,6 +293,7 @@ static void adamw(const hone_adamw *o, const float *g, size_t n, float *p, float
 #define BACKWARD_SLOTS(t)                                                                          \
     do {                                                                                           \
         (t)->transpose = transpose;                                                                \
+        (t)->act_columns = act_columns;                                                            \
         (t)->pack_rows = pack_rows;                                                                \
         (t)->pack_columns = pack_columns;                                                          \
         (t)->rmsnorm_back = rmsnorm_back;                                                          \

@@ -1,0 +1,48 @@
+/*
+ * backward of the AMX set: activations from columns. A tile of 16 rows x 32 along K is 16 rows of
+ * 16 pairs; taken from columns, it is a block of a BF16 panel (16 rows of K, two by two, x 16
+ * columns) whose 16 x 16 pairs are transposed.
+ */
+#include "kernel/cpu/avx512/turn.h"
+
+#include "kernel/cpu/amx/scaled.h"
+#include "kernel/kernel.h"
+#include "kernel/table.h"
+
+static hone_act_columns_fn *columns_below;
+
+/* 16 or fewer columns of 32 or fewer rows of x */
+static void turn_block(const float *x, size_t ldx, size_t rows, size_t columns, uint16_t *to)
+{
+    float pairs[256] __attribute__((aligned(64)));
+    for (size_t i = 0; i < 32; i += 2) {
+        v16 even = i < rows ? v16_load_n(x + i * ldx, columns) : v16_zero();
+        v16 odd = i + 1 < rows ? v16_load_n(x + (i + 1) * ldx, columns) : v16_zero();
+        put_bf16_pairs((uint8_t *)(pairs + i * 8), even, odd);
+    }
+    transpose16(pairs, 16, (float *)(void *)to, 16);
+}
+
+static void act_columns(hone_act *act, const float *x, size_t ldx, size_t k0, size_t k1)
+{
+    if (act->f32 || act->half) {
+        columns_below(act, x, ldx, k0, k1);
+        for (size_t r = 0; r < act->rows && act->bf16 && act->f32; r++)
+            for (size_t k = k0; k < k1 && !(act->flags & HONE_ACT_F32); k += 32) {
+                const float *at = act->f32 + r * act->ld + k;
+                _mm512_storeu_si512(act_tile(act, r, k / 32),
+                                    act_halves(v16_load(at), v16_load(at + 16)));
+            }
+        return;
+    }
+    for (size_t k = k0; k < k1; k += 32)
+        for (size_t r = 0; r < act->rows; r += 16)
+            turn_block(x + k * ldx + r, ldx, k1 - k < 32 ? k1 - k : 32,
+                       act->rows - r < 16 ? act->rows - r : 16, act_tile(act, r, k / 32));
+}
+
+void hone_kernels_amx_back(hone_kernels *t)
+{
+    columns_below = t->act_columns;
+    t->act_columns = act_columns;
+}
