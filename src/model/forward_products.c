@@ -155,6 +155,7 @@ typedef struct product_work {
     size_t n_jobs;
     size_t first_item[HONE_PRODUCT_JOBS + 1];
     size_t panels[HONE_PRODUCT_JOBS]; /* per item */
+    size_t rows, row_items;           /* per item; items of the same panels, one after the other */
 } product_work;
 
 /* For a worker that may be kept off its CPU: whatever else it reads it copies first, and the result
@@ -187,17 +188,18 @@ static void product_item(void *arg, size_t item, int thread)
     while (item >= w->first_item[j + 1])
         j++;
     const hone_linear *l = w->jobs[j].linear;
-    size_t p0 = (item - w->first_item[j]) * w->panels[j], p1 = p0 + w->panels[j];
-    if (p1 > l->w.n_panels)
-        p1 = l->w.n_panels;
-    if (thread > 0 && !l->adapter && w->act->rows * (p1 - p0) <= HONE_RESULT_PANELS &&
-        hone_pool_careful(w->f->pool)) {
+    size_t at = item - w->first_item[j], p0 = at / w->row_items * w->panels[j],
+           p1 = hone_row_end(at / w->row_items, w->panels[j], l->w.n_panels),
+           r0 = at % w->row_items * w->rows,
+           r1 = hone_row_end(at % w->row_items, w->rows, w->act->rows);
+    if (thread > 0 && !l->adapter && w->row_items == 1 &&
+        w->act->rows * (p1 - p0) <= HONE_RESULT_PANELS && hone_pool_careful(w->f->pool)) {
         product_lent(w, &w->jobs[j], p0, p1, item, thread);
         return;
     }
     void *scratch = w->f->threads[thread].memory;
     bool gain = l->adapter && l->adapter->gain;
-    hone_product(w->f->kt, &l->w, w->act, 0, w->act->rows, p0, p1, w->jobs[j].y, l->w.n,
+    hone_product(w->f->kt, &l->w, w->act, r0, r1, p0, p1, w->jobs[j].y, l->w.n,
                  gain ? NULL : l->bias, scratch);
     if (l->adapter)
         finish_columns(w->f, l, j, w->act->rows, p0, p1, w->jobs[j].y, scratch);
@@ -213,6 +215,21 @@ static size_t panels_per_item(const hone_kernels *kt, const hone_packed *w, size
     size_t least = few ? 4 : kt->many_panels;
     n &= ~(size_t)3;
     return n < least ? least : n;
+}
+
+/* Many rows of small matrices: where panels make too few items for the threads, rows make more.
+ * What adapters add is added to all rows at once. */
+static void split_rows(const hone_forward *f, product_work *w, size_t items)
+{
+    enum { EACH = 4, LEAST_ROWS = 64 };
+    const size_t wanted = EACH * (size_t)hone_pool_threads(f->pool), rows = w->act->rows;
+    w->rows = rows ? rows : 1;
+    for (size_t j = 0; j < w->n_jobs; j++)
+        if (w->jobs[j].linear->adapter)
+            items = wanted;
+    if (items < wanted && rows >= 2 * LEAST_ROWS)
+        w->rows = (rows * items / wanted + LEAST_ROWS - 1) / LEAST_ROWS * LEAST_ROWS;
+    w->row_items = hone_row_items(rows, w->rows);
 }
 
 /* What the adapters of some products make of their input; plain: in the order of the stream. */
@@ -242,11 +259,14 @@ static void run_products(hone_forward *f, const hone_act *plain, const hone_act 
     for (size_t j = 0; j < n_jobs; j++) {
         const hone_packed *p = &jobs[j].linear->w;
         w.panels[j] = panels_per_item(f->kt, p, act->rows);
-        w.first_item[j + 1] = w.first_item[j] + (p->n_panels + w.panels[j] - 1) / w.panels[j];
+        w.first_item[j + 1] = w.first_item[j] + hone_row_items(p->n_panels, w.panels[j]);
         hone_cost cost = hone_product_cost(p, act->rows);
         flops += cost.flops;
         bytes += cost.bytes;
     }
+    split_rows(f, &w, w.first_item[n_jobs]);
+    for (size_t j = 0; j < n_jobs; j++)
+        w.first_item[j + 1] *= w.row_items;
     hone_pool_run(f->pool, product_item, &w, w.first_item[n_jobs]);
     hone_span_end(f->spans, span, layer, begin, flops, bytes);
 }
