@@ -11,8 +11,8 @@
  * square  int8-row with groups of a whole row, or that divide 1024 by multiples of 64: square.h.
  *         The activations are also kept as tiles, [rows/32][k/64][32][64].
  *
- * Few rows, and what neither takes, are the weaker set's. docs/experiments/int8-products.md counts
- * instructions: it was written without a processor that has them.
+ * Few rows, and what neither takes, are the weaker set's. What it was measured at:
+ * docs/experiments/amx-on-hardware.md.
  */
 #include "kernel/cpu/avx512/vec.h"
 
@@ -281,9 +281,7 @@ static void product_blocks(tile_call *x)
     }
 }
 
-/* ---- square ---------------------------------------------------------------------------------
-
- * Steps are 64 of k. */
+/* ---- square, in steps of 64 of k ------------------------------------------------------------ */
 
 /* The memory of a call beside C */
 typedef struct wide {
