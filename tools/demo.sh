@@ -33,6 +33,6 @@ run info --brief "$model"
 run optimize "$model" --data "$text" --goal decode-latency --max-loss 1%
 run report -o "$work/report.html"
 run history
-echo "demo: the page is $work/report.html, the registry is in $work/home; hone rollback takes the promotion back."
-echo "Try next: HONE_HOME=$work/home $hone run $model -p 'The directory /etc contains'   (as it was promoted)"
+echo "demo: the page is $work/report.html, the registry is in $work/home; hone rollback takes a promotion back."
+echo "Try next: HONE_HOME=$work/home $hone run $model -p 'The directory /etc contains'   (with what was promoted, if anything was)"
 echo "or        $hone optimize YOUR-MODEL --data YOUR-TEXT --goal decode-latency --max-loss 1%"
