@@ -163,6 +163,7 @@ typedef struct trial {
     void *act, *scratch;
     hone_packed w;
     hone_act a;
+    hone_kernels floats; /* whose activations these are */
 } trial;
 
 /* CPU time of this thread: what other processes take does not count. */
@@ -219,9 +220,9 @@ static bool set_up(trial *t, const hone_kernels *kt, hone_dtype type, size_t row
         return false;
     t->w.data = t->weights;
     t->next = 0;
-    hone_kernels floats = *kt; /* for the sets that read no tiles, too */
-    floats.tiles_alone = 0;
-    hone_act_init(&floats, rows, K, hone_act_flags(&t->w), t->act, &t->a);
+    t->floats = *kt; /* for the sets that read no tiles, too */
+    t->floats.tiles_alone = 0;
+    hone_act_init(&t->floats, rows, K, hone_act_flags(&t->w), t->act, &t->a);
     kt->act_pack(&t->a, t->x, K, 0, rows);
     return true;
 }

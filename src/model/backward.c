@@ -133,7 +133,7 @@ static void lay_threads(hone_backward *b, void *base, size_t *at)
 {
     const hone_hparams *h = &b->f->model->hp;
     size_t threads = (size_t)hone_pool_threads(b->f->pool);
-    b->thread_bytes = hone_product_add_bytes() + HONE_BACK_TILE * sizeof(float);
+    b->thread_bytes = hone_product_add_bytes();
     if (b->f->model->adapter)
         b->thread_bytes = hone_back_adapted_thread_bytes(b);
     for (uint32_t i = 0; i < h->n_kinds; i++)

@@ -45,8 +45,7 @@ static size_t expanded_bytes(const hone_backward *b)
 
 size_t hone_back_adapted_thread_bytes(const hone_backward *b)
 {
-    return hone_product_add_bytes() + HONE_BACK_TILE * sizeof(float) +
-           EXPANDED_ROWS * COLUMNS * sizeof(float) + expanded_bytes(b);
+    return hone_product_add_bytes() + EXPANDED_ROWS * COLUMNS * sizeof(float) + expanded_bytes(b);
 }
 
 /* Columns [k0, k1) of W[n][k] as the second factor W'[k1 - k0][n]. */

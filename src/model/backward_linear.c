@@ -93,7 +93,7 @@ typedef struct product_work {
     bool add;
 } product_work;
 
-/* A tile of the result that is to be added goes by the thread's own memory. */
+/* One tile of the result */
 static void product_item(void *arg, size_t item, int thread)
 {
     const product_work *w = arg;
@@ -101,19 +101,11 @@ static void product_item(void *arg, size_t item, int thread)
     const size_t row = item / w->column_items, column = item % w->column_items, r0 = row * w->rows,
                  r1 = hone_row_end(row, w->rows, w->act->rows), p0 = column * w->panels,
                  p1 = hone_row_end(column, w->panels, w->w->n_panels);
-    const size_t c0 = p0 * HONE_PANEL, c1 = p1 * HONE_PANEL < w->w->n ? p1 * HONE_PANEL : w->w->n,
-                 ld = (p1 - p0) * HONE_PANEL;
-    uint8_t *scratch = w->b->thread_memory[thread];
-    if (!w->add) {
+    void *scratch = w->b->thread_memory[thread];
+    if (w->add)
+        hone_product_add(kt, w->w, w->act, r0, r1, p0, p1, w->y, w->ldy, scratch);
+    else
         hone_product(kt, w->w, w->act, r0, r1, p0, p1, w->y, w->ldy, NULL, scratch);
-        return;
-    }
-    float *tile = (float *)(void *)(scratch + hone_product_add_bytes());
-    /* where the whole result would begin, of which this is the tile */
-    uintptr_t begin = (uintptr_t)tile - (r0 * ld + c0) * sizeof *tile;
-    hone_product(kt, w->w, w->act, r0, r1, p0, p1, (float *)begin, ld, NULL, scratch);
-    for (size_t r = r0; r < r1; r++)
-        kt->add(w->y + r * w->ldy + c0, tile + (r - r0) * ld, c1 - c0);
 }
 
 /* Items as large as the caches hold, but some for each thread. What is added takes whole rows where
@@ -126,8 +118,7 @@ void hone_back_product(hone_backward *b, const hone_act *act, const hone_packed 
     product_work w = {.b = b, .act = act, .w = m, .y = y, .ldy = ldy, .add = add};
     w.panels = m->n_panels < most ? m->n_panels : most;
     w.column_items = hone_row_items(m->n_panels, w.panels);
-    w.rows = HONE_BACK_TILE / (w.panels * HONE_PANEL) / 32 * 32;
-    w.rows = w.rows < HONE_BACK_TILE_ROWS ? w.rows : HONE_BACK_TILE_ROWS;
+    w.rows = hone_product_tile_rows(w.panels);
     while (w.rows > LEAST_ROWS && hone_row_items(act->rows, w.rows) * w.column_items < least)
         w.rows = (w.rows / 2 + 31) / 32 * 32;
     hone_pool_run(b->f->pool, product_item, &w, hone_row_items(act->rows, w.rows) * w.column_items);

@@ -5,9 +5,7 @@
 #include "model/backward.h"
 
 enum {
-    HONE_BACK_SUM_ROWS = 256, /* rows whose sum is formed together: part of the definition */
-    HONE_BACK_TILE_ROWS = 256,
-    HONE_BACK_TILE = 1 << 16 /* numbers of a product's result that one item makes */
+    HONE_BACK_SUM_ROWS = 256 /* rows whose sum is formed together: part of the definition */
 };
 
 /* y = (or +=) act x m^T, spread over the pool. */

@@ -137,6 +137,9 @@ void hone_forward_products(hone_forward *f, const hone_act *act, const hone_prod
 void hone_product_add(const hone_kernels *kt, const hone_packed *w, const hone_act *act, size_t r0,
                       size_t r1, size_t p0, size_t p1, float *y, size_t ldy, void *scratch);
 size_t hone_product_add_bytes(void);
+/* It goes by tiles of so many numbers at most: rows of one that is so many panels wide. */
+enum { HONE_PRODUCT_TILE = 1 << 16 };
+size_t hone_product_tile_rows(size_t panels);
 /* What adapters make of their input, into f->low[i] and f->low_act[i]; lows[i] NULL = nothing. */
 void hone_forward_down(hone_forward *f, const hone_act *act,
                        const struct hone_low_rank *const *lows, size_t n);

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { ROWS_PER_ITEM = 16, LOW_ROWS = 64, TILE_ROWS = 256, TILE_PANELS = 8 };
+enum { ROWS_PER_ITEM = 16, LOW_ROWS = 64, TILE_ROWS = 256, TILE_PANELS = 48 };
 
 typedef struct act_work {
     hone_forward *f;
@@ -39,30 +39,38 @@ static size_t product_scratch(void)
 
 size_t hone_product_add_bytes(void)
 {
-    return product_scratch() + TILE_ROWS * TILE_PANELS * HONE_PANEL * sizeof(float);
+    return product_scratch() + HONE_PRODUCT_TILE * sizeof(float);
 }
 
 /* One tile goes by the thread's own memory. */
 static void add_tile(const hone_kernels *kt, const hone_packed *w, const hone_act *act, size_t r0,
                      size_t r1, size_t p0, size_t p1, float *y, size_t ldy, void *scratch)
 {
-    enum { LD = TILE_PANELS * HONE_PANEL };
-    size_t c0 = p0 * HONE_PANEL, c1 = p1 * HONE_PANEL < w->n ? p1 * HONE_PANEL : w->n;
+    size_t c0 = p0 * HONE_PANEL, c1 = p1 * HONE_PANEL < w->n ? p1 * HONE_PANEL : w->n,
+           ld = (p1 - p0) * HONE_PANEL;
     float *tile = (float *)(void *)((uint8_t *)scratch + product_scratch());
     /* where the whole result would begin, of which this is the tile */
-    uintptr_t begin = (uintptr_t)tile - (r0 * LD + c0) * sizeof *tile;
-    hone_product(kt, w, act, r0, r1, p0, p1, (float *)begin, LD, NULL, scratch);
+    uintptr_t begin = (uintptr_t)tile - (r0 * ld + c0) * sizeof *tile;
+    hone_product(kt, w, act, r0, r1, p0, p1, (float *)begin, ld, NULL, scratch);
     for (size_t r = r0; r < r1; r++)
-        kt->add(y + r * ldy + c0, tile + (r - r0) * LD, c1 - c0);
+        kt->add(y + r * ldy + c0, tile + (r - r0) * ld, c1 - c0);
+}
+
+size_t hone_product_tile_rows(size_t panels)
+{
+    size_t rows = HONE_PRODUCT_TILE / (panels * HONE_PANEL) / 32 * 32;
+    return rows < TILE_ROWS ? rows : TILE_ROWS;
 }
 
 void hone_product_add(const hone_kernels *kt, const hone_packed *w, const hone_act *act, size_t r0,
                       size_t r1, size_t p0, size_t p1, float *y, size_t ldy, void *scratch)
 {
-    for (size_t r = r0; r < r1; r += TILE_ROWS)
-        for (size_t p = p0; p < p1; p += TILE_PANELS)
-            add_tile(kt, w, act, r, r1 - r < TILE_ROWS ? r1 : r + TILE_ROWS, p,
-                     p1 - p < TILE_PANELS ? p1 : p + TILE_PANELS, y, ldy, scratch);
+    const size_t panels = p1 - p0 < TILE_PANELS ? p1 - p0 : TILE_PANELS;
+    const size_t rows = panels ? hone_product_tile_rows(panels) : 0;
+    for (size_t r = r0; panels && r < r1; r += rows)
+        for (size_t p = p0; p < p1; p += panels)
+            add_tile(kt, w, act, r, r1 - r < rows ? r1 : r + rows, p,
+                     p1 - p < panels ? p1 : p + panels, y, ldy, scratch);
 }
 
 /* ---- adapters -------------------------------------------------------------------------------- */

@@ -198,6 +198,22 @@ static void activations_from_columns_and_in_tiles_alone_are_those_from_rows(void
             }
 }
 
+/* Memory for the most rows of a step serves steps of fewer. */
+static void activations_of_fewer_rows_need_no_more_memory(void **state)
+{
+    (void)state;
+    for (int i = 0; i < HONE_PRODUCTS_COUNT * HONE_ISA_COUNT; i++) {
+        const hone_isa isa = (hone_isa)(i % HONE_ISA_COUNT);
+        if (!hone_isa_supported(isa))
+            continue;
+        const hone_kernels *kt = hone_kernels_with(isa, (hone_products)(i / HONE_ISA_COUNT));
+        for (int flags = 0; flags < 8; flags++)
+            for (size_t rows = 1; rows < 200; rows++)
+                assert_true(hone_act_bytes(kt, rows, 100, flags) <=
+                            hone_act_bytes(kt, rows + 1, 100, flags));
+    }
+}
+
 /* ---- derivatives ---------------------------------------------------------------------------- */
 
 static double act(int i, double v)
@@ -306,6 +322,7 @@ int main(void)
         cmocka_unit_test(every_set_gives_the_scalar_bits),
         cmocka_unit_test(packs_as_the_packer_of_files_does),
         cmocka_unit_test(activations_from_columns_and_in_tiles_alone_are_those_from_rows),
+        cmocka_unit_test(activations_of_fewer_rows_need_no_more_memory),
         cmocka_unit_test(activations_have_their_derivatives),
         cmocka_unit_test(norms_have_their_derivatives),
         cmocka_unit_test(adamw_makes_the_step_of_the_paper),

@@ -9,7 +9,8 @@
  * bf16    square.h.
  * scaled  in the same order (order.h), 1024 of K at a time: codes expanded to bf16 tiles; 32 rows x
  *         1 panel, whose sums C stay in registers (the last two in L1); each group's D comes out of
- *         the tiles through L1, and is added while the tiles do the next group.
+ *         the tiles through L1 while they do the next group, and is added while they do the one
+ *         after that.
  * Attention: attention.h. The other kernels of this set are those of AVX-512.
  */
 #include "kernel/cpu/avx512/vec.h"
@@ -62,12 +63,7 @@ static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, siz
         return;
     }
     pack_below(act, x, ldx, row0, row1);
-    for (size_t r = row0; r < row1 && !(act->flags & HONE_ACT_F32); r++)
-        for (size_t k = 0; k < act->k_pad; k += 16) {
-            __m512i v = _mm512_loadu_si512((const void *)(act->f32 + r * act->ld + k));
-            __m256i h = _mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16)); /* already rounded */
-            _mm256_storeu_si256((__m256i *)(void *)(act_tile(act, r, k / 32) + k % 32), h);
-        }
+    act_floats_to_tiles(act, row0, row1, 0, act->k_pad);
 }
 
 /* ---- bf16 -------------------------------------------------------------------------------------

@@ -27,12 +27,8 @@ static void act_columns(hone_act *act, const float *x, size_t ldx, size_t k0, si
 {
     if (act->f32 || act->half) {
         columns_below(act, x, ldx, k0, k1);
-        for (size_t r = 0; r < act->rows && act->bf16 && act->f32; r++)
-            for (size_t k = k0; k < k1 && !(act->flags & HONE_ACT_F32); k += 32) {
-                const float *at = act->f32 + r * act->ld + k;
-                _mm512_storeu_si512(act_tile(act, r, k / 32),
-                                    act_halves(v16_load(at), v16_load(at + 16)));
-            }
+        if (act->f32)
+            act_floats_to_tiles(act, 0, act->rows, k0, k1);
         return;
     }
     for (size_t k = k0; k < k1; k += 32)

@@ -37,6 +37,17 @@ V16_INLINE __m512i act_halves(v16 low, v16 high)
     return _mm512_permutex2var_epi16(_mm512_castps_si512(low), words, _mm512_castps_si512(high));
 }
 
+/* Elements [k0, k1) of rows [row0, row1), in whole blocks of 32, from f32 to the tiles */
+static inline void act_floats_to_tiles(hone_act *a, size_t row0, size_t row1, size_t k0, size_t k1)
+{
+    for (size_t r = row0; r < row1 && !(a->flags & HONE_ACT_F32); r++)
+        for (size_t k = k0; k < k1; k += 32) {
+            const float *at = a->f32 + r * a->ld + k;
+            _mm512_storeu_si512((void *)act_tile(a, r, k / 32),
+                                act_halves(v16_load(at), v16_load(at + 16)));
+        }
+}
+
 #define EACH_10(M, t)                                                                              \
     M(t##0) M(t##1) M(t##2) M(t##3) M(t##4) M(t##5) M(t##6) M(t##7) M(t##8) M(t##9)
 #define EACH_30(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) EACH_10(M, 1) EACH_10(M, 2)

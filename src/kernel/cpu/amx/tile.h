@@ -34,10 +34,8 @@ static inline void tile_fill_config(tile_config *c, int rows, int k)
 #define tile_load(t, p, stride)                                                                    \
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t ::"r"(p), "r"((int64_t)(stride)) : "memory")
 /* The same of what is not needed again soon: it should not drive other lines out of L1. */
-#define tile_load_past(t, p, stride)                                                               \
-    __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm" #t ::"r"(p), "r"((int64_t)(stride))            \
-                     : "memor"                                                                     \
-                       "y")
+#define tile_load_past(t, p, ld)                                                                   \
+    __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm" #t ::"r"(p), "r"((int64_t)(ld)) : "memory")
 #define tile_store(t, p, stride)                                                                   \
     __asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)" ::"r"(p), "r"((int64_t)(stride))          \
                      : "memory")
