@@ -16,6 +16,15 @@ static inline size_t hone_int8_index(size_t k)
     return k / 8 * 8 + at[k % 8];
 }
 
+/* Where the codes of block b of 32 of a row lie */
+static inline int8_t *hone_int8_block(const hone_act *a, size_t row, size_t b)
+{
+    const size_t strip = a->tile_rows, steps = (a->k_pad + 63) / 64;
+    return a->codes8 ? a->codes8 + row * a->ld8 + 32 * b
+                     : (int8_t *)a->tiles8 +
+                           ((row / strip * steps + b / 2) * strip + row % strip) * 64 + b % 2 * 32;
+}
+
 static inline bool hone_int8_whole(float x)
 {
     return x >= -127.0f && x <= 127.0f && x == (float)(int)x;

@@ -1,5 +1,7 @@
 #include "kernel/kernel.h"
 
+#include "base/mem.h"
+#include "kernel/int8.h"
 #include "kernel/layout.h"
 #include "kernel/table.h"
 #include "kernel/whole.h"
@@ -67,82 +69,68 @@ static size_t align64(size_t bytes)
 
 enum { ROW_PAD = 16, HALF_PAD = 32 };
 
+/* Many rows that are only read as tiles: bf16 or, of a scale per row, tiles8 */
 static bool tiles_alone(const hone_kernels *kt, size_t rows, int flags)
 {
-    return kt->tiles_alone && rows >= kt->tiles_alone && !(flags & HONE_ACT_F32);
-}
-
-static size_t tile_rows(size_t rows)
-{
-    return rows <= 16 ? 16 : 32;
-}
-
-/* of all rows, up to whole tiles */
-static size_t tile_bytes(size_t rows, size_t k_pad)
-{
-    size_t n = tile_rows(rows);
-    return (rows + n - 1) / n * n * k_pad * 2;
+    int needs = HONE_ACT_F32 | (kt->products == HONE_PRODUCTS_EXACT ? 0 : HONE_ACT_NUMBERS);
+    return kt->tiles_alone && rows >= kt->tiles_alone && !(flags & needs);
 }
 
 int hone_act_flags(const hone_packed *w)
 {
     int sums = w->group == 16 ? HONE_ACT_SUMS16 : HONE_ACT_SUMS;
-    return (w->layout == HONE_LAYOUT_F32 ? HONE_ACT_F32 : 0) | (w->has_min ? sums : 0);
+    bool codes = hone_int8_takes(w) && w->group >= w->k_pad && !w->has_min;
+    return (w->layout == HONE_LAYOUT_F32 ? HONE_ACT_F32 : 0) | (w->has_min ? sums : 0) |
+           (codes ? 0 : HONE_ACT_NUMBERS);
 }
 
-static size_t whole_bytes(size_t k_pad)
+static void lay_whole(const hone_kernels *kt, void *mem, size_t *at, hone_act *act)
 {
-    const hone_act row = {.k_pad = k_pad};
-    return align64(HONE_WHOLE_DIGITS * hone_whole_ld(&row)) +
-           align64(k_pad / 32 * sizeof(hone_whole));
+    if (!kt->act_whole || act->rows != 1 || act->flags & HONE_ACT_F32)
+        return;
+    act->digits = hone_cut(mem, at, HONE_WHOLE_DIGITS * hone_whole_ld(act));
+    act->whole = hone_cut(mem, at, act->k_pad / 32 * sizeof *act->whole);
+}
+
+size_t hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, void *mem,
+                     hone_act *act)
+{
+    const size_t k_pad = (k + 31) / 32 * 32, tile = rows <= 16 ? 16 : 32;
+    const bool alone = tiles_alone(kt, rows, flags),
+               codes = alone && kt->products != HONE_PRODUCTS_EXACT;
+    size_t at = 0;
+    *act = (hone_act){.rows = rows, .k = k, .k_pad = k_pad, .ld = k_pad + ROW_PAD, .flags = flags};
+    if (hone_act_is_half(kt, flags)) {
+        act->ld = k_pad + HALF_PAD;
+        act->half = hone_cut(mem, &at, rows * act->ld * 2);
+    } else if (!alone) {
+        act->f32 = hone_cut(mem, &at, rows * act->ld * 4);
+    }
+    if (kt->act_bf16)
+        act->tile_rows = tile;
+    if (kt->act_bf16 && !codes) /* up to whole tiles */
+        act->bf16 = hone_cut(mem, &at, (rows + tile - 1) / tile * tile * k_pad * 2);
+    if (flags & HONE_ACT_SUMS)
+        act->sums = hone_cut(mem, &at, rows * (k_pad / 32) * 4);
+    if (flags & HONE_ACT_SUMS16)
+        act->sums16 = hone_cut(mem, &at, rows * (k_pad / 16) * 4);
+    lay_whole(kt, mem, &at, act);
+    hone_act_int8_init(kt, codes, mem, &at, act);
+    return at;
 }
 
 size_t hone_act_bytes(const hone_kernels *kt, size_t rows, size_t k, int flags)
 {
-    size_t k_pad = (k + 31) / 32 * 32;
-    /* never less than fewer rows need */
-    size_t floats = tiles_alone(kt, rows, flags) ? kt->tiles_alone - 1u : rows;
-    return (hone_act_is_half(kt, flags) ? align64(rows * (k_pad + HALF_PAD) * 2)
-                                        : align64(floats * (k_pad + ROW_PAD) * 4)) +
-           (kt->act_bf16 ? tile_bytes(rows, k_pad) : 0) +
-           (flags & HONE_ACT_SUMS ? align64(rows * (k_pad / 32) * 4) : 0) +
-           (flags & HONE_ACT_SUMS16 ? align64(rows * (k_pad / 16) * 4) : 0) +
-           (kt->act_whole ? whole_bytes(k_pad) : 0) + hone_act_int8_bytes(kt, rows, k_pad);
-}
-
-void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, void *mem,
-                   hone_act *act)
-{
-    size_t k_pad = (k + 31) / 32 * 32;
-    uint8_t *at = mem;
-    *act = (hone_act){.rows = rows, .k = k, .k_pad = k_pad, .ld = k_pad + ROW_PAD, .flags = flags};
-    if (hone_act_is_half(kt, flags)) {
-        act->ld = k_pad + HALF_PAD;
-        act->half = (uint16_t *)(void *)at;
-        at += align64(rows * act->ld * 2);
-    } else if (!tiles_alone(kt, rows, flags)) {
-        act->f32 = (float *)(void *)at;
-        at += align64(rows * act->ld * 4);
+    const size_t alone = kt->tiles_alone,
+                 counts[] = {1, alone && rows >= alone ? alone - 1 : rows, rows};
+    size_t most = 0;
+    for (int i = 0; i < 6; i++) {
+        hone_act act;
+        int needs = i % 2 ? flags : flags & ~HONE_ACT_F32;
+        size_t bytes = hone_act_init(kt, counts[i / 2], k, needs, NULL, &act);
+        most = bytes > most ? bytes : most;
     }
-    if (kt->act_bf16) {
-        act->bf16 = (uint16_t *)(void *)at;
-        act->tile_rows = tile_rows(rows);
-        at += tile_bytes(rows, k_pad);
-    }
-    if (flags & HONE_ACT_SUMS) {
-        act->sums = (float *)(void *)at;
-        at += align64(rows * (k_pad / 32) * 4);
-    }
-    if (flags & HONE_ACT_SUMS16) {
-        act->sums16 = (float *)(void *)at;
-        at += align64(rows * (k_pad / 16) * 4);
-    }
-    if (kt->act_whole && rows == 1 && !(flags & HONE_ACT_F32)) {
-        act->digits = (int8_t *)at;
-        act->whole = (hone_whole *)(void *)(at + align64(HONE_WHOLE_DIGITS * hone_whole_ld(act)));
-        at += whole_bytes(k_pad);
-    }
-    hone_act_int8_init(kt, at, act);
+    return most;
 }
 
 float hone_act_at(const hone_act *a, size_t row, size_t k)

@@ -128,7 +128,8 @@ const char *hone_layout_name(hone_layout layout); /* "bf16", "int8"... */
 enum {
     HONE_ACT_F32 = 1,   /* keep float32 (for F32 layouts); otherwise rounded to bfloat16 */
     HONE_ACT_SUMS = 2,  /* with the sums that weights with a minimum need */
-    HONE_ACT_SUMS16 = 4 /* the same for groups of 16 */
+    HONE_ACT_SUMS16 = 4, /* the same for groups of 16 */
+    HONE_ACT_NUMBERS = 8 /* the numbers are read, not only 8-bit codes with a scale per row */
 };
 
 typedef struct hone_act {
@@ -146,7 +147,8 @@ typedef struct hone_act {
     float *sums16;    /* [rows][k_pad/16]: the same in blocks of 16; NULL without SUMS16 */
     /* Only of a table with int8 products, otherwise NULL: */
     const struct hone_kernels *kt;
-    int8_t *codes8; /* row r at codes8 + r * ld8, in the order of kernel/int8.h */
+    int8_t *codes8; /* row r at codes8 + r * ld8, in the order of kernel/int8.h; NULL, with f32,
+                       bf16 and the sums, too, where many rows are only read as tiles */
     size_t ld8;
     uint8_t *tiles8; /* [rows/tile_rows][ceil(k_pad/64)][tile_rows][64]: the same codes, the last
                         rows and k unset where there are none; NULL if the table does not want it */
@@ -179,14 +181,16 @@ typedef enum hone_products {
 const char *hone_products_name(hone_products p);
 
 /* The flags that products with w need. One act may serve several weights: or their flags, but F32
- * layouts never share one with others. */
+ * layouts never share one with others. Who calls hone_act_at adds HONE_ACT_NUMBERS. */
 int hone_act_flags(const hone_packed *w);
+/* Enough for so many rows and for fewer, with these flags or fewer */
 size_t hone_act_bytes(const hone_kernels *kt, size_t rows, size_t k, int flags);
 float hone_act_at(const hone_act *a, size_t row, size_t k); /* an element, as it was rounded */
-/* Lays *act out in mem (hone_act_bytes, 64-byte aligned). Then kt->act_pack(act, x, ldx, row0,
- * row1) fills rows [row0, row1) from x[row][0..k), row r at x + r * ldx. */
-void hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, void *mem,
-                   hone_act *act);
+/* Lays *act out in mem (64-byte aligned; of the size that it gives, hone_act_bytes at most). Then
+ * kt->act_pack(act, x, ldx, row0, row1) fills rows [row0, row1) from x[row][0..k), row r at x + r *
+ * ldx. */
+size_t hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, void *mem,
+                     hone_act *act);
 
 /* ---- products ------------------------------------------------------------------------------- */
 
@@ -290,6 +294,8 @@ typedef struct hone_adamw {
 #undef X
 
 /* Semantics beyond the names in kernels.def:
+ * act_part  as act_pack, of elements [k0, k1) alone, in whole blocks of 32; x is where those of row0
+ *           are. Of exact tables, and not of a single row.
  * rmsnorm   x[rows][n] at ldx, y likewise (may be x); weight[n] or NULL (= ones).
  * rope      x[heads][head_dim]; cos, sin [rot_dim / 2]; pairs (i, i + rot_dim/2), or (2i, 2i+1) if
  *           interleaved; the rest of the head stays.
@@ -304,7 +310,8 @@ struct hone_kernels {
     hone_isa isa;
     hone_products products;
     bool act_bf16; /* act_pack also writes bf16 (for tiles) */
-    /* So many rows and more are written as these tiles alone, for product_many; 0 = never */
+    /* So many rows and more are written as tiles alone, for product_many or, of codes with a scale
+     * per row, product_int8; 0 = never */
     uint8_t tiles_alone;
     bool act_tiles8; /* and act_int8 tiles8, where there is one scale per row */
     /* act_pack also makes whole numbers of single rows, for product_whole, which has the bits of

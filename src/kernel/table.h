@@ -22,8 +22,8 @@ void hone_kernels_amx_int8(hone_kernels *t);
 
 /* techniques.c: the tables of products other than exact, and what they keep of activations. */
 void hone_techniques_overlay(const hone_kernels exact[HONE_ISA_COUNT]);
-size_t hone_act_int8_bytes(const hone_kernels *kt, size_t rows, size_t k_pad);
-void hone_act_int8_init(const hone_kernels *kt, uint8_t *at, hone_act *act);
+void hone_act_int8_init(const hone_kernels *kt, bool tiles_alone, void *mem, size_t *at,
+                        hone_act *act); /* hone_cut from mem */
 bool hone_act_is_half(const hone_kernels *kt, int flags);
 /* The slot that multiplies w under kt's products, or NULL: exactly. */
 hone_product_many_fn *hone_technique_product(const hone_kernels *kt, const hone_packed *w,

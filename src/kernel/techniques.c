@@ -1,5 +1,6 @@
 /* Tables of products that are techniques: the exact ones with another name, whose activations are
  * also packed in 8 bits and whose products go to other slots (docs/numerics.md, "Techniques"). */
+#include "base/mem.h"
 #include "kernel/int8.h"
 #include "kernel/table.h"
 
@@ -23,9 +24,10 @@ static bool is_int8(const hone_kernels *kt)
 
 static void act_pack_int8(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
 {
-    hone_kernels_get(act->kt->isa)->act_pack(act, x, ldx, row0, row1);
-    if (act->codes8)
-        act->kt->act_int8(act, row0, row1);
+    if (!act->scales8 || act->codes8)
+        hone_kernels_get(act->kt->isa)->act_pack(act, x, ldx, row0, row1);
+    if (act->scales8)
+        act->kt->act_int8(act, x, ldx, row0, row1);
 }
 
 /* E + O of each block with weights 1 (docs/numerics.md), as the exact packing has them. */
@@ -68,7 +70,8 @@ void hone_techniques_overlay(const hone_kernels exact[HONE_ISA_COUNT])
             t->products = (hone_products)p;
             if (t->products != HONE_PRODUCTS_EXACT) {
                 t->act_whole = false;
-                t->tiles_alone = 0;
+                if (t->products != HONE_PRODUCTS_INT8_ROW || !t->act_tiles8)
+                    t->tiles_alone = 0;
             }
             if (is_int8(t))
                 t->act_pack = act_pack_int8;
@@ -95,49 +98,29 @@ bool hone_products_supported(hone_isa isa, hone_products products)
 
 /* ---- activations in 8 bits ------------------------------------------------------------------ */
 
-static size_t align64(size_t bytes)
+void hone_act_int8_init(const hone_kernels *kt, bool tiles_alone, void *mem, size_t *at,
+                        hone_act *act)
 {
-    return (bytes + 63) / 64 * 64;
-}
-
-/* Up to whole tiles */
-static size_t tiles8_bytes(const hone_kernels *kt, size_t rows, size_t k_pad)
-{
-    bool wanted = kt->act_tiles8 && kt->products == HONE_PRODUCTS_INT8_ROW;
-    return wanted ? (rows + 31) / 32 * 32 * ((k_pad + 63) / 64 * 64) : 0;
-}
-
-size_t hone_act_int8_bytes(const hone_kernels *kt, size_t rows, size_t k_pad)
-{
-    if (!is_int8(kt))
-        return 0;
-    return align64(rows * (k_pad + ROW8_PAD)) + 2 * align64(rows * (k_pad / 32) * 4) +
-           align64(rows * (k_pad / 16) * 4) + tiles8_bytes(kt, rows, k_pad);
-}
-
-void hone_act_int8_init(const hone_kernels *kt, uint8_t *at, hone_act *act)
-{
-    size_t rows = act->rows, blocks = act->k_pad / 32;
+    const size_t rows = act->rows, blocks = act->k_pad / 32;
     act->kt = kt;
     if (!is_int8(kt) || act->flags & HONE_ACT_F32)
         return;
-    act->ld8 = act->k_pad + ROW8_PAD;
     act->row_scales = kt->products == HONE_PRODUCTS_INT8_ROW;
-    act->codes8 = (int8_t *)at;
-    at += align64(rows * act->ld8);
-    act->scales8 = (float *)(void *)at;
-    at += align64(rows * blocks * 4);
-    act->sums8 = (int32_t *)(void *)at;
-    at += align64(rows * blocks * 4);
-    act->sums8_16 = (int32_t *)(void *)at;
-    at += align64(rows * (act->k_pad / 16) * 4);
-    act->tiles8 = tiles8_bytes(kt, rows, act->k_pad) ? at : NULL;
+    act->scales8 = hone_cut(mem, at, rows * blocks * 4);
+    if (kt->act_tiles8 && act->row_scales) /* up to whole tiles */
+        act->tiles8 = hone_cut(mem, at, (rows + 31) / 32 * 32 * ((act->k_pad + 63) / 64 * 64));
+    if (tiles_alone)
+        return;
+    act->ld8 = act->k_pad + ROW8_PAD;
+    act->codes8 = hone_cut(mem, at, rows * act->ld8);
+    act->sums8 = hone_cut(mem, at, rows * blocks * 4);
+    act->sums8_16 = hone_cut(mem, at, rows * (act->k_pad / 16) * 4);
 }
 
 hone_product_many_fn *hone_technique_product(const hone_kernels *kt, const hone_packed *w,
                                              const hone_act *a)
 {
-    if (a->codes8 && hone_int8_takes(w))
+    if (a->scales8 && hone_int8_takes(w))
         return kt->product_int8;
     if (kt->products == HONE_PRODUCTS_BF16_DOT && w->layout != HONE_LAYOUT_F32)
         return kt->product_dot;

@@ -390,7 +390,7 @@ static double run_head(hone_backward *b, hone_loss_fn *loss, void *arg)
     for (size_t at = 0; at < wanted; at += b->chunk) {
         size_t rows = wanted - at < b->chunk ? wanted - at : b->chunk;
         hone_act act;
-        hone_forward_act(f, x + at * n, (uint32_t)rows, n, hone_act_flags(&head->w), &act);
+        hone_forward_act(f, x + at * n, (uint32_t)rows, n, hone_linear_flags(head), &act);
         hone_forward_products(f, &act, &(hone_product_job){head, b->logits}, 1, HONE_SPAN_HEAD, -1);
         loss_work w = {b, loss, arg, at};
         hone_pool_run(f->pool, loss_item, &w, rows);

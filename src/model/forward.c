@@ -357,7 +357,7 @@ static void finish_step(hone_forward *f, float *out)
         return;
     }
     hone_act act;
-    hone_forward_act(f, f->h, b->n_wanted, h->hidden, hone_act_flags(&head->w), &act);
+    hone_forward_act(f, f->h, b->n_wanted, h->hidden, hone_linear_flags(head), &act);
     hone_span_end(f->spans, HONE_SPAN_NORM, -1, begin, 0, (double)b->n_wanted * h->hidden * 8);
     hone_forward_products(f, &act, &(hone_product_job){head, out}, 1, HONE_SPAN_HEAD, -1);
     finish_work w = {f, out, h->vocab};

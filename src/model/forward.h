@@ -117,6 +117,10 @@ static inline size_t hone_row_end(size_t item, size_t step, size_t rows)
     return end < rows ? end : rows;
 }
 
+/* Rows of an item where there are `items` of all of them: where these are too few for the threads,
+ * rows make more. */
+size_t hone_rows_per_item(const hone_forward *f, size_t rows, size_t items);
+
 /* ---- for blocks ----------------------------------------------------------------------------- */
 
 /* Rounds and packs x[rows][k] (at ldx = k) for products with weights of these flags. */
@@ -140,6 +144,11 @@ size_t hone_product_add_bytes(void);
 /* It goes by tiles of so many numbers at most: rows of one that is so many panels wide. */
 enum { HONE_PRODUCT_TILE = 1 << 16 };
 size_t hone_product_tile_rows(size_t panels);
+/* tile[r1 - r0][16 * (p1 - p0)] = act x W^T + bias[n] (or NULL) for rows [r0, r1) and panels [p0,
+ * p1). scratch: hone_product_scratch_bytes. */
+void hone_product_tile(const hone_kernels *kt, const hone_packed *w, const hone_act *act, size_t r0,
+                       size_t r1, size_t p0, size_t p1, const float *bias, float *tile,
+                       void *scratch);
 /* What adapters make of their input, into f->low[i] and f->low_act[i]; lows[i] NULL = nothing. */
 void hone_forward_down(hone_forward *f, const hone_act *act,
                        const struct hone_low_rank *const *lows, size_t n);

@@ -42,24 +42,32 @@ size_t hone_product_add_bytes(void)
     return product_scratch() + HONE_PRODUCT_TILE * sizeof(float);
 }
 
-/* One tile goes by the thread's own memory. */
-static void add_tile(const hone_kernels *kt, const hone_packed *w, const hone_act *act, size_t r0,
-                     size_t r1, size_t p0, size_t p1, float *y, size_t ldy, void *scratch)
+void hone_product_tile(const hone_kernels *kt, const hone_packed *w, const hone_act *act, size_t r0,
+                       size_t r1, size_t p0, size_t p1, const float *bias, float *tile,
+                       void *scratch)
 {
-    size_t c0 = p0 * HONE_PANEL, c1 = p1 * HONE_PANEL < w->n ? p1 * HONE_PANEL : w->n,
-           ld = (p1 - p0) * HONE_PANEL;
-    float *tile = (float *)(void *)((uint8_t *)scratch + product_scratch());
+    const size_t ld = (p1 - p0) * HONE_PANEL;
     /* where the whole result would begin, of which this is the tile */
-    uintptr_t begin = (uintptr_t)tile - (r0 * ld + c0) * sizeof *tile;
-    hone_product(kt, w, act, r0, r1, p0, p1, (float *)begin, ld, NULL, scratch);
-    for (size_t r = r0; r < r1; r++)
-        kt->add(y + r * ldy + c0, tile + (r - r0) * ld, c1 - c0);
+    uintptr_t begin = (uintptr_t)tile - (r0 * ld + p0 * HONE_PANEL) * sizeof *tile;
+    hone_product(kt, w, act, r0, r1, p0, p1, (float *)begin, ld, bias, scratch);
 }
 
 size_t hone_product_tile_rows(size_t panels)
 {
     size_t rows = HONE_PRODUCT_TILE / (panels * HONE_PANEL) / 32 * 32;
     return rows < TILE_ROWS ? rows : TILE_ROWS;
+}
+
+/* By a tile in the thread's own memory */
+static void add_tile(const hone_kernels *kt, const hone_packed *w, const hone_act *act, size_t r0,
+                     size_t r1, size_t p0, size_t p1, float *y, size_t ldy, void *scratch)
+{
+    size_t c0 = p0 * HONE_PANEL, c1 = p1 * HONE_PANEL < w->n ? p1 * HONE_PANEL : w->n,
+           ld = (p1 - p0) * HONE_PANEL;
+    float *tile = (float *)(void *)((uint8_t *)scratch + product_scratch());
+    hone_product_tile(kt, w, act, r0, r1, p0, p1, NULL, tile, scratch);
+    for (size_t r = r0; r < r1; r++)
+        kt->add(y + r * ldy + c0, tile + (r - r0) * ld, c1 - c0);
 }
 
 void hone_product_add(const hone_kernels *kt, const hone_packed *w, const hone_act *act, size_t r0,
@@ -225,19 +233,23 @@ static size_t panels_per_item(const hone_kernels *kt, const hone_packed *w, size
     return n < least ? least : n;
 }
 
-/* Many rows of small matrices: where panels make too few items for the threads, rows make more.
- * What adapters add is added to all rows at once. */
+size_t hone_rows_per_item(const hone_forward *f, size_t rows, size_t items)
+{
+    enum { EACH = 8, LEAST_ROWS = 64 };
+    const size_t wanted = EACH * (size_t)hone_pool_threads(f->pool);
+    if (items >= wanted || rows < 2 * LEAST_ROWS)
+        return rows ? rows : 1;
+    return (rows * items / wanted + LEAST_ROWS - 1) / LEAST_ROWS * LEAST_ROWS;
+}
+
+/* Many rows of small matrices are split, too. What adapters add is added to all rows at once. */
 static void split_rows(const hone_forward *f, product_work *w, size_t items)
 {
-    enum { EACH = 4, LEAST_ROWS = 64 };
-    const size_t wanted = EACH * (size_t)hone_pool_threads(f->pool), rows = w->act->rows;
-    w->rows = rows ? rows : 1;
+    bool whole = false;
     for (size_t j = 0; j < w->n_jobs; j++)
-        if (w->jobs[j].linear->adapter)
-            items = wanted;
-    if (items < wanted && rows >= 2 * LEAST_ROWS)
-        w->rows = (rows * items / wanted + LEAST_ROWS - 1) / LEAST_ROWS * LEAST_ROWS;
-    w->row_items = hone_row_items(rows, w->rows);
+        whole |= w->jobs[j].linear->adapter != NULL;
+    w->rows = hone_rows_per_item(f, w->act->rows, whole ? SIZE_MAX : items);
+    w->row_items = hone_row_items(w->act->rows, w->rows);
 }
 
 /* What the adapters of some products make of their input; plain: in the order of the stream. */

@@ -31,6 +31,12 @@ typedef struct hone_linear {
     const struct hone_low_rank *adapter; /* beside the matrix, or NULL */
 } hone_linear;
 
+/* The flags of its input's activations */
+static inline int hone_linear_flags(const hone_linear *l)
+{
+    return hone_act_flags(&l->w) | (l->order || l->adapter ? HONE_ACT_NUMBERS : 0);
+}
+
 typedef struct hone_model {
     const hone_arch *arch;
     hone_hparams hp;

@@ -117,8 +117,12 @@ static float *run(const problem *p, int isa, bool many, bool bias, size_t ldy)
     hone_act a;
     unsigned mode = hone_fp_mode_enter();
     hone_act_init(kt, p->rows, p->w.k, flags, mem, &a);
-    kt->act_pack(&a, p->x, p->w.k, 0, p->rows / 2);
-    kt->act_pack(&a, p->x, p->w.k, p->rows / 2, p->rows);
+    /* rows as a whole, or in parts */
+    size_t middle = p->rows > 1 ? p->rows / 2 : 1, part = a.k_pad / 64 * 32;
+    kt->act_pack(&a, p->x, p->w.k, 0, middle);
+    const float *x = p->x + middle * p->w.k;
+    kt->act_part(&a, x + part, p->w.k, middle, p->rows, part, a.k_pad);
+    kt->act_part(&a, x, p->w.k, middle, p->rows, 0, part);
     for (size_t i = 0; i < p->rows * ldy; i++)
         y[i] = 12345.0f;
     /* two calls of uneven panels: how work is split must not matter */

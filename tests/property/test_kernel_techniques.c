@@ -193,6 +193,8 @@ static void many_rows_and_long_rows_equal_scalar(void **state)
         check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q5_0, groups[g], 50, 96, 9 + g, WIDE);
     }
     check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q4_1, 65536, 37, 4128, 290, NORMAL);
+    for (size_t kind = 0; kind < KINDS; kind++) /* so many rows are tiles alone */
+        check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q8_0, 65536, 37, 2080, 64 + 33 * kind, (int)kind);
 }
 
 /* Beyond the scratch: straight from the codes */

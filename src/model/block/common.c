@@ -49,7 +49,7 @@ void hone_block_qkv(hone_forward *f, int layer, const hone_block_use *use)
                       *k = hone_model_at(f->model, layer, HONE_SLOT_K),
                       *v = hone_model_at(f->model, layer, HONE_SLOT_V);
     hone_act act;
-    int flags = hone_act_flags(&q->w) | hone_act_flags(&k->w) | hone_act_flags(&v->w);
+    int flags = hone_linear_flags(q) | hone_linear_flags(k) | hone_linear_flags(v);
     hone_block_input(f, layer, use, q->w.k, flags, &act);
     const hone_product_job in[] = {{q, f->q}, {k, f->k}, {v, f->v}};
     hone_forward_products(f, &act, in, 3, HONE_SPAN_ATTN_QKV, layer);
@@ -59,6 +59,6 @@ void hone_block_attention_out(hone_forward *f, int layer)
 {
     const hone_linear *o = hone_model_at(f->model, layer, HONE_SLOT_O);
     hone_act act;
-    hone_forward_act(f, f->attended, f->batch->rows, o->w.k, hone_act_flags(&o->w), &act);
+    hone_forward_act(f, f->attended, f->batch->rows, o->w.k, hone_linear_flags(o), &act);
     hone_forward_products(f, &act, &(hone_product_job){o, f->h}, 1, HONE_SPAN_ATTN_OUT, layer);
 }

@@ -164,7 +164,7 @@ static void project_positions(work *w, const hone_linear *q, const hone_linear *
     w->first = middle[1 - longest];
     w->last = middle[longest - 1];
     hone_act_init(f->kt, (size_t)(w->last - w->first) + 1, f->model->hp.hidden,
-                  hone_act_flags(&q->w) | hone_act_flags(&k->w), w->shared.act, &w->act);
+                  hone_linear_flags(q) | hone_linear_flags(k), w->shared.act, &w->act);
     hone_pool_run(f->pool, position_item, w, hone_row_items(w->act.rows, ROWS_PER_ITEM));
     const hone_product_job jobs[] = {{q, w->shared.queries}, {k, w->shared.keys}};
     hone_forward_products(f, &w->act, jobs, 2, HONE_SPAN_ATTN_QKV, w->layer);

@@ -32,6 +32,7 @@ enum { C_ROWS = 30 };   /* rows whose sums stay in registers */
 static hone_product_many_fn *many_below; /* of the weaker set: the layouts that tiles do not do */
 static hone_product_few_fn *few_below;
 static hone_act_pack_fn *pack_below;
+static hone_act_part_fn *part_below;
 
 /* ---- activations ------------------------------------------------------------------------------
  */
@@ -54,12 +55,23 @@ V16_INLINE void pack_block(hone_act *act, const float *x, size_t row, size_t blo
         act->sums16[(row * blocks + block) * 2 + i] = hone_block_ones(values + 16 * i, 16);
 }
 
+static void act_part(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1, size_t k0,
+                     size_t k1)
+{
+    if (act->f32) {
+        part_below(act, x, ldx, row0, row1, k0, k1);
+        act_floats_to_tiles(act, row0, row1, k0, k1);
+        return;
+    }
+    for (size_t r = row0; r < row1; r++)
+        for (size_t k = k0; k < k1; k += 32)
+            pack_block(act, x + (r - row0) * ldx + (k - k0), r, k / 32);
+}
+
 static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
 {
     if (!act->f32) {
-        for (size_t r = row0; r < row1; r++)
-            for (size_t b = 0; b < act->k_pad / 32; b++)
-                pack_block(act, x + r * ldx + b * 32, r, b);
+        act_part(act, x + row0 * ldx, ldx, row0, row1, 0, act->k_pad);
         return;
     }
     pack_below(act, x, ldx, row0, row1);
@@ -383,6 +395,7 @@ void hone_kernels_amx(hone_kernels *t)
     many_below = t->product_many;
     few_below = t->product_few;
     pack_below = t->act_pack;
+    part_below = t->act_part;
     attn_below = t->attn_piece;
     t->attn_piece = attn_tiles;
     t->attn_merge = attn_merge;
@@ -391,6 +404,7 @@ void hone_kernels_amx(hone_kernels *t)
     t->tiles_alone = 64; /* what may still go to product_few needs floats */
     t->many_panels = PANEL_BLOCK;
     t->act_pack = act_pack;
+    t->act_part = act_part;
     t->product_few = product_few;
     t->product_many = product_many;
     for (int l = 0; l < HONE_LAYOUT_COUNT; l++)

@@ -70,11 +70,11 @@ static void spread(const tile_call *x, const uint8_t *panel, size_t from, size_t
 
 /* ---- activations and results ---------------------------------------------------------------- */
 
-static void act_int8(hone_act *act, size_t row0, size_t row1)
+static void act_int8(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
 {
     const size_t steps = (act->k_pad + 63) / 64, strip = act->tile_rows;
-    act_below(act, row0, row1);
-    for (size_t r = row0; act->tiles8 && r < row1; r++) {
+    act_below(act, x, ldx, row0, row1);
+    for (size_t r = row0; act->tiles8 && act->codes8 && r < row1; r++) {
         const int8_t *from = act->codes8 + r * act->ld8;
         uint8_t *to = act->tiles8 + (r / strip * steps * strip + r % strip) * 64;
         for (size_t i = 0; i < steps; i++) /* beyond k_pad there is room, and weights are zero */
@@ -416,7 +416,8 @@ static void product_int8(const hone_packed *w, const hone_act *a, size_t row0, s
 {
     tile_call x = {.w = w, .a = a, .row0 = row0, .row1 = row1, .panel0 = panel0, .panel1 = panel1};
     bool wide = a->row_scales && wide_takes(w, row1 - row0);
-    if (row1 - row0 <= HONE_FEW_ROWS || (a->row_scales && !wide && w->group > SPAN)) {
+    if (a->codes8 &&
+        (row1 - row0 <= HONE_FEW_ROWS || (a->row_scales && !wide && w->group > SPAN))) {
         int8_below(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
         return;
     }

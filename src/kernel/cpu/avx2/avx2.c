@@ -141,6 +141,7 @@ static void few_u4_own(const core_job *j)
 void hone_kernels_avx2(hone_kernels *t)
 {
     t->act_pack = act_pack;
+    t->act_part = act_part;
     t->product_few = product_few;
     t->product_many = product_expanded;
     set_few_rows(t);

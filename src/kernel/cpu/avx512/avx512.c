@@ -24,6 +24,7 @@
 void hone_kernels_avx512(hone_kernels *t)
 {
     t->act_pack = act_pack;
+    t->act_part = act_part;
     t->act_whole = false;
     t->product_few = product_few;
     t->product_many = product_expanded;

@@ -484,27 +484,39 @@ V16_INLINE void i8_extent(v16 x, v16 *top, v16 *bad)
     *bad = v16_fma(x, v16_zero(), *bad);
 }
 
+/* 16 or fewer activations, rounded */
+V16_INLINE v16 i8_rounded(const float *x, size_t k, size_t n)
+{
+    return v16_round_bf16(v16_load_n(k < n ? x + k : x, k < n ? n - k : 0));
+}
+
 static float i8_scale_of(const float *x, size_t n)
 {
     v16 top = v16_zero(), bad = v16_zero();
     for (size_t i = 0; i < n; i += 16)
-        i8_extent(v16_load(x + i), &top, &bad);
+        i8_extent(i8_rounded(x, i, n), &top, &bad);
     return v16_reduce_max(top) / 127.0f + v16_reduce_add(bad);
 }
 
-static void act_int8(hone_act *act, size_t row0, size_t row1)
+static void act_int8(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
 {
-    size_t blocks = act->k_pad / 32;
+    const size_t blocks = act->k_pad / 32, n = act->k;
     for (size_t r = row0; r < row1; r++) {
-        const float *x = act->f32 + r * act->ld;
+        const float *row = x + r * ldx;
         float *scales = act->scales8 + r * blocks;
-        float whole = act->row_scales ? i8_scale_of(x, act->k_pad) : 0.0f;
-        for (size_t b = 0; b < blocks; b++, x += 32) {
-            float s = scales[b] = act->row_scales ? whole : i8_scale_of(x, 32);
+        float whole = act->row_scales ? i8_scale_of(row, n) : 0.0f;
+        for (size_t b = 0, k = 0; b < blocks; b++, k += 32) {
+            float s = scales[b] =
+                act->row_scales ? whole : i8_scale_of(row + k, n - k < 32 ? n - k : 32);
             v16 by = v16_set1(s > 0.0f ? s : __builtin_inff());
-            int32_t *sums = act->sums8_16 + (r * blocks + b) * 2;
-            i8_store_codes(v16_div(v16_load(x), by), v16_div(v16_load(x + 16), by),
-                           act->codes8 + r * act->ld8 + 32 * b, sums);
+            int32_t sums[2];
+            i8_store_codes(v16_div(i8_rounded(row, k, n), by),
+                           v16_div(i8_rounded(row, k + 16, n), by), hone_int8_block(act, r, b),
+                           sums);
+            if (!act->sums8)
+                continue;
+            act->sums8_16[(r * blocks + b) * 2] = sums[0];
+            act->sums8_16[(r * blocks + b) * 2 + 1] = sums[1];
             act->sums8[r * blocks + b] = sums[0] + sums[1];
         }
     }

@@ -30,21 +30,27 @@ static void product_few(const hone_packed *w, const hone_act *a, size_t row0, si
         few_groups(w, a, row0, row1, panel0, panel1, y, ldy, bias);
 }
 
-static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
+static void act_part(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1, size_t k0,
+                     size_t k1)
 {
     bool rounded = !(act->flags & HONE_ACT_F32);
     for (size_t r = row0; r < row1; r++) {
         float *to = act->f32 + r * act->ld;
-        for (size_t i = 0; i < act->k_pad; i += 16) {
+        for (size_t i = k0; i < k1; i += 16) {
             size_t n = i < act->k ? act->k - i : 0;
-            v16 v = v16_load_n(x + r * ldx + (n ? i : 0), n);
+            v16 v = v16_load_n(x + (r - row0) * ldx + (n ? i - k0 : 0), n);
             v16_store(to + i, rounded ? v16_round_bf16(v) : v);
         }
-        for (size_t b = 0; act->sums && b < act->k_pad / 32; b++)
+        for (size_t b = k0 / 32; act->sums && b < k1 / 32; b++)
             act->sums[r * (act->k_pad / 32) + b] = hone_block_ones(to + 32 * b, 32);
-        for (size_t b = 0; act->sums16 && b < act->k_pad / 16; b++)
+        for (size_t b = k0 / 16; act->sums16 && b < k1 / 16; b++)
             act->sums16[r * (act->k_pad / 16) + b] = hone_block_ones(to + 16 * b, 16);
     }
+}
+
+static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
+{
+    act_part(act, x + row0 * ldx, ldx, row0, row1, 0, act->k_pad);
 }
 
 #endif

@@ -17,19 +17,25 @@ static float block_ones(const float *x, int n)
     return e + o;
 }
 
-static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
+static void act_part(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1, size_t k0,
+                     size_t k1)
 {
     for (size_t r = row0; r < row1; r++) {
         float *to = act->f32 + r * act->ld;
-        for (size_t i = 0; i < act->k_pad; i++) {
-            float v = i < act->k ? x[r * ldx + i] : 0.0f;
+        for (size_t i = k0; i < k1; i++) {
+            float v = i < act->k ? x[(r - row0) * ldx + i - k0] : 0.0f;
             to[i] = act->flags & HONE_ACT_F32 ? v : hone_bf16_to_f32(hone_f32_to_bf16(v));
         }
-        for (size_t b = 0; act->sums && b < act->k_pad / 32; b++)
+        for (size_t b = k0 / 32; act->sums && b < k1 / 32; b++)
             act->sums[r * (act->k_pad / 32) + b] = block_ones(to + 32 * b, 32);
-        for (size_t b = 0; act->sums16 && b < act->k_pad / 16; b++)
+        for (size_t b = k0 / 16; act->sums16 && b < k1 / 16; b++)
             act->sums16[r * (act->k_pad / 16) + b] = block_ones(to + 16 * b, 16);
     }
+}
+
+static void act_pack(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
+{
+    act_part(act, x + row0 * ldx, ldx, row0, row1, 0, act->k_pad);
 }
 
 /* E + O of block b of `size` elements of a row with column c of a panel */
@@ -251,6 +257,7 @@ static void attn_finish(const hone_attn *t, size_t row0, size_t row1, const floa
 void hone_kernels_scalar(hone_kernels *t)
 {
     t->act_pack = act_pack;
+    t->act_part = act_part;
     t->product_few = product;
     t->product_whole = product;
     t->product_many = product;

@@ -24,8 +24,10 @@ static int8_t code_of(float x, float scale)
     return q >= 12582785.0f && q <= 12583039.0f ? (int8_t)((int)q - 12582912) : 0;
 }
 
-static void act_int8(hone_act *act, size_t row0, size_t row1)
+/* f32 has the rows already. */
+static void act_int8(hone_act *act, const float *rows, size_t ldx, size_t row0, size_t row1)
 {
+    (void)rows, (void)ldx;
     for (size_t r = row0; r < row1; r++) {
         const float *x = act->f32 + r * act->ld;
         float *scales = act->scales8 + r * (act->k_pad / 32);
