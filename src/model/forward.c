@@ -50,6 +50,7 @@ static needs needs_of(const hone_forward *f)
         }
     }
     n.widest = larger(n.widest, larger(n.q, n.ffn));
+    n.scratch = larger(n.scratch, h->hidden * sizeof(float)); /* a row */
     n.scratch = larger(n.scratch, hone_forward_low_bytes(f));
     return n;
 }

@@ -357,8 +357,8 @@ unsigned wrapped_detect(void)
     unsigned sets = real_detect();
     if (sets & amx)
         return sets;
-    if (!(sets >> HONE_ISA_AVX512_VNNI & 1)) {
-        printf("SKIP AMX: needs AVX-512 with VNNI\n");
+    if (!(sets >> HONE_ISA_AVX512_VNNI & 1) || !__builtin_cpu_supports("avx512bf16")) {
+        printf("SKIP AMX: needs AVX-512 with VNNI and BF16\n");
         return sets;
     }
     start();

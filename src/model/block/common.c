@@ -24,10 +24,13 @@ static void input_item(void *arg, size_t item, int thread)
     hone_forward *f = w->f;
     size_t n = f->model->hp.hidden, r0 = item * ROWS_PER_ITEM,
            r1 = hone_row_end(item, ROWS_PER_ITEM, f->batch->rows);
-    (void)thread;
-    if (w->norm)
-        hone_block_norm(f, w->norm, f->x + r0 * n, r1 - r0, n, f->h + r0 * n);
-    f->kt->act_pack(w->act, w->norm ? f->h : f->x, n, r0, r1);
+    float *row = f->threads[thread].memory; /* in L1 */
+    for (size_t r = r0; w->norm && r < r1; r++) {
+        hone_block_norm(f, w->norm, f->x + r * n, 1, n, row);
+        f->kt->act_pack(w->act, row, 0, r, r + 1);
+    }
+    if (!w->norm)
+        f->kt->act_pack(w->act, f->x, n, r0, r1);
 }
 
 void hone_block_input(hone_forward *f, int layer, const hone_block_use *use, size_t k, int flags,

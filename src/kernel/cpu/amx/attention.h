@@ -23,6 +23,17 @@ typedef struct attn_job {
     bool more;
 } attn_job;
 
+/* Rounded and packed at once, unless scales of groups come first */
+V16_INLINE void attn_put(attn_work *w, size_t row, bool rounded, const v16 p[4])
+{
+    if (!rounded) {
+        attn_put_floats(w, row, false, p);
+        return;
+    }
+    UNROLL for (int i = 0; i < 4; i += 2) _mm512_storeu_si512(
+        (void *)(w->p16 + row * 64 + 16 * (size_t)i), (__m512i)_mm512_cvtne2ps_pbh(p[i + 1], p[i]));
+}
+
 /* n floats that bfloat16 holds, n a multiple of 16 */
 static void attn_pack(const float *x, size_t n, uint16_t *to)
 {
@@ -89,9 +100,14 @@ static void attn_product(attn_work *w, const attn_job *j, size_t rows)
     }
 }
 
-static void attn_begin(attn_work *w, size_t rows)
+static void attn_query(attn_work *w, const float *q, size_t row)
 {
-    attn_pack(w->q, rows * w->k_pad, w->q16);
+    const size_t n = w->t->kv.k_dim;
+    uint16_t *to = w->q16 + row * w->k_pad;
+    for (size_t d = 0; d < w->k_pad; d += 16) {
+        v16 x = v16_load_n(q + (d < n ? d : 0), d < n ? n - d : 0);
+        _mm256_storeu_si256((__m256i *)(void *)(to + d), (__m256i)_mm512_cvtneps_pbh(x));
+    }
 }
 
 static void attn_expand(const attn_work *w, const uint8_t *codes, size_t blocks, float *to)
@@ -154,19 +170,17 @@ static void attn_keys(attn_work *w, size_t at, size_t rows)
 static void attn_values(attn_work *w, size_t at, size_t rows, float *states)
 {
     const hone_kv *kv = &w->t->kv;
-    bool grouped = hone_kv_form_of(kv)->grouped;
+    const bool grouped = hone_kv_form_of(kv)->grouped;
     size_t panels = w->v_pad / 16, step = grouped ? 2 : panels;
     size_t codes = hone_kv_bytes(kv, 64 * w->k_pad);
     const uint8_t *values =
         kv->format == HONE_KV_BF16 ? w->page + codes : (const uint8_t *)w->values;
     for (size_t p = 0; p < panels; p += step) {
-        const float *a = w->s + at * 64;
         if (grouped) { /* probabilities of each 32 dimensions have scales of their own */
-            attn_scale(a, w->page + hone_kv_v_scales(kv) + p / 2 * 128, rows, w->p);
-            a = w->p;
+            attn_scale(w->s + at * 64, w->page + hone_kv_v_scales(kv) + p / 2 * 128, rows, w->p);
+            attn_pack(w->p, rows * 64, w->p16 + at * 64);
         }
-        attn_pack(a, rows * 64, w->p16);
-        attn_job j = {.a = w->p16,
+        attn_job j = {.a = w->p16 + at * 64,
                       .b = values + p * 2048,
                       .ahead = w->next ? w->next + codes + hone_kv_bytes(kv, p * 1024) : NULL,
                       .lda = 64,

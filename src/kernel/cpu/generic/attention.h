@@ -1,9 +1,10 @@
 /*
  * attention - tiles of 64 keys with online softmax over v16 (docs/numerics.md, "Attention").
  * Included after what multiplies: attn_product.h, or a set's own, which give
- *     attn_begin(work, rows)              the queries of `rows` rows are in w->q
- *     attn_keys(work, at, rows)           rows at.. of w->q with the page's keys into w->s
- *     attn_values(work, at, rows, state)  rows at.. of w->s, times scales and rounded, with the
+ *     attn_query(work, q, row)            a row's query, to be rounded, for
+ *     attn_keys(work, at, rows)           rows at.. of these with the page's keys into w->s
+ *     attn_put(work, row, rounded, p[4])  64 probabilities of a row, for
+ *     attn_values(work, at, rows, state)  rows at.. of these, times scales and rounded, with the
  *                                         page's values added to the rows' states
  *
  * A block of up to BLOCK_ROWS rows goes through a piece together: each page is read once for all of
@@ -21,8 +22,7 @@ static const float attn_lanes[64] = {
     22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
     44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
 
-/* Rows whose softmax goes on together, step by step, so that none waits for its own sums */
-enum { SOFTMAX_ROWS = 4 };
+enum { SOFTMAX_ROWS = 16 }; /* whose corrections are one vector */
 
 /* What the rows of a tile have in common, and of each: the keys [lo, hi) that it sees */
 typedef struct softmax_work {
@@ -31,7 +31,8 @@ typedef struct softmax_work {
     bool scaled, rounded;
     const float *k_scales, *v_scales;
     float lo[SOFTMAX_ROWS], hi[SOFTMAX_ROWS];
-    float *s, *states;
+    const float *s;
+    float *states;
 } softmax_work;
 
 /* lane < lo or >= hi: other, else x */
@@ -42,82 +43,124 @@ V16_INLINE v16 softmax_seen(const softmax_work *k, size_t r, int i, v16 x, v16 o
                          v16_select_lt(lane, v16_set1(k->hi[r]), x, other));
 }
 
-/* Scores scaled, in place, and their maximum */
-V16_INLINE float softmax_scores(const softmax_work *k, size_t r)
+V16_INLINE bool softmax_all(const softmax_work *k, size_t r)
 {
-    const v16 low = v16_set1(-__builtin_inff()), scale = v16_set1(k->t->scale);
-    float *s = k->s + r * 64;
-    bool all = k->lo[r] == 0.0f && k->hi[r] == 64.0f;
-    v16 top = low;
+    return k->lo[r] == 0.0f && k->hi[r] == 64.0f;
+}
+
+/* Scores 16 i.. of a row, scaled */
+V16_INLINE v16 softmax_score(const softmax_work *k, size_t r, int i, bool all)
+{
+    v16 x = v16_load(k->s + r * 64 + 16 * (size_t)i);
+    if (k->scaled)
+        x = v16_mul(x, v16_load(k->k_scales + 16 * i));
+    x = v16_mul(x, v16_set1(k->t->scale));
+    if (k->t->softcap != 0.0f)
+        x = hone_v16_softcap(x, v16_set1(k->t->softcap));
+    return all ? x : softmax_seen(k, r, i, x, v16_set1(-__builtin_inff()));
+}
+
+V16_INLINE float softmax_top(const softmax_work *k, size_t r)
+{
+    const bool all = softmax_all(k, r);
+    v16 top = v16_zero();
     UNROLL for (int i = 0; i < 4; i++)
     {
-        v16 x = v16_load(s + 16 * i);
-        if (k->scaled)
-            x = v16_mul(x, v16_load(k->k_scales + 16 * i));
-        x = v16_mul(x, scale);
-        if (k->t->softcap != 0.0f)
-            x = hone_v16_softcap(x, v16_set1(k->t->softcap));
-        if (!all)
-            x = softmax_seen(k, r, i, x, low);
-        v16_store(s + 16 * i, x);
+        v16 x = softmax_score(k, r, i, all);
         top = i ? v16_max(top, x) : x;
     }
     return v16_reduce_max(top);
 }
 
-/* Scores to probabilities, rounded for the product; their sum before that */
-V16_INLINE float softmax_exp(const softmax_work *k, size_t r, float m)
+/* Probabilities times the values' scales; their sum before that */
+V16_INLINE float softmax_exp(const softmax_work *k, size_t r, float m, v16 x[4])
 {
-    float *s = k->s + r * 64;
-    bool all = k->lo[r] == 0.0f && k->hi[r] == 64.0f;
+    const bool all = softmax_all(k, r);
     v16 sum = v16_zero();
     UNROLL for (int i = 0; i < 4; i++)
     {
-        v16 p = hone_v16_exp(v16_sub(v16_load(s + 16 * i), v16_set1(m)));
+        v16 p = hone_v16_exp_below(v16_sub(softmax_score(k, r, i, all), v16_set1(m)));
         if (!all)
             p = softmax_seen(k, r, i, p, v16_zero());
         sum = i ? v16_add(sum, p) : p;
-        if (k->scaled)
-            p = v16_mul(p, v16_load(k->v_scales + 16 * i));
-        v16_store(s + 16 * i, k->rounded ? v16_round_bf16(p) : p);
+        x[i] = k->scaled ? v16_mul(p, v16_load(k->v_scales + 16 * i)) : p;
     }
     return v16_reduce_add(sum);
 }
 
-/* Scores to probabilities; m, l and O of the rows' states rescaled */
-static void attn_softmax(const softmax_work *k)
+/* Scores of rows at.. of the block to probabilities; m, l and O of the rows' states rescaled. Loop
+ * by loop, so that no row waits for its own maximum or sum. */
+static void attn_softmax(attn_work *w, const softmax_work *k, size_t at)
 {
-    float m[SOFTMAX_ROWS], corr[16] = {0}, *state = k->states;
-    for (size_t r = 0; r < k->rows; r++) {
-        float top = softmax_scores(k, r), old = state[r * k->ld + k->v_pad];
+    float corr[SOFTMAX_ROWS] = {0}, m[SOFTMAX_ROWS], sums[SOFTMAX_ROWS], *state = k->states;
+    for (size_t r = 0; r < k->rows; r++, state += k->ld) {
+        float top = softmax_top(k, r), old = state[k->v_pad];
         m[r] = old > top ? old : top;
         corr[r] = old - m[r];
+        state[k->v_pad] = m[r];
     }
     v16_store(corr, hone_v16_exp(v16_load(corr)));
+    for (size_t r = 0; r < k->rows; r++) {
+        v16 x[4];
+        sums[r] = softmax_exp(k, r, m[r], x);
+        attn_put(w, at + r, k->rounded, x);
+    }
+    state = k->states;
     for (size_t r = 0; r < k->rows; r++, state += k->ld) {
-        float sum = softmax_exp(k, r, m[r]);
-        state[k->v_pad] = m[r];
-        state[k->v_pad + 1] = __builtin_fmaf(state[k->v_pad + 1], corr[r], sum);
+        state[k->v_pad + 1] = __builtin_fmaf(state[k->v_pad + 1], corr[r], sums[r]);
         v16 c = v16_set1(corr[r]);
         for (size_t d = 0; d < k->v_pad; d += 16)
             v16_store(state + d, v16_mul(v16_load(state + d), c));
     }
 }
 
-/* The keys of the tile at position `tile` that row r sees: [*lo, *hi), empty if none */
-static bool attn_sees(const hone_attn *t, size_t r, int64_t tile, size_t *lo, size_t *hi)
+/* Row r has other pages than the one before. */
+static bool attn_turns(const hone_attn *t, size_t r)
 {
-    int64_t begin, end;
-    hone_attn_visible(t, r / t->group, &begin, &end);
-    begin = begin > tile ? begin - tile : 0;
-    end = end - tile < 64 ? end - tile : 64;
-    *lo = (size_t)begin;
-    *hi = end > begin ? (size_t)end : *lo;
-    return end > begin;
+    return t->head_step && r % t->group == 0;
 }
 
-/* Rows [r0, r0 + rows) of the task, at index `at` of the block, all of which see the tile. */
-static void attn_rows(attn_work *w, int64_t tile, size_t r0, size_t at, size_t rows, float *states)
+/* The keys that the rows of a block see: [begin, end); any and all of them: [most[0], most[1]) and
+ * [least[0], least[1]) */
+typedef struct attn_seen {
+    int64_t begin[BLOCK_ROWS], end[BLOCK_ROWS], most[2], least[2];
+} attn_seen;
+
+static bool attn_overlaps(int64_t begin, int64_t end, int64_t tile)
+{
+    begin = begin > tile ? begin : tile;
+    return (end < tile + 64 ? end : tile + 64) > begin;
+}
+
+static attn_seen attn_seen_by(const hone_attn *t, size_t r0, size_t rows)
+{
+    attn_seen s = {.most = {INT64_MAX, 0}, .least = {0, INT64_MAX}};
+    for (size_t r = 0; r < rows; r++) {
+        hone_attn_visible(t, (r0 + r) / t->group, &s.begin[r], &s.end[r]);
+        s.most[0] = s.begin[r] < s.most[0] ? s.begin[r] : s.most[0];
+        s.most[1] = s.end[r] > s.most[1] ? s.end[r] : s.most[1];
+        s.least[0] = s.begin[r] > s.least[0] ? s.begin[r] : s.least[0];
+        s.least[1] = s.end[r] < s.least[1] ? s.end[r] : s.least[1];
+    }
+    return s;
+}
+
+/* Where the run of rows from `first` on ends that see the tile on one page */
+static size_t attn_run(const hone_attn *t, const attn_seen *seen, int64_t tile, size_t r0,
+                       size_t rows, size_t first)
+{
+    size_t r = first;
+    if (!t->head_step && attn_overlaps(seen->least[0], seen->least[1], tile))
+        return rows;
+    while (r < rows && attn_overlaps(seen->begin[r], seen->end[r], tile) &&
+           (r == first || !attn_turns(t, r0 + r)))
+        r++;
+    return r;
+}
+
+/* Rows at index `at` of the block, all of which see the tile */
+static void attn_rows(attn_work *w, const attn_seen *seen, int64_t tile, size_t at, size_t rows,
+                      float *states)
 {
     const hone_kv *kv = &w->t->kv;
     const hone_kv_form *form = hone_kv_form_of(kv);
@@ -129,36 +172,18 @@ static void attn_rows(attn_work *w, int64_t tile, size_t r0, size_t at, size_t r
                       .k_scales = (const float *)(const void *)(w->page + hone_kv_k_scales(kv)),
                       .v_scales = (const float *)(const void *)(w->page + hone_kv_v_scales(kv))};
     attn_keys(w, at, rows);
-    for (size_t r = 0; r < rows; r += k.rows) {
-        k.rows = rows - r < SOFTMAX_ROWS ? rows - r : SOFTMAX_ROWS;
-        k.s = w->s + (at + r) * 64;
-        k.states = states + (at + r) * w->ld;
+    for (size_t r = at; r < at + rows; r += k.rows) {
+        k.rows = at + rows - r < SOFTMAX_ROWS ? at + rows - r : SOFTMAX_ROWS;
+        k.s = w->s + r * 64;
+        k.states = states + r * w->ld;
         for (size_t i = 0; i < k.rows; i++) {
-            size_t lo, hi;
-            attn_sees(w->t, r0 + r + i, tile, &lo, &hi);
-            k.lo[i] = (float)lo, k.hi[i] = (float)hi;
+            int64_t lo = seen->begin[r + i] - tile, hi = seen->end[r + i] - tile;
+            k.lo[i] = lo > 0 ? (float)lo : 0.0f;
+            k.hi[i] = hi < 64 ? (float)hi : 64.0f;
         }
-        attn_softmax(&k);
+        attn_softmax(w, &k, r);
     }
     attn_values(w, at, rows, states + at * w->ld);
-}
-
-/* hone_attn_load_q, sixteen at a time */
-static void attn_load_q(const attn_work *w, size_t r, float *to)
-{
-    const hone_attn *t = w->t;
-    const float *q = t->q + r / t->group * t->ldq + r % t->group * t->kv.k_dim;
-    for (size_t d = 0; d < w->k_pad; d += 16) {
-        size_t n = d < t->kv.k_dim ? t->kv.k_dim - d : 0;
-        v16 x = v16_load_n(q + (n ? d : 0), n);
-        v16_store(to + d, t->kv.format == HONE_KV_F32 ? x : v16_round_bf16(x));
-    }
-}
-
-/* Row r has other pages than the one before. */
-static bool attn_turns(const hone_attn *t, size_t r)
-{
-    return t->head_step && r % t->group == 0;
 }
 
 /* The page of rows [first, end), and the one that comes after it: of [row0, row1), which go through
@@ -179,27 +204,28 @@ static void attn_turn(attn_work *w, int64_t tile, size_t first, size_t end, size
 
 static void attn_block(attn_work *w, size_t r0, size_t rows, size_t piece, float *states)
 {
-    int64_t from = (int64_t)(piece * HONE_ATTN_PIECE);
+    const int64_t from = (int64_t)(piece * HONE_ATTN_PIECE);
+    const attn_seen seen = attn_seen_by(w->t, r0, rows);
     for (size_t r = 0; r < rows; r++) {
         memset(states + r * w->ld, 0, w->ld * sizeof(float));
         states[r * w->ld + w->v_pad] = -__builtin_inff();
-        attn_load_q(w, r0 + r, w->q + r * w->k_pad);
+        attn_query(w,
+                   w->t->q + (r0 + r) / w->t->group * w->t->ldq +
+                       (r0 + r) % w->t->group * w->t->kv.k_dim,
+                   r);
     }
-    attn_begin(w, rows);
     for (int64_t tile = from; tile < from + HONE_ATTN_PIECE; tile += 64) {
-        size_t lo, hi;
+        if (!attn_overlaps(seen.most[0], seen.most[1], tile))
+            continue;
         w->page = NULL;
-        for (size_t r = 0; r < rows;) {
-            size_t first = r; /* a run of rows that see the tile on one page */
-            while (r < rows && attn_sees(w->t, r0 + r, tile, &lo, &hi) &&
-                   (r == first || !attn_turns(w->t, r0 + r)))
-                r++;
+        for (size_t first = 0, r; first < rows; first = r) {
+            r = attn_run(w->t, &seen, tile, r0, rows, first);
             if (r == first) {
                 r++;
                 continue;
             }
             attn_turn(w, tile, r0 + first, r0 + r, r0, r0 + rows);
-            attn_rows(w, tile, r0 + first, first, r - first, states);
+            attn_rows(w, &seen, tile, first, r - first, states);
         }
     }
 }

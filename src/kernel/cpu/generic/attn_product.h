@@ -124,9 +124,19 @@ static void attn_product(const attn_work *w, attn_job *t)
         attn_many(w, t);
 }
 
-static void attn_begin(attn_work *w, size_t rows)
+V16_INLINE void attn_put(attn_work *w, size_t row, bool rounded, const v16 p[4])
 {
-    (void)w, (void)rows;
+    attn_put_floats(w, row, rounded, p);
+}
+
+static void attn_query(attn_work *w, const float *q, size_t row)
+{
+    const size_t n = w->t->kv.k_dim;
+    float *to = w->q + row * w->k_pad;
+    for (size_t d = 0; d < w->k_pad; d += 16) {
+        v16 x = v16_load_n(q + (d < n ? d : 0), d < n ? n - d : 0);
+        v16_store(to + d, w->t->kv.format == HONE_KV_F32 ? x : v16_round_bf16(x));
+    }
 }
 
 /* Panels follow each other, so that all of them are one long panel here. */

@@ -3,6 +3,7 @@
 #ifndef HONE_KERNEL_GENERIC_ATTN_WORK_H
 #define HONE_KERNEL_GENERIC_ATTN_WORK_H
 
+#include "kernel/cpu/generic/unroll.h"
 #include "kernel/layout.h"
 
 enum { BLOCK_ROWS = 64 };
@@ -34,6 +35,13 @@ static inline attn_work attn_work_in(const hone_attn *t, void *scratch)
     w.q16 = (uint16_t *)(void *)(w.scales + 64 * (w.k_pad / 32));
     w.p16 = w.q16 + BLOCK_ROWS * w.k_pad;
     return w;
+}
+
+/* Probabilities to where the scores were */
+V16_INLINE void attn_put_floats(attn_work *w, size_t row, bool rounded, const v16 p[4])
+{
+    UNROLL for (int i = 0; i < 4; i++)
+        v16_store(w->s + row * 64 + 16 * (size_t)i, rounded ? v16_round_bf16(p[i]) : p[i]);
 }
 
 /* p[rows][64] = s times the scales of values [64], rounded */

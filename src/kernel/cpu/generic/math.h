@@ -5,7 +5,7 @@
 /* exp(x): x = n ln2 + r, polynomial of degree 6 in r (the coefficients of Cephes' expf, S.
  * Moshier), times 2^n. Below -87 it is +0, above 88.3 +infinity, NaN stays NaN. Error < 2 ulp
  * between. */
-static inline v16 hone_v16_exp(v16 x)
+static inline v16 hone_v16_exp_below(v16 x) /* where x is at most 88.3 */
 {
     const v16 magic = v16_set1(12582912.0f);
     v16 t = v16_fma(x, v16_set1(1.44269504088896341f), magic);
@@ -21,8 +21,12 @@ static inline v16 hone_v16_exp(v16 x)
     p = v16_fma(p, v16_mul(r, r), r);
     p = v16_add(p, v16_set1(1.0f));
     v16 y = v16_mul(p, v16_pow2_magic(t));
-    y = v16_select_lt(x, v16_set1(-87.0f), v16_zero(), y);
-    return v16_select_lt(v16_set1(88.3f), x, v16_set1(__builtin_inff()), y);
+    return v16_select_lt(x, v16_set1(-87.0f), v16_zero(), y);
+}
+
+static inline v16 hone_v16_exp(v16 x)
+{
+    return v16_select_lt(v16_set1(88.3f), x, v16_set1(__builtin_inff()), hone_v16_exp_below(x));
 }
 
 static inline v16 hone_v16_horner(v16 x, const float *c, int n)
