@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { ZERO_CHUNK = 1 << 20 }; /* floats */
+
 static void worker_start(void)
 {
     (void)hone_fp_mode_enter();
@@ -117,9 +119,17 @@ void hone_trainable_close(hone_trainable *t)
     hone_free(t);
 }
 
+static void zero_item(void *arg, size_t item, int thread)
+{
+    hone_trainable *t = arg;
+    const size_t at = item * ZERO_CHUNK, left = t->p.floats - at;
+    (void)thread;
+    memset(t->grads + at, 0, (left < ZERO_CHUNK ? left : ZERO_CHUNK) * sizeof *t->grads);
+}
+
 void hone_trainable_zero(hone_trainable *t)
 {
-    memset(t->grads, 0, t->p.floats * sizeof *t->grads);
+    hone_pool_run(t->pool, zero_item, t, (t->p.floats + ZERO_CHUNK - 1) / ZERO_CHUNK);
 }
 
 void hone_trainable_push(hone_trainable *t)

@@ -17,11 +17,13 @@
 
 #include "../support/amx_emulator.h"
 
-enum { NORMAL, WIDE, SPECIAL, KINDS };
+enum { NORMAL, WIDE, SPECIAL, KINDS, EVERY = KINDS };
 
 static float number(int kind, uint64_t stream, uint64_t i)
 {
     double g[2];
+    if (kind == EVERY) /* bfloat16 by bfloat16 down from a largest one, another for each row */
+        return hone_bf16_to_f32((uint16_t)(0x4380 + stream % 128 - i)) * (i % 3 ? 1.0f : -1.0f);
     hone_rng_normal2(7, stream, i, g);
     uint64_t pick = hone_rng_u64(8, stream, i);
     if (kind == WIDE)
@@ -195,6 +197,7 @@ static void many_rows_and_long_rows_equal_scalar(void **state)
     check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q4_1, 65536, 37, 4128, 290, NORMAL);
     for (size_t kind = 0; kind < KINDS; kind++) /* so many rows are tiles alone */
         check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q8_0, 65536, 37, 2080, 64 + 33 * kind, (int)kind);
+    check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q8_0, 65536, 37, 1536, 128, EVERY);
 }
 
 /* Beyond the scratch: straight from the codes */

@@ -70,11 +70,69 @@ static void spread(const tile_call *x, const uint8_t *panel, size_t from, size_t
 
 /* ---- activations and results ---------------------------------------------------------------- */
 
+/* Elements k.. of a row of n, 32 or what is left of them, as bfloat16 */
+V16_INLINE __m512i halves_at(const float *x, size_t k, size_t n)
+{
+    v16 low = v16_load_n(x + k, n - k),
+        high = v16_load_n(n - k > 16 ? x + k + 16 : x, n - k > 16 ? n - k - 16 : 0);
+    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
+
+/* Largest magnitude of a row / 127; not a number if one of them is not finite */
+static float row_scale(const float *x, size_t n)
+{
+    const __m512i magnitude = _mm512_set1_epi16(0x7fff);
+    uint16_t words[32], top = 0;
+    __m512i most = _mm512_setzero_si512();
+    for (size_t k = 0; k < n; k += 32)
+        most = _mm512_max_epu16(most, _mm512_and_si512(halves_at(x, k, n), magnitude));
+    _mm512_storeu_si512((void *)words, most);
+    for (int i = 0; i < 32; i++)
+        top = words[i] > top ? words[i] : top;
+    return top < 0x7f80 ? hone_bf16_to_f32(top) / 127.0f : __builtin_nanf("");
+}
+
+/* round(x / s), of sixteen. The quotient is that of a division: r = 1 / s is rounded correctly, and
+ * two steps of Markstein (IBM J. Res. Dev. 34, 1990) leave x r rounded correctly, too, where
+ * nothing overflows or underflows. */
+V16_INLINE __m128i row_codes(__m256i half, v16 s, v16 r)
+{
+    v16 x = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+    v16 q = v16_mul(x, r);
+    q = v16_fma(_mm512_fnmadd_ps(q, s, x), r, q);
+    q = v16_fma(_mm512_fnmadd_ps(q, s, x), r, q);
+    return _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(q));
+}
+
+static void row_to_tiles(hone_act *act, const float *x, size_t row, float scale)
+{
+    const __m256i order = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15)); /* int8.h */
+    const v16 s = v16_set1(scale), r = v16_set1(1.0f / scale);
+    act->scales8[row * (act->k_pad / 32)] = scale;
+    for (size_t b = 0; b < act->k_pad / 32; b++) {
+        __m512i halves = halves_at(x, b * 32, act->k);
+        __m128i low = row_codes(_mm512_castsi512_si256(halves), s, r),
+                high = row_codes(_mm512_extracti64x4_epi64(halves, 1), s, r);
+        _mm256_storeu_si256((__m256i *)(void *)hone_int8_block(act, row, b),
+                            _mm256_shuffle_epi8(_mm256_set_m128i(high, low), order));
+    }
+}
+
 static void act_int8(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
 {
     const size_t steps = (act->k_pad + 63) / 64, strip = act->tile_rows;
+    for (size_t r = row0; !act->codes8 && r < row1; r++) {
+        const float *row = x + r * ldx, s = row_scale(row, act->k);
+        if (s > 0x1p-60f && s < 0x1p60f)
+            row_to_tiles(act, row, r, s);
+        else
+            act_below(act, x, ldx, r, r + 1);
+    }
+    if (!act->codes8)
+        return;
     act_below(act, x, ldx, row0, row1);
-    for (size_t r = row0; act->tiles8 && act->codes8 && r < row1; r++) {
+    for (size_t r = row0; act->tiles8 && r < row1; r++) {
         const int8_t *from = act->codes8 + r * act->ld8;
         uint8_t *to = act->tiles8 + (r / strip * steps * strip + r % strip) * 64;
         for (size_t i = 0; i < steps; i++) /* beyond k_pad there is room, and weights are zero */
