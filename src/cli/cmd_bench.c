@@ -6,6 +6,7 @@
 #include "cli/bench_run.h"
 #include "cli/bench_versus.h"
 #include "cli/table.h"
+#include "technique/technique.h"
 
 #include <math.h>
 #include <string.h>
@@ -42,6 +43,8 @@ static hone_status measure_limits(bench *b)
     b->limits.read_bytes_s = fmax(b->limits.read_bytes_s, now.read_bytes_s);
     for (int i = 0; i < HONE_ISA_COUNT; i++)
         b->limits.ops_s[i] = fmax(b->limits.ops_s[i], now.ops_s[i]);
+    for (int i = 0; i < HONE_PEAK_COUNT; i++)
+        b->limits.peak_ops_s[i] = fmax(b->limits.peak_ops_s[i], now.peak_ops_s[i]);
     return HONE_OK;
 }
 
@@ -54,8 +57,9 @@ static void choose_peak(bench *b)
         isa = HONE_ISA_AMX_BF16;
     else if (isa >= HONE_ISA_AVX512)
         isa = HONE_ISA_AVX512;
-    b->peak_isa = (hone_isa)isa;
-    b->peak_ops_s = b->limits.ops_s[isa];
+    b->peak_name = c->products == HONE_PRODUCTS_EXACT ? hone_isa_name((hone_isa)isa)
+                                                      : hone_products_name(c->products);
+    b->peak_ops_s = hone_technique_products_ops_s(&b->limits, c, HONE_FEW_ROWS + 1);
 }
 
 /* Seconds that `flops` and `bytes` take at the limits: the larger of both (Williams et al. 2009).
@@ -117,7 +121,7 @@ static hone_status print_json(const bench *b)
     return cli_print_json(json_pack(
         "{s:s, s:i, s:o, s:{s:f, s:f, s:s}, s:I, s:I, s:o}", "model", cli_operand(b->c, 0), "reps",
         (int)b->reps, "config", cli_config_json(b->engine), "limits", "read_bytes_s",
-        b->limits.read_bytes_s, "ops_s", b->peak_ops_s, "ops_isa", hone_isa_name(b->peak_isa),
+        b->limits.read_bytes_s, "ops_s", b->peak_ops_s, "ops_isa", b->peak_name,
         "weight_bytes_per_token", (json_int_t)hone_engine_facts(b->engine)->weight_bytes_per_token,
         "kv_bytes_per_token", (json_int_t)hone_engine_facts(b->engine)->kv_bytes_per_token, "rows",
         rows));
@@ -129,7 +133,7 @@ static hone_status print_text(const bench *b)
     cli_table *table;
     hone_config_describe(hone_engine_config(b->engine), text, sizeof text);
     printf("%s (%s)\nlimits of this machine, now: read %.1f GB/s, %s %.2f TFLOP/s\n\n",
-           cli_operand(b->c, 0), text, b->limits.read_bytes_s / 1e9, hone_isa_name(b->peak_isa),
+           cli_operand(b->c, 0), text, b->limits.read_bytes_s / 1e9, b->peak_name,
            b->peak_ops_s / 1e12);
     HONE_TRY(
         cli_table_open("test,>tokens,>depth,>batch,>tok/s,>95% interval,>limit,>share", &table));

@@ -213,8 +213,8 @@ static hone_status measure(profile_job *j)
     const hone_limits *m = &j->facts.machine;
     hone_profile_hold(j->profile, m->read_bytes_s,
                       (const double[HONE_PHASES]){
-                          hone_technique_ops_s(m, c, j->work.n_tokens),
-                          hone_technique_ops_s(m, c, 1),
+                          hone_technique_products_ops_s(m, c, j->work.n_tokens),
+                          hone_technique_products_ops_s(m, c, 1),
                       });
     j->facts.model = *hone_engine_facts(j->engine);
     j->facts.cpus = hone_cpus_allowed();

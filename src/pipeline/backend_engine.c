@@ -425,7 +425,7 @@ static hone_status record_work(hone_backend_engine *b, loaded *v, hone_goal g, h
     }
     *cost = seconds / (items * (double)p->phases[phase].stretches);
     double rows = phase == HONE_PHASE_PROMPT ? b->o.prompt_tokens : v->n_sessions;
-    double ops = hone_technique_ops_s(&b->limits, hone_engine_config(v->engine), rows);
+    double ops = hone_technique_products_ops_s(&b->limits, hone_engine_config(v->engine), rows);
     hone_profile_hold(p, b->limits.read_bytes_s, (const double[HONE_PHASES]){ops, ops});
     return HONE_OK;
 }

@@ -91,8 +91,13 @@ double hone_technique_products_ops_s(const hone_limits *machine, const hone_conf
 {
     hone_isa top = c->isa == HONE_ISA_BEST ? hone_isa_best() : (hone_isa)c->isa;
     double exact = hone_technique_ops_s(machine, c, rows), peak = 0;
+    bool tiles = top >= HONE_ISA_AMX_INT8 && rows > HONE_FEW_ROWS;
     if (c->products == HONE_PRODUCTS_BF16_DOT)
         peak = machine->peak_ops_s[HONE_PEAK_AVX512_BF16];
+    else if (c->products == HONE_PRODUCTS_INT8_ROW && tiles)
+        peak = machine->peak_ops_s[HONE_PEAK_AMX_INT8];
+    else if (c->products == HONE_PRODUCTS_INT8 && tiles) /* 32 of a tile's 64 k for each scale */
+        peak = machine->peak_ops_s[HONE_PEAK_AMX_INT8] / 2;
     else if (c->products != HONE_PRODUCTS_EXACT)
         peak = machine->peak_ops_s[top >= HONE_ISA_AVX512_VNNI ? HONE_PEAK_AVX512_INT8
                                                                : HONE_PEAK_AVX2_INT8];

@@ -168,6 +168,24 @@ static void int8_products_are_predicted_for_codes_only(void **state)
     assert_false(applies(&f, &q8, "products:int8"));
 }
 
+/* Many rows go by tiles: whole ones with a scale per row, half ones with a scale per 32. */
+static void int8_tiles_are_predicted_for_many_rows(void **state)
+{
+    (void)state;
+    hone_limits m = {.ops_s = {[HONE_ISA_AVX512] = 1e9, [HONE_ISA_AMX_BF16] = 8e9},
+                     .peak_ops_s = {[HONE_PEAK_AVX512_INT8] = 3e9, [HONE_PEAK_AMX_INT8] = 16e9}};
+    hone_config c = hone_config_default();
+    c.isa = HONE_ISA_AMX_INT8;
+    assert_true(hone_technique_products_ops_s(&m, &c, 512) == 8e9);
+    c.products = HONE_PRODUCTS_INT8_ROW;
+    assert_true(hone_technique_products_ops_s(&m, &c, 512) == 16e9);
+    assert_true(hone_technique_products_ops_s(&m, &c, 1) == 3e9);
+    c.products = HONE_PRODUCTS_INT8;
+    assert_true(hone_technique_products_ops_s(&m, &c, 512) == 8e9);
+    c.isa = HONE_ISA_AMX_BF16;
+    assert_true(hone_technique_products_ops_s(&m, &c, 512) == 3e9);
+}
+
 static void nothing_is_predicted_of_what_stays_in_the_caches(void **state)
 {
     (void)state;
@@ -257,6 +275,7 @@ int main(void)
         cmocka_unit_test(applied_values_make_configurations_that_survive_json),
         cmocka_unit_test(the_roofline_of_a_decode_step_is_bytes_over_bandwidth),
         cmocka_unit_test(int8_products_are_predicted_for_codes_only),
+        cmocka_unit_test(int8_tiles_are_predicted_for_many_rows),
         cmocka_unit_test(nothing_is_predicted_of_what_stays_in_the_caches),
         cmocka_unit_test(the_memory_goal_counts_weights_and_a_full_context),
         cmocka_unit_test(what_changes_nothing_or_is_not_there_does_not_apply),
