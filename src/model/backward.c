@@ -544,7 +544,7 @@ static void turn_angles(hone_backward *b)
 
 hone_status hone_backward_run(hone_backward *b, const hone_backward_batch *in, const float *weights,
                               hone_loss_fn *loss, void *arg, const uint8_t *counted, float *grads,
-                              double *sum)
+                              bool fresh, double *sum)
 {
     hone_batch batch;
     hone_forward *f = b->f;
@@ -552,6 +552,7 @@ hone_status hone_backward_run(hone_backward *b, const hone_backward_batch *in, c
     unsigned mode = hone_fp_mode_enter();
     b->weights = weights;
     b->grads = grads;
+    b->fresh = fresh;
     hone_forward_begin(f, &batch);
     for (uint32_t i = 0; i < f->model->hp.layers; i++)
         hone_forward_layer(f, (int)i, &b->tapes[i]);

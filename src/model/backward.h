@@ -40,6 +40,7 @@ typedef struct hone_backward {
     const hone_parameters *p;
     const float *weights;           /* master weights, as hone_parameters has them */
     float *grads;                   /* likewise */
+    bool fresh;                     /* which are zeros still */
     hone_layout layout;             /* of what products read */
     uint32_t max_rows, kept, chunk; /* layers with a tape of their own; rows of logits */
     hone_tape *tapes;               /* [layers]: those from `kept` on share the rest */
@@ -88,11 +89,12 @@ typedef struct hone_backward_batch {
 } hone_backward_batch;
 
 /* Adds the gradient of the sum of `loss` over the rows that `counted` marks (NULL = all) to grads,
- * by the weights; *sum gets the loss. grads NULL: the loss only. Errors: MEMORY, LIMIT (more rows
- * or pages than there is room for). */
+ * by the weights; *sum gets the loss. grads NULL: the loss only. fresh: grads are zeros, which
+ * saves adding. Errors: MEMORY, LIMIT (more rows or pages than there is room for). */
 HONE_CHECKED hone_status hone_backward_run(hone_backward *b, const hone_backward_batch *batch,
                                            const float *weights, hone_loss_fn *loss, void *arg,
-                                           const uint8_t *counted, float *grads, double *sum);
+                                           const uint8_t *counted, float *grads, bool fresh,
+                                           double *sum);
 
 /* ---- for blocks (model/block/ *_back.c) ------------------------------------------------------ */
 

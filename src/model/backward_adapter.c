@@ -204,13 +204,13 @@ static void low_rank_back(hone_backward *b, const hone_low_rank *l, const hone_a
     size_t items = hone_row_items(rows, ROWS_PER_ITEM);
     bool drops = hone_low_rank_drops(l);
     hone_forward_down(b->f, act, &l, 1);
-    hone_back_to_weights(b, up, dz, b->f->low[0], rows, true);
+    hone_back_to_weights(b, up, dz, b->f->low[0], rows, true, true);
     hone_back_to_inputs(b, up, dz, rows, b->low, false);
     rows_work w = {.b = b, .low = l, .to = b->low, .rows = rows, .n = l->rank};
     hone_pool_run(b->f->pool, scale_item, &w, items);
     if (drops)
         drop(b, l, x, rows, b->dropped);
-    hone_back_to_weights(b, down, b->low, drops ? b->dropped : x, rows, true);
+    hone_back_to_weights(b, down, b->low, drops ? b->dropped : x, rows, true, true);
     if (!dx)
         return;
     if (!drops) {

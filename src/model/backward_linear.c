@@ -229,9 +229,9 @@ static void head_to_inputs(hone_backward *b, const hone_parameter *p, const floa
     hone_back_product(b, &act, &w.w, dx, p->k, false);
 }
 
-/* dW += dy^T x; the rows of x are packed once for several. */
+/* The rows of x are packed once for several. */
 void hone_back_to_weights(hone_backward *b, const hone_parameter *p, const float *dy,
-                          const float *x, size_t rows, bool first)
+                          const float *x, size_t rows, bool first, bool add)
 {
     hone_act act;
     hone_act_init(b->kt, p->n, rows, hone_back_act_flags(b), b->turned_act, &act);
@@ -243,7 +243,7 @@ void hone_back_to_weights(hone_backward *b, const hone_parameter *p, const float
                     .to = b->packed,
                     .factor = x};
     make_ready(&w, first);
-    hone_back_product(b, &act, &w.w, b->grads + p->at, p->k, true);
+    hone_back_product(b, &act, &w.w, b->grads + p->at, p->k, add);
 }
 
 static const hone_parameter *matrix_of(const hone_backward *b, int layer, hone_slot slot)
@@ -269,7 +269,9 @@ void hone_back_linear(hone_backward *b, int layer, const hone_back_job *jobs, si
     for (size_t j = 0; j < n_jobs; j++) {
         const hone_parameter *p = matrix_of(b, layer, jobs[j].slot),
                              *bias = hone_parameter_at(b->p, layer, jobs[j].slot, true);
-        hone_back_to_weights(b, p, jobs[j].dy, x, rows, j == 0);
+        /* of zeros, and only once: what is added to a layer's matrix may as well be written */
+        bool add = !b->fresh || jobs[j].slot == HONE_SLOT_HEAD;
+        hone_back_to_weights(b, p, jobs[j].dy, x, rows, j == 0, add);
         if (bias)
             hone_back_add_rows(b, jobs[j].dy, rows, p->n, b->grads + bias->at);
     }

@@ -14,9 +14,9 @@ void hone_back_product(hone_backward *b, const hone_act *act, const hone_packed 
 /* dx = (or +=) dy W of a parameter W[n][k]; b->act then holds dy[rows][n] packed. */
 void hone_back_to_inputs(hone_backward *b, const hone_parameter *p, const float *dy, size_t rows,
                          float *dx, bool add);
-/* dW += dy^T x; not `first`: with the x of the call before. */
+/* dW = (or +=) dy^T x; not `first`: with the x of the call before. */
 void hone_back_to_weights(hone_backward *b, const hone_parameter *p, const float *dy,
-                          const float *x, size_t rows, bool first);
+                          const float *x, size_t rows, bool first, bool add);
 /* to[n] += the sum of rows of x, each chunk's by itself and then theirs in order. */
 void hone_back_add_rows(hone_backward *b, const float *x, size_t rows, size_t n, float *to);
 

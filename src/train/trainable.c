@@ -77,6 +77,7 @@ static hone_status open_parts(hone_trainable *t, const hone_file *f,
     if (!t->weights)
         t->weights = hone_alloc_big(bytes);
     t->grads = hone_alloc_big(bytes);
+    t->zeroed = true;
     t->counted = hone_calloc(o->max_rows, sizeof *t->counted);
     if (!t->weights || !t->grads || !t->counted)
         return hone_fail_memory(2 * bytes, "weights and gradients in float32");
@@ -130,6 +131,7 @@ static void zero_item(void *arg, size_t item, int thread)
 void hone_trainable_zero(hone_trainable *t)
 {
     hone_pool_run(t->pool, zero_item, t, (t->p.floats + ZERO_CHUNK - 1) / ZERO_CHUNK);
+    t->zeroed = true;
 }
 
 void hone_trainable_push(hone_trainable *t)
@@ -212,13 +214,15 @@ hone_status hone_trainable_add(hone_trainable *t, const hone_backward_batch *b,
     for (uint32_t first = 0, row = 0; first < b->n_sequences;) {
         hone_backward_batch part = next_part(t, b, first, row);
         hone_cross_entropy loss = {targets + row, (float)weight};
+        const bool fresh = t->zeroed;
         double one = 0;
+        t->zeroed = fresh && !learn;
         for (uint32_t r = 0; r < part.rows; r++)
             t->counted[r] = targets[row + r] >= 0;
         if (t->adapter)
             t->adapter->first_row = row;
         HONE_TRY(hone_backward_run(t->back, &part, t->weights, hone_cross_entropy_row, &loss,
-                                   t->counted, learn ? t->grads : NULL, &one));
+                                   t->counted, learn ? t->grads : NULL, fresh, &one));
         *sum += one;
         first += part.n_sequences;
         row += part.rows;

@@ -32,6 +32,7 @@ typedef struct hone_trainable {
     hone_adapter *adapter;  /* or NULL */
     hone_parameters p;      /* what is trained: the adapter's, or the model's */
     float *weights, *grads; /* [p.floats] */
+    bool zeroed;            /* grads are zeros */
     hone_backward *back;
     hone_pool *pool;
     const hone_kernels *kt;
