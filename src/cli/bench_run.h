@@ -71,6 +71,7 @@ typedef struct bench {
     float *logits;   /* [batch_max][vocab] */
     hone_limits limits;
     double peak_ops_s; /* of the arithmetic that the products run on; 0 = not measured */
+    hone_isa peak_isa;
     const char *peak_name; /* the set, or the products that are a technique */
 } bench;
 

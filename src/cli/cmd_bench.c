@@ -57,6 +57,7 @@ static void choose_peak(bench *b)
         isa = HONE_ISA_AMX_BF16;
     else if (isa >= HONE_ISA_AVX512)
         isa = HONE_ISA_AVX512;
+    b->peak_isa = (hone_isa)isa;
     b->peak_name = c->products == HONE_PRODUCTS_EXACT ? hone_isa_name((hone_isa)isa)
                                                       : hone_products_name(c->products);
     b->peak_ops_s = hone_technique_products_ops_s(&b->limits, c, HONE_FEW_ROWS + 1);
@@ -121,7 +122,7 @@ static hone_status print_json(const bench *b)
     return cli_print_json(json_pack(
         "{s:s, s:i, s:o, s:{s:f, s:f, s:s}, s:I, s:I, s:o}", "model", cli_operand(b->c, 0), "reps",
         (int)b->reps, "config", cli_config_json(b->engine), "limits", "read_bytes_s",
-        b->limits.read_bytes_s, "ops_s", b->peak_ops_s, "ops_isa", b->peak_name,
+        b->limits.read_bytes_s, "ops_s", b->peak_ops_s, "ops_isa", hone_isa_name(b->peak_isa),
         "weight_bytes_per_token", (json_int_t)hone_engine_facts(b->engine)->weight_bytes_per_token,
         "kv_bytes_per_token", (json_int_t)hone_engine_facts(b->engine)->kv_bytes_per_token, "rows",
         rows));

@@ -126,8 +126,8 @@ const char *hone_layout_name(hone_layout layout); /* "bf16", "int8"... */
 /* ---- activations ---------------------------------------------------------------------------- */
 
 enum {
-    HONE_ACT_F32 = 1,   /* keep float32 (for F32 layouts); otherwise rounded to bfloat16 */
-    HONE_ACT_SUMS = 2,  /* with the sums that weights with a minimum need */
+    HONE_ACT_F32 = 1,    /* keep float32 (for F32 layouts); otherwise rounded to bfloat16 */
+    HONE_ACT_SUMS = 2,   /* with the sums that weights with a minimum need */
     HONE_ACT_SUMS16 = 4, /* the same for groups of 16 */
     HONE_ACT_NUMBERS = 8 /* the numbers are read, not only 8-bit codes with a scale per row */
 };
@@ -152,7 +152,7 @@ typedef struct hone_act {
     size_t ld8;
     uint8_t *tiles8; /* [rows/tile_rows][ceil(k_pad/64)][tile_rows][64]: the same codes, the last
                         rows and k unset where there are none; NULL if the table does not want it */
-    bool row_scales; /* scales8 are all those of the row */
+    bool row_scales; /* scales8 are all those of the row (the first one alone is set in tiles) */
     float *scales8;  /* [rows][k_pad/32] */
     int32_t *sums8, *sums8_16; /* [rows][k_pad/32] and [rows][k_pad/16]: sums of codes */
     /* Only of a single row, and of a table whose act_whole is set, otherwise NULL: the row as whole
@@ -294,8 +294,8 @@ typedef struct hone_adamw {
 #undef X
 
 /* Semantics beyond the names in kernels.def:
- * act_part  as act_pack, of elements [k0, k1) alone, in whole blocks of 32; x is where those of row0
- *           are. Of exact tables, and not of a single row.
+ * act_part  as act_pack, of elements [k0, k1) alone, in whole blocks of 32; those of row0 are at x.
+ *           Of exact tables, and not of a single row.
  * rmsnorm   x[rows][n] at ldx, y likewise (may be x); weight[n] or NULL (= ones).
  * rope      x[heads][head_dim]; cos, sin [rot_dim / 2]; pairs (i, i + rot_dim/2), or (2i, 2i+1) if
  *           interleaved; the rest of the head stays.

@@ -231,7 +231,7 @@ void hone_back_adapted(hone_backward *b, int layer, const hone_back_job *jobs, s
     bool adapted = false;
     for (size_t j = 0; j < n_jobs; j++) {
         const hone_linear *l = hone_model_at(b->f->model, layer, jobs[j].slot);
-        flags |= hone_act_flags(&l->w);
+        flags |= hone_linear_flags(l);
         adapted |= l->adapter != NULL;
     }
     if (adapted)

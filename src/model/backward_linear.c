@@ -10,7 +10,7 @@ enum { ROWS_PER_ITEM = 16, K_PER_ITEM = 32, PANELS_PER_ITEM = 4 };
 
 int hone_back_act_flags(const hone_backward *b)
 {
-    return b->layout == HONE_LAYOUT_F32 ? HONE_ACT_F32 : 0;
+    return b->layout == HONE_LAYOUT_F32 ? HONE_ACT_F32 : HONE_ACT_NUMBERS;
 }
 
 static hone_packed plan(const hone_backward *b, size_t n, size_t k)

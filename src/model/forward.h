@@ -51,7 +51,7 @@ typedef struct hone_forward {
 
     /* [max_rows][...] float32, rows one after the other. pending: what blocks before a joining one
      * add. */
-    float *x, *h, *pending, *q, *k, *v, *attended, *gate, *up;
+    float *x, *h, *pending, *q, *k, *v, *attended, *gate, *up; /* up: or what down reads, packed */
     const hone_tape *tape;                    /* of the layer that runs; NULL = nothing is kept */
     float *cos[HONE_ROPES], *sin[HONE_ROPES]; /* [max_rows][dim / 2] */
     void *act_memory;

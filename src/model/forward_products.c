@@ -89,7 +89,7 @@ size_t hone_forward_low_bytes(const hone_forward *f)
     if (!a)
         return 0;
     size_t dropped = LOW_ROWS * a->widest * sizeof(float) +
-                     hone_act_bytes(f->kt, LOW_ROWS, a->widest, HONE_ACT_F32);
+                     hone_act_bytes(f->kt, LOW_ROWS, a->widest, ~0);
     return hone_product_add_bytes() + (a->o.dropout > 0 ? dropped : 0);
 }
 
@@ -235,11 +235,13 @@ static size_t panels_per_item(const hone_kernels *kt, const hone_packed *w, size
 
 size_t hone_rows_per_item(const hone_forward *f, size_t rows, size_t items)
 {
-    enum { EACH = 8, LEAST_ROWS = 64 };
+    enum { EACH = 4, LEAST_ROWS = 64 };
     const size_t wanted = EACH * (size_t)hone_pool_threads(f->pool);
-    if (items >= wanted || rows < 2 * LEAST_ROWS)
-        return rows ? rows : 1;
-    return (rows * items / wanted + LEAST_ROWS - 1) / LEAST_ROWS * LEAST_ROWS;
+    if (items < wanted && rows >= 2 * LEAST_ROWS)
+        rows = (rows * items / wanted + LEAST_ROWS - 1) / LEAST_ROWS * LEAST_ROWS;
+    if (items < 2 * wanted && rows > TILE_ROWS) /* pieces of so many cost nothing */
+        rows = TILE_ROWS;
+    return rows ? rows : 1;
 }
 
 /* Many rows of small matrices are split, too. What adapters add is added to all rows at once. */

@@ -111,6 +111,8 @@ static double ops_seconds(const hone_technique_facts *f, const hone_config *c, d
 {
     double exact = hone_technique_ops_s(&f->machine, c, rows),
            fast = hone_technique_products_ops_s(&f->machine, c, rows), all = 0, taken = 0;
+    if (c->products == HONE_PRODUCTS_INT8_ROW && fast == f->machine.peak_ops_s[HONE_PEAK_AMX_INT8])
+        fast /= 2; /* the formats' groups of 32 fill tiles by half, whatever the activations do */
     for (int k = 0; k < HONE_WEIGHT_KINDS; k++) {
         double weights = hone_technique_weights(f, (hone_weight_kind)k);
         bool takes = c->products == HONE_PRODUCTS_BF16_DOT ||

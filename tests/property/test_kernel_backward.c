@@ -207,10 +207,14 @@ static void activations_of_fewer_rows_need_no_more_memory(void **state)
         if (!hone_isa_supported(isa))
             continue;
         const hone_kernels *kt = hone_kernels_with(isa, (hone_products)(i / HONE_ISA_COUNT));
-        for (int flags = 0; flags < 8; flags++)
-            for (size_t rows = 1; rows < 200; rows++)
-                assert_true(hone_act_bytes(kt, rows, 100, flags) <=
-                            hone_act_bytes(kt, rows + 1, 100, flags));
+        for (int flags = 0; flags < 16; flags++)
+            for (size_t rows = 1; rows < 200; rows++) {
+                hone_act a;
+                size_t bytes = hone_act_bytes(kt, rows, 100, flags);
+                assert_true(bytes <= hone_act_bytes(kt, rows + 1, 100, flags));
+                for (int fewer = flags & ~HONE_ACT_F32; fewer <= flags; fewer += HONE_ACT_F32)
+                    assert_true(hone_act_init(kt, rows, 100, fewer, NULL, &a) <= bytes);
+            }
     }
 }
 

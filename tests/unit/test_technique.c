@@ -168,7 +168,7 @@ static void int8_products_are_predicted_for_codes_only(void **state)
     assert_false(applies(&f, &q8, "products:int8"));
 }
 
-/* Many rows go by tiles: whole ones with a scale per row, half ones with a scale per 32. */
+/* Many rows go by tiles, that a scale for each 32 activations fills by half. */
 static void int8_tiles_are_predicted_for_many_rows(void **state)
 {
     (void)state;

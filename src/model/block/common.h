@@ -5,7 +5,7 @@
 #include "model/forward.h"
 
 /* What the block reads: the stream, normalised if use->norms says HONE_NORM_INPUT, rounded and
- * packed for products with inputs of k and these flags. Spoils f->h. */
+ * packed for products with inputs of k and these flags. */
 void hone_block_input(hone_forward *f, int layer, const hone_block_use *use, size_t k, int flags,
                       hone_act *act);
 /* y = the model's norm of x with what stands in `slot`, for `rows` rows of n. y may be x. */

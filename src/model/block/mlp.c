@@ -70,8 +70,7 @@ static void fused_tile(const mlp_work *w, size_t r0, size_t r1, size_t p0, size_
 static void fused_item(void *arg, size_t item, int thread)
 {
     const mlp_work *w = arg;
-    const size_t column = item / w->row_items, row = item % w->row_items,
-                 p0 = column * TILE_PANELS,
+    const size_t column = item / w->row_items, row = item % w->row_items, p0 = column * TILE_PANELS,
                  p1 = hone_row_end(column, TILE_PANELS, w->up->w.n_panels),
                  end = hone_row_end(row, w->rows, w->in->rows),
                  step = hone_product_tile_rows(TILE_PANELS);
@@ -79,24 +78,26 @@ static void fused_item(void *arg, size_t item, int thread)
         fused_tile(w, r, end - r < step ? end : r + step, p0, p1, w->f->threads[thread].memory);
 }
 
-/* If so, down's input is laid out where f->up would be. */
-static bool can_fuse(mlp_work *w, int flags)
+/* What down reads must fit where f->up would be. */
+static bool can_fuse(const mlp_work *w, int flags)
 {
+    hone_act act;
     const hone_forward *f = w->f;
     const size_t rows = f->batch->rows;
     if (!w->gate || !f->kt->tiles_alone || rows < f->kt->tiles_alone || f->tape ||
         f->kt->products != HONE_PRODUCTS_EXACT || w->gate->adapter || w->gate->order ||
         w->up->adapter || w->up->order)
         return false;
-    return hone_act_init(f->kt, rows, w->n, flags, f->up, w->act) <= rows * w->n * sizeof(float);
+    return hone_act_init(f->kt, rows, w->n, flags, NULL, &act) <= rows * w->n * sizeof(float);
 }
 
-static void fused(mlp_work *w, int layer)
+static void fused(mlp_work *w, int flags, int layer)
 {
     hone_forward *f = w->f;
     const size_t rows = f->batch->rows, columns = hone_row_items(w->up->w.n_panels, TILE_PANELS);
     const double sides = (double)rows * (double)(w->in->k + w->n);
     uint64_t begin = hone_span_begin(f->spans);
+    hone_act_init(f->kt, rows, w->n, flags, f->up, w->act);
     w->rows = hone_rows_per_item(f, rows, columns);
     w->row_items = hone_row_items(rows, w->rows);
     hone_pool_run(f->pool, fused_item, w, columns * w->row_items);
@@ -134,10 +135,8 @@ static void mlp_forward(hone_forward *f, int layer, const hone_block_use *use)
                   .n = kind->ffn};
     int flags = hone_linear_flags(up) | (kind->gated ? hone_linear_flags(gate) : 0);
     hone_block_input(f, layer, use, up->w.k, flags, &in);
-    if (can_fuse(&w, hone_linear_flags(down)))
-        fused(&w, layer);
-    else
-        apart(&w, hone_linear_flags(down), layer);
+    const int down_flags = hone_linear_flags(down);
+    (can_fuse(&w, down_flags) ? fused : apart)(&w, down_flags, layer);
     hone_forward_products(f, &act, &(hone_product_job){down, f->h}, 1, HONE_SPAN_MLP_DOWN, layer);
 }
 

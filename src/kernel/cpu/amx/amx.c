@@ -43,8 +43,7 @@ V16_INLINE void pack_block(hone_act *act, const float *x, size_t row, size_t blo
     float values[32] __attribute__((aligned(64)));
     const size_t k = block * 32, n = act->k - k, blocks = act->k_pad / 32;
     v16 low = v16_load_n(x, n), high = v16_load_n(n > 16 ? x + 16 : x, n > 16 ? n - 16 : 0);
-    _mm512_storeu_si512((void *)act_tile(act, row, block),
-                        (__m512i)_mm512_cvtne2ps_pbh(high, low));
+    _mm512_storeu_si512((void *)act_tile(act, row, block), (__m512i)_mm512_cvtne2ps_pbh(high, low));
     if (!act->sums && !act->sums16)
         return;
     v16_store(values, v16_round_bf16(low));

@@ -119,18 +119,24 @@ static void row_to_tiles(hone_act *act, const float *x, size_t row, float scale)
     }
 }
 
-static void act_int8(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
+static void act_tiles_alone(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
 {
-    const size_t steps = (act->k_pad + 63) / 64, strip = act->tile_rows;
-    for (size_t r = row0; !act->codes8 && r < row1; r++) {
+    for (size_t r = row0; r < row1; r++) {
         const float *row = x + r * ldx, s = row_scale(row, act->k);
         if (s > 0x1p-60f && s < 0x1p60f)
             row_to_tiles(act, row, r, s);
         else
             act_below(act, x, ldx, r, r + 1);
     }
-    if (!act->codes8)
+}
+
+static void act_int8(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
+{
+    const size_t steps = (act->k_pad + 63) / 64, strip = act->tile_rows;
+    if (!act->codes8) {
+        act_tiles_alone(act, x, ldx, row0, row1);
         return;
+    }
     act_below(act, x, ldx, row0, row1);
     for (size_t r = row0; act->tiles8 && r < row1; r++) {
         const int8_t *from = act->codes8 + r * act->ld8;

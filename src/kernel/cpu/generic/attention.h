@@ -26,12 +26,12 @@ enum { SOFTMAX_ROWS = 16 }; /* whose corrections are one vector */
 
 /* What the rows of a tile have in common, and of each: the keys [lo, hi) that it sees */
 typedef struct softmax_work {
-    const hone_attn *t;
     size_t rows, v_pad, ld;
-    bool scaled, rounded;
-    const float *k_scales, *v_scales;
+    bool rounded;
+    float scale, cap;
+    const float *k_scales, *v_scales; /* or NULL */
     float lo[SOFTMAX_ROWS], hi[SOFTMAX_ROWS];
-    const float *s;
+    float *s;
     float *states;
 } softmax_work;
 
@@ -49,15 +49,29 @@ V16_INLINE bool softmax_all(const softmax_work *k, size_t r)
 }
 
 /* Scores 16 i.. of a row, scaled */
-V16_INLINE v16 softmax_score(const softmax_work *k, size_t r, int i, bool all)
+V16_INLINE v16 softmax_scaled(const softmax_work *k, size_t r, int i)
 {
     v16 x = v16_load(k->s + r * 64 + 16 * (size_t)i);
-    if (k->scaled)
+    if (k->k_scales)
         x = v16_mul(x, v16_load(k->k_scales + 16 * i));
-    x = v16_mul(x, v16_set1(k->t->scale));
-    if (k->t->softcap != 0.0f)
-        x = hone_v16_softcap(x, v16_set1(k->t->softcap));
+    return v16_mul(x, v16_set1(k->scale));
+}
+
+V16_INLINE v16 softmax_score(const softmax_work *k, size_t r, int i, bool all)
+{
+    v16 x = softmax_scaled(k, r, i);
     return all ? x : softmax_seen(k, r, i, x, v16_set1(-__builtin_inff()));
+}
+
+/* A soft-cap once and for all: what follows finds nothing to scale any more. */
+static void softmax_cap(softmax_work *k)
+{
+    for (size_t r = 0; r < k->rows; r++)
+        for (int i = 0; i < 4; i++)
+            v16_store(k->s + r * 64 + 16 * (size_t)i,
+                      hone_v16_softcap(softmax_scaled(k, r, i), v16_set1(k->cap)));
+    k->k_scales = NULL;
+    k->scale = 1.0f;
 }
 
 V16_INLINE float softmax_top(const softmax_work *k, size_t r)
@@ -83,7 +97,7 @@ V16_INLINE float softmax_exp(const softmax_work *k, size_t r, float m, v16 x[4])
         if (!all)
             p = softmax_seen(k, r, i, p, v16_zero());
         sum = i ? v16_add(sum, p) : p;
-        x[i] = k->scaled ? v16_mul(p, v16_load(k->v_scales + 16 * i)) : p;
+        x[i] = k->v_scales ? v16_mul(p, v16_load(k->v_scales + 16 * i)) : p;
     }
     return v16_reduce_add(sum);
 }
@@ -164,23 +178,28 @@ static void attn_rows(attn_work *w, const attn_seen *seen, int64_t tile, size_t 
 {
     const hone_kv *kv = &w->t->kv;
     const hone_kv_form *form = hone_kv_form_of(kv);
-    softmax_work k = {.t = w->t,
-                      .v_pad = w->v_pad,
+    const bool scaled = form->top > 0.0f && !form->grouped;
+    const float *k_scales = (const float *)(const void *)(w->page + hone_kv_k_scales(kv)),
+                *v_scales = (const float *)(const void *)(w->page + hone_kv_v_scales(kv));
+    softmax_work k = {.v_pad = w->v_pad,
                       .ld = w->ld,
-                      .scaled = form->top > 0.0f && !form->grouped,
                       .rounded = kv->format != HONE_KV_F32 && !form->grouped,
-                      .k_scales = (const float *)(const void *)(w->page + hone_kv_k_scales(kv)),
-                      .v_scales = (const float *)(const void *)(w->page + hone_kv_v_scales(kv))};
+                      .cap = w->t->softcap,
+                      .v_scales = scaled ? v_scales : NULL};
     attn_keys(w, at, rows);
     for (size_t r = at; r < at + rows; r += k.rows) {
         k.rows = at + rows - r < SOFTMAX_ROWS ? at + rows - r : SOFTMAX_ROWS;
         k.s = w->s + r * 64;
         k.states = states + r * w->ld;
+        k.k_scales = scaled ? k_scales : NULL;
+        k.scale = w->t->scale;
         for (size_t i = 0; i < k.rows; i++) {
             int64_t lo = seen->begin[r + i] - tile, hi = seen->end[r + i] - tile;
             k.lo[i] = lo > 0 ? (float)lo : 0.0f;
             k.hi[i] = hi < 64 ? (float)hi : 64.0f;
         }
+        if (k.cap != 0.0f)
+            softmax_cap(&k);
         attn_softmax(w, &k, r);
     }
     attn_values(w, at, rows, states + at * w->ld);

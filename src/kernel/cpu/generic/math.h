@@ -2,10 +2,9 @@
 #ifndef HONE_KERNEL_GENERIC_MATH_H
 #define HONE_KERNEL_GENERIC_MATH_H
 
-/* exp(x): x = n ln2 + r, polynomial of degree 6 in r (the coefficients of Cephes' expf, S.
- * Moshier), times 2^n. Below -87 it is +0, above 88.3 +infinity, NaN stays NaN. Error < 2 ulp
- * between. */
-static inline v16 hone_v16_exp_below(v16 x) /* where x is at most 88.3 */
+/* exp(x) of x <= 88.3: x = n ln2 + r, polynomial of degree 6 in r (the coefficients of Cephes'
+ * expf, S. Moshier), times 2^n. Below -87 it is +0, NaN stays NaN. Error < 2 ulp between. */
+static inline v16 hone_v16_exp_below(v16 x)
 {
     const v16 magic = v16_set1(12582912.0f);
     v16 t = v16_fma(x, v16_set1(1.44269504088896341f), magic);
@@ -24,6 +23,7 @@ static inline v16 hone_v16_exp_below(v16 x) /* where x is at most 88.3 */
     return v16_select_lt(x, v16_set1(-87.0f), v16_zero(), y);
 }
 
+/* exp(x): the same, and +infinity above 88.3 */
 static inline v16 hone_v16_exp(v16 x)
 {
     return v16_select_lt(v16_set1(88.3f), x, v16_set1(__builtin_inff()), hone_v16_exp_below(x));
