@@ -88,8 +88,8 @@ size_t hone_forward_low_bytes(const hone_forward *f)
     const hone_adapter *a = f->model->adapter;
     if (!a)
         return 0;
-    size_t dropped = LOW_ROWS * a->widest * sizeof(float) +
-                     hone_act_bytes(f->kt, LOW_ROWS, a->widest, ~0);
+    size_t dropped =
+        LOW_ROWS * a->widest * sizeof(float) + hone_act_bytes(f->kt, LOW_ROWS, a->widest, ~0);
     return hone_product_add_bytes() + (a->o.dropout > 0 ? dropped : 0);
 }
 
