@@ -200,7 +200,7 @@ size_t hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, v
 void hone_product(const hone_kernels *kt, const hone_packed *w, const hone_act *a, size_t row0,
                   size_t row1, size_t panel0, size_t panel1, float *y, size_t ldy,
                   const float *bias, void *scratch);
-/* Scratch of one thread for any product. */
+/* Scratch of one thread for any product, a multiple of 64. */
 size_t hone_product_scratch_bytes(void);
 
 /* What a call needs at least, for spans. */

@@ -32,14 +32,9 @@ void hone_forward_act(hone_forward *f, const float *x, uint32_t rows, size_t k, 
 
 /* ---- sums of products ------------------------------------------------------------------------ */
 
-static size_t product_scratch(void)
-{
-    return (hone_product_scratch_bytes() + 63) / 64 * 64;
-}
-
 size_t hone_product_add_bytes(void)
 {
-    return product_scratch() + HONE_PRODUCT_TILE * sizeof(float);
+    return hone_product_scratch_bytes() + HONE_PRODUCT_TILE * sizeof(float);
 }
 
 void hone_product_tile(const hone_kernels *kt, const hone_packed *w, const hone_act *act, size_t r0,
@@ -64,7 +59,7 @@ static void add_tile(const hone_kernels *kt, const hone_packed *w, const hone_ac
 {
     size_t c0 = p0 * HONE_PANEL, c1 = p1 * HONE_PANEL < w->n ? p1 * HONE_PANEL : w->n,
            ld = (p1 - p0) * HONE_PANEL;
-    float *tile = (float *)(void *)((uint8_t *)scratch + product_scratch());
+    float *tile = (float *)(void *)((uint8_t *)scratch + hone_product_scratch_bytes());
     hone_product_tile(kt, w, act, r0, r1, p0, p1, NULL, tile, scratch);
     for (size_t r = r0; r < r1; r++)
         kt->add(y + r * ldy + c0, tile + (r - r0) * ld, c1 - c0);

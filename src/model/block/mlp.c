@@ -48,18 +48,14 @@ static void apart(mlp_work *w, int flags, int layer)
  * stays in L2, and what is made of them goes to down's input. (Codes of 8 bits need the whole row's
  * scale first: by way of memory, in float32, nothing was gained.) */
 
-static size_t tiles_at(void) /* behind the scratch of products */
-{
-    return (hone_product_scratch_bytes() + 63) / 64 * 64;
-}
-
 /* Rows [r0, r1), at most a tile of them */
 static void fused_tile(const mlp_work *w, size_t r0, size_t r1, size_t p0, size_t p1, void *memory)
 {
     const hone_kernels *kt = w->f->kt;
     const size_t ld = (p1 - p0) * HONE_PANEL, c0 = p0 * HONE_PANEL,
                  n = w->n - c0 < ld ? w->n - c0 : ld;
-    float *up = (float *)(void *)((uint8_t *)memory + tiles_at()), *gate = up + HONE_PRODUCT_TILE;
+    float *up = (float *)(void *)((uint8_t *)memory + hone_product_scratch_bytes()),
+          *gate = up + HONE_PRODUCT_TILE;
     hone_product_tile(kt, &w->up->w, w->in, r0, r1, p0, p1, w->up->bias, up, memory);
     hone_product_tile(kt, &w->gate->w, w->in, r0, r1, p0, p1, w->gate->bias, gate, memory);
     for (size_t at = 0; at < (r1 - r0) * ld; at += ld)
@@ -115,7 +111,9 @@ static void mlp_needs(const hone_forward *f, const hone_layer_kind *y, size_t *t
     size_t row = y->ffn * sizeof(float),
            tiles = y->gated && f->kt->tiles_alone ? 2 * HONE_PRODUCT_TILE * sizeof(float) : 0;
     *shared_bytes = 0;
-    *thread_bytes = tiles && tiles_at() + tiles > row ? tiles_at() + tiles : row;
+    *thread_bytes = tiles && hone_product_scratch_bytes() + tiles > row
+                        ? hone_product_scratch_bytes() + tiles
+                        : row;
 }
 
 static void mlp_forward(hone_forward *f, int layer, const hone_block_use *use)
