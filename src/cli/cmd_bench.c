@@ -58,8 +58,8 @@ static void choose_peak(bench *b)
     else if (isa >= HONE_ISA_AVX512)
         isa = HONE_ISA_AVX512;
     b->peak_isa = (hone_isa)isa;
-    b->peak_name = c->products == HONE_PRODUCTS_EXACT ? hone_isa_name((hone_isa)isa)
-                                                      : hone_products_name(c->products);
+    bool own = c->products != HONE_PRODUCTS_EXACT && c->products != HONE_PRODUCTS_BF16_WEIGHTS;
+    b->peak_name = own ? hone_products_name(c->products) : hone_isa_name((hone_isa)isa);
     b->peak_ops_s = hone_technique_products_ops_s(&b->limits, c, HONE_FEW_ROWS + 1);
 }
 

@@ -72,7 +72,7 @@ enum { ROW_PAD = 16, HALF_PAD = 32 };
 /* Many rows that are only read as tiles: bf16 or, of a scale per row, tiles8 */
 static bool tiles_alone(const hone_kernels *kt, size_t rows, int flags)
 {
-    int needs = HONE_ACT_F32 | (kt->products == HONE_PRODUCTS_EXACT ? 0 : HONE_ACT_NUMBERS);
+    int needs = HONE_ACT_F32 | (kt->products == HONE_PRODUCTS_INT8_ROW ? HONE_ACT_NUMBERS : 0);
     return kt->tiles_alone && rows >= kt->tiles_alone && !(flags & needs);
 }
 
@@ -97,7 +97,7 @@ size_t hone_act_init(const hone_kernels *kt, size_t rows, size_t k, int flags, v
 {
     const size_t k_pad = (k + 31) / 32 * 32, tile = rows <= 16 ? 16 : 32;
     const bool alone = tiles_alone(kt, rows, flags),
-               codes = alone && kt->products != HONE_PRODUCTS_EXACT;
+               codes = alone && kt->products == HONE_PRODUCTS_INT8_ROW;
     size_t at = 0;
     *act = (hone_act){.rows = rows, .k = k, .k_pad = k_pad, .ld = k_pad + ROW_PAD, .flags = flags};
     if (hone_act_is_half(kt, flags)) {
@@ -164,7 +164,7 @@ void hone_product(const hone_kernels *kt, const hone_packed *w, const hone_act *
 
 size_t hone_product_scratch_bytes(void)
 {
-    return (size_t)640 << 10;
+    return HONE_SCRATCH_PRODUCT + HONE_SCRATCH_PANELS;
 }
 
 hone_cost hone_product_cost(const hone_packed *w, size_t rows)

@@ -166,10 +166,11 @@ typedef struct hone_kernels hone_kernels;
 /* The arithmetic of products (docs/numerics.md): EXACT is the definition; the others are
  * techniques, definitions of their own with a cost in quality. */
 #define HONE_PRODUCTS_LIST(X)                                                                      \
-    X(EXACT, "exact")       /* float32 sums of bfloat16 activations */                             \
-    X(INT8, "int8")         /* activations in 8 bits, a scale per 32 of them */                    \
-    X(INT8_ROW, "int8-row") /* a scale per row */                                                  \
-    X(BF16_DOT, "bf16-dot") /* the chains of VDPBF16PS */
+    X(EXACT, "exact")               /* float32 sums of bfloat16 activations */                     \
+    X(INT8, "int8")                 /* activations in 8 bits, a scale per 32 of them */            \
+    X(INT8_ROW, "int8-row")         /* a scale per row */                                          \
+    X(BF16_DOT, "bf16-dot")         /* the chains of VDPBF16PS */                                  \
+    X(BF16_WEIGHTS, "bf16-weights") /* codes times their scale, rounded to bfloat16 */
 
 typedef enum hone_products {
 #define HONE_PRODUCTS_ENUM(id, name) HONE_PRODUCTS_##id,

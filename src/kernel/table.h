@@ -5,6 +5,9 @@
 
 #include "kernel/kernel.h"
 
+/* The scratch of a product: what the exact ones take, and panels of weights for product_rounded */
+enum { HONE_SCRATCH_PRODUCT = 640 << 10, HONE_SCRATCH_PANELS = 4 << 20 };
+
 void hone_kernels_scalar(hone_kernels *t);
 void hone_kernels_scalar_techniques(hone_kernels *t);
 void hone_kernels_avx2_int8(hone_kernels *t);

@@ -68,11 +68,11 @@ void hone_techniques_overlay(const hone_kernels exact[HONE_ISA_COUNT])
             hone_kernels *t = &tables[p][i];
             *t = exact[i];
             t->products = (hone_products)p;
-            if (t->products != HONE_PRODUCTS_EXACT) {
+            if (t->products != HONE_PRODUCTS_EXACT)
                 t->act_whole = false;
-                if (t->products != HONE_PRODUCTS_INT8_ROW || !t->act_tiles8)
-                    t->tiles_alone = 0;
-            }
+            if (t->products == HONE_PRODUCTS_INT8 || t->products == HONE_PRODUCTS_BF16_DOT ||
+                (t->products == HONE_PRODUCTS_INT8_ROW && !t->act_tiles8))
+                t->tiles_alone = 0;
             if (is_int8(t))
                 t->act_pack = act_pack_int8;
             if (t->products != HONE_PRODUCTS_BF16_DOT)
@@ -124,5 +124,7 @@ hone_product_many_fn *hone_technique_product(const hone_kernels *kt, const hone_
         return kt->product_int8;
     if (kt->products == HONE_PRODUCTS_BF16_DOT && w->layout != HONE_LAYOUT_F32)
         return kt->product_dot;
+    if (kt->products == HONE_PRODUCTS_BF16_WEIGHTS && w->scale_bytes && w->group < w->k_pad)
+        return kt->product_rounded;
     return NULL;
 }

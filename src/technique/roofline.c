@@ -98,7 +98,7 @@ double hone_technique_products_ops_s(const hone_limits *machine, const hone_conf
         peak = machine->peak_ops_s[HONE_PEAK_AMX_INT8];
     else if (c->products == HONE_PRODUCTS_INT8 && tiles) /* 32 of a tile's 64 k for each scale */
         peak = machine->peak_ops_s[HONE_PEAK_AMX_INT8] / 2;
-    else if (c->products != HONE_PRODUCTS_EXACT)
+    else if (c->products == HONE_PRODUCTS_INT8 || c->products == HONE_PRODUCTS_INT8_ROW)
         peak = machine->peak_ops_s[top >= HONE_ISA_AVX512_VNNI ? HONE_PEAK_AVX512_INT8
                                                                : HONE_PEAK_AVX2_INT8];
     return peak > 0 ? peak : exact;
@@ -113,6 +113,9 @@ static double ops_seconds(const hone_technique_facts *f, const hone_config *c, d
            fast = hone_technique_products_ops_s(&f->machine, c, rows), all = 0, taken = 0;
     if (c->products == HONE_PRODUCTS_INT8_ROW && fast == f->machine.peak_ops_s[HONE_PEAK_AMX_INT8])
         fast /= 2; /* the formats' groups of 32 fill tiles by half, whatever the activations do */
+    if (c->products == HONE_PRODUCTS_EXACT && rows > HONE_FEW_ROWS && exact > 0 &&
+        exact == f->machine.ops_s[HONE_ISA_AMX_BF16])
+        fast /= 2; /* that a group's sums leave the tiles takes as long as its products */
     for (int k = 0; k < HONE_WEIGHT_KINDS; k++) {
         double weights = hone_technique_weights(f, (hone_weight_kind)k);
         bool takes = c->products == HONE_PRODUCTS_BF16_DOT ||

@@ -48,7 +48,8 @@ const hone_technique hone_technique_weight_int8 = {
     .lossy = true,
     .why = "A decode step reads every weight once; 8.5 bits instead of 16 let it read almost half. "
            "Rounding to nearest within groups of 32 costs very little.",
-    .when_not = "Prefill of long prompts is bound by arithmetic, which stays the same. A file that "
+    .when_not = "Prefill of long prompts is bound by arithmetic, which stays the same (with tiles "
+                "it takes longer: products-bf16-weights). A file that "
                 "holds 8 bits or fewer gains nothing.",
     .source = "ggml's Q8_0; Dettmers et al. 2022 (arXiv:2208.07339); products: docs/numerics.md",
     .values = int8_values,

@@ -198,6 +198,15 @@ static void many_rows_and_long_rows_equal_scalar(void **state)
     for (size_t kind = 0; kind < KINDS; kind++) /* so many rows are tiles alone */
         check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q8_0, 65536, 37, 2080, 64 + 33 * kind, (int)kind);
     check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q8_0, 65536, 37, 1536, 128, EVERY);
+    static const hone_dtype rounded[] = {HONE_DTYPE_Q8_0,   HONE_DTYPE_Q4_0, HONE_DTYPE_Q4_1,
+                                         HONE_DTYPE_IQ4_NL, HONE_DTYPE_Q3_K, HONE_DTYPE_Q5_K,
+                                         HONE_DTYPE_Q6_K};
+    for (size_t t = 0; t < sizeof rounded / sizeof *rounded; t++) {
+        size_t k = hone_dtype_describe(rounded[t])->block_elements > 32 ? 1280 : 1312;
+        check(HONE_PRODUCTS_BF16_WEIGHTS, rounded[t], 0, 37, k, 33, SPECIAL);
+        check(HONE_PRODUCTS_BF16_WEIGHTS, rounded[t], 0, 273, k, 290, (int)(t % KINDS));
+    }
+    check(HONE_PRODUCTS_BF16_WEIGHTS, HONE_DTYPE_Q4_1, 128, 37, 1312, 64, NORMAL);
 }
 
 /* Beyond the scratch: straight from the codes */
@@ -292,6 +301,35 @@ static void int8_products_agree_with_double_precision(void **state)
         }
 }
 
+/* Rounded weights: the format's own decoding, rounded, with rounded activations, in double */
+static void rounded_products_agree_with_double_precision(void **state)
+{
+    (void)state;
+    enum { N = 20, K = 512, ROWS = 6 };
+    for (size_t t = 0; t + 1 < sizeof types / sizeof *types; t++) {
+        problem p;
+        open_problem(&p, types[t], N, K, ROWS, NORMAL);
+        float *y = run(&p, hone_isa_best(), HONE_PRODUCTS_BF16_WEIGHTS, ROWS), *w = get(N * K * 4);
+        assert_true(hone_dtype_decode(types[t], p.source, N * K, w));
+        for (size_t r = 0; r < ROWS; r++)
+            for (size_t c = 0; c < N; c++) {
+                double sum = (double)p.bias[c], size = 1.0;
+                for (size_t k = 0; k < K; k++) {
+                    double v = (double)rounded(p.x[r * K + k]) * (double)rounded(w[c * K + k]);
+                    sum += v;
+                    size += fabs(v);
+                }
+                double got = (double)y[r * N + c];
+                if (fabs(got - sum) > 1e-5 * size)
+                    fail_msg("%s: %g, in double %g of %g", hone_dtype_name(types[t]), got, sum,
+                             size);
+            }
+        hone_free_big(w, N * K * 4 + 64);
+        hone_free_big(y, ROWS * N * 4 + 64);
+        close_problem(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +340,7 @@ int main(void)
         cmocka_unit_test(pieces_of_k_equal_scalar),
         cmocka_unit_test(the_largest_codes_equal_scalar),
         cmocka_unit_test(int8_products_agree_with_double_precision),
+        cmocka_unit_test(rounded_products_agree_with_double_precision),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

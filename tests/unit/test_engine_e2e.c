@@ -222,8 +222,8 @@ static bool same_logits(const char *path, const hone_config *a, const hone_confi
     return same;
 }
 
-/* Int8 products round the activations of weights that are codes, and nothing else; bf16-dot adds in
- * another order. */
+/* Int8 products round the activations of weights that are codes, bf16-weights those weights, and
+ * nothing else; bf16-dot adds in another order. */
 static void products_change_what_they_say_and_little(void **state)
 {
     (void)state;
@@ -233,14 +233,18 @@ static void products_change_what_they_say_and_little(void **state)
     c.isa = other.isa = HONE_ISA_SCALAR;
     other.products = HONE_PRODUCTS_INT8;
     assert_true(same_logits(STORIES_GGUF, &c, &other, &by));
+    other.products = HONE_PRODUCTS_BF16_WEIGHTS;
+    assert_true(same_logits(STORIES_GGUF, &c, &other, &by));
     other.products = HONE_PRODUCTS_BF16_DOT;
     assert_false(same_logits(STORIES_GGUF, &c, &other, &by));
     assert_true(by < 0.5f);
     for (int k = 0; k < HONE_WEIGHT_KINDS; k++)
         c.weight_dtype[k] = HONE_DTYPE_Q8_0;
     other = c;
-    for (int p = HONE_PRODUCTS_INT8; p <= HONE_PRODUCTS_INT8_ROW; p++) {
-        other.products = p;
+    static const int kinds[] = {HONE_PRODUCTS_INT8, HONE_PRODUCTS_INT8_ROW,
+                                HONE_PRODUCTS_BF16_WEIGHTS};
+    for (size_t p = 0; p < sizeof kinds / sizeof *kinds; p++) {
+        other.products = kinds[p];
         assert_false(same_logits(STORIES_GGUF, &c, &other, &by));
         assert_true(by < 0.5f);
     }

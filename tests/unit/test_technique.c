@@ -186,6 +186,33 @@ static void int8_tiles_are_predicted_for_many_rows(void **state)
     assert_true(hone_technique_products_ops_s(&m, &c, 512) == 3e9);
 }
 
+/* Prompts: what leaves the tiles after each group costs as much as the products; not under scales
+ * that are on the weights, nor of 16 bits. */
+static void rounded_weights_are_predicted_for_prompts(void **state)
+{
+    (void)state;
+    hone_technique_facts f = small_facts();
+    f.machine = (hone_limits){.threads = 4,
+                              .read_bytes_s = 1e12,
+                              .ops_s = {[HONE_ISA_AVX512] = 1e9, [HONE_ISA_AMX_BF16] = 8e9}};
+    f.prompt_tokens = 50;
+    hone_config c = hone_config_default(), q8, fast;
+    c.isa = HONE_ISA_AMX_BF16;
+    q8 = with(c, "q8_0");
+    fast = with(q8, "products:bf16-weights");
+    const double ops = hone_technique_roofline(&f, &q8, HONE_GOAL_TTFT).ops,
+                 weights = 50 * f.model.flops_per_token, half = ops / (ops + weights);
+    assert_true(hone_technique_products_ops_s(&f.machine, &fast, 50) == 8e9);
+    assert_true(fabs(hone_technique_predict(&f, &c, &q8, HONE_GOAL_TTFT) - half) < 1e-9);
+    assert_true(fabs(hone_technique_predict(&f, &q8, &fast, HONE_GOAL_TTFT) - 1 / half) < 1e-9);
+    bool tiles = hone_isa_supported(HONE_ISA_AMX_BF16);
+    assert_false(applies(&f, &c, "products:bf16-weights"));
+    assert_int_equal(applies(&f, &q8, "products:bf16-weights"), tiles);
+    q8.isa = fast.isa = HONE_ISA_AVX512;
+    assert_false(applies(&f, &q8, "products:bf16-weights"));
+    assert_true(fabs(hone_technique_predict(&f, &q8, &fast, HONE_GOAL_TTFT) - 1) < 1e-9);
+}
+
 static void nothing_is_predicted_of_what_stays_in_the_caches(void **state)
 {
     (void)state;
@@ -276,6 +303,7 @@ int main(void)
         cmocka_unit_test(the_roofline_of_a_decode_step_is_bytes_over_bandwidth),
         cmocka_unit_test(int8_products_are_predicted_for_codes_only),
         cmocka_unit_test(int8_tiles_are_predicted_for_many_rows),
+        cmocka_unit_test(rounded_weights_are_predicted_for_prompts),
         cmocka_unit_test(nothing_is_predicted_of_what_stays_in_the_caches),
         cmocka_unit_test(the_memory_goal_counts_weights_and_a_full_context),
         cmocka_unit_test(what_changes_nothing_or_is_not_there_does_not_apply),

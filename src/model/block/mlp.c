@@ -81,7 +81,7 @@ static bool can_fuse(const mlp_work *w, int flags)
     const hone_forward *f = w->f;
     const size_t rows = f->batch->rows;
     if (!w->gate || !f->kt->tiles_alone || rows < f->kt->tiles_alone || f->tape ||
-        f->kt->products != HONE_PRODUCTS_EXACT || w->gate->adapter || w->gate->order ||
+        f->kt->products == HONE_PRODUCTS_INT8_ROW || w->gate->adapter || w->gate->order ||
         w->up->adapter || w->up->order)
         return false;
     return hone_act_init(f->kt, rows, w->n, flags, NULL, &act) <= rows * w->n * sizeof(float);

@@ -19,6 +19,7 @@
 #include "kernel/cpu/amx/expand.h"
 #include "kernel/cpu/amx/few.h"
 #include "kernel/cpu/amx/order.h"
+#include "kernel/cpu/amx/rounded.h"
 #include "kernel/cpu/amx/scaled.h"
 #include "kernel/cpu/amx/square.h"
 #include "kernel/cpu/amx/tile.h"
@@ -104,32 +105,6 @@ static void product_bf16(const tile_call *v)
 
 /* ---- codes with scales ------------------------------------------------------------------------
  */
-
-static void expand_planes(hone_layout layout, const uint8_t *codes, size_t blocks, float first,
-                          uint8_t *to)
-{
-    if (layout == HONE_LAYOUT_U2)
-        expand_planes_of(codes, blocks, first, 2, 0, to);
-    else if (layout == HONE_LAYOUT_U3)
-        expand_planes_of(codes, blocks, first, 2, 1, to);
-    else if (layout == HONE_LAYOUT_U5)
-        expand_planes_of(codes, blocks, first, 4, 1, to);
-    else
-        expand_planes_of(codes, blocks, first, 4, 2, to);
-}
-
-/* Codes of blocks of 32 from `from` on, as tiles */
-static void expand_codes(const hone_packed *w, const uint8_t *panel, size_t from, size_t blocks,
-                         uint8_t *to)
-{
-    hone_planes s = hone_layout_planes(w->layout);
-    if (w->layout == HONE_LAYOUT_I8)
-        expand_i8(panel + from * 512, blocks, to);
-    else if (w->layout == HONE_LAYOUT_U4)
-        expand_u4(panel + from * 256, blocks, w->table, to);
-    else
-        expand_planes(w->layout, panel + from * 64 * (s.low + s.high), blocks, w->low, to);
-}
 
 /* At most 32 rows x 1 panel over the part of K of a call, in blocks of 32 (16 in groups of 16) */
 typedef struct scaled_job {
@@ -293,10 +268,7 @@ static void scaled_part(const tile_call *v, void *arg, const part *j)
     const scaled_work *work = arg;
     const hone_packed *w = v->w;
     const size_t size = w->group == 16 ? 16 : 32, strip = v->a->tile_rows;
-    const hone_planes planes = hone_layout_planes(w->layout);
-    const size_t bytes = w->layout == HONE_LAYOUT_I8   ? 512 /* of codes of a block of 32 */
-                         : w->layout == HONE_LAYOUT_U4 ? 256
-                                                       : 64 * (planes.low + planes.high);
+    const size_t bytes = expand_bytes(w->layout);
     const size_t ld = K_SPAN / size * 32; /* of ones */
     if (!j->from)
         memset(j->c, 0, (j->panel1 - j->panel0) * j->ldc * sizeof *j->c);
@@ -386,7 +358,20 @@ static void product_few(const hone_packed *w, const hone_act *a, size_t row0, si
         return;
     }
     const tile_call v = tile_call_of(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
-    few_tiles(&v);
+    few_tiles(&v, few_of[w->layout].fn, w->layout != HONE_LAYOUT_BF16 && w->group == 16 ? 32 : 64);
+}
+
+static void product_rounded(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
+                            size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
+                            void *scratch)
+{
+    if (row0 >= row1 || panel0 >= panel1)
+        return;
+    const tile_call v = tile_call_of(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
+    if ((row1 - 1) / TILE_FEW == row0 / TILE_FEW)
+        few_tiles(&v, few_rounded, 64);
+    else
+        many_rounded(&v);
 }
 
 void hone_kernels_amx(hone_kernels *t)
@@ -406,6 +391,7 @@ void hone_kernels_amx(hone_kernels *t)
     t->act_part = act_part;
     t->product_few = product_few;
     t->product_many = product_many;
+    t->product_rounded = product_rounded;
     for (int l = 0; l < HONE_LAYOUT_COUNT; l++)
         if (few_of[l].fn)
             t->few_rows[l] = TILE_FEW;

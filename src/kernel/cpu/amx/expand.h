@@ -3,6 +3,16 @@
 #define HONE_KERNEL_AMX_EXPAND_H
 
 #include "kernel/cpu/avx512/vec.h"
+#include "kernel/layout.h"
+
+/* Bytes of codes of a block of 32 of a panel */
+static inline size_t expand_bytes(hone_layout layout)
+{
+    const hone_planes planes = hone_layout_planes(layout);
+    return layout == HONE_LAYOUT_I8   ? 512
+           : layout == HONE_LAYOUT_U4 ? 256
+                                      : 64 * (planes.low + planes.high);
+}
 
 /* Two rows of 16 floats that bfloat16 holds -> a row of a tile */
 V16_INLINE __m512i expand_pair(v16 even, v16 odd)
@@ -64,6 +74,32 @@ V16_INLINE void expand_planes_of(const uint8_t *codes, size_t blocks, float firs
             for (int i = 0; i < 8; i++, to += 64)
                 _mm512_storeu_si512((void *)to,
                                     v16_words_planes(codes, p, i / 4, i % 4, low, high, t));
+}
+
+static void expand_planes(hone_layout layout, const uint8_t *codes, size_t blocks, float first,
+                          uint8_t *to)
+{
+    if (layout == HONE_LAYOUT_U2)
+        expand_planes_of(codes, blocks, first, 2, 0, to);
+    else if (layout == HONE_LAYOUT_U3)
+        expand_planes_of(codes, blocks, first, 2, 1, to);
+    else if (layout == HONE_LAYOUT_U5)
+        expand_planes_of(codes, blocks, first, 4, 1, to);
+    else
+        expand_planes_of(codes, blocks, first, 4, 2, to);
+}
+
+/* Codes of blocks of 32 from `from` on, as tiles */
+static void expand_codes(const hone_packed *w, const uint8_t *panel, size_t from, size_t blocks,
+                         uint8_t *to)
+{
+    hone_planes s = hone_layout_planes(w->layout);
+    if (w->layout == HONE_LAYOUT_I8)
+        expand_i8(panel + from * 512, blocks, to);
+    else if (w->layout == HONE_LAYOUT_U4)
+        expand_u4(panel + from * 256, blocks, w->table, to);
+    else
+        expand_planes(w->layout, panel + from * 64 * (s.low + s.high), blocks, w->low, to);
 }
 
 static void expand_fp8(const uint8_t *codes, size_t blocks, int mantissa, uint8_t *to)

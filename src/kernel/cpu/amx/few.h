@@ -174,30 +174,32 @@ V16_INLINE void few_scaled(bool bytes, bool half, const few_job *j, float c[FEW_
 FEW_SCALED(few_i8, true)
 FEW_SCALED(few_u4, false)
 
+typedef void few_fn(const few_job *j, float c[FEW_P][TILE_FEW][16]);
+
 /* The layouts that tiles are for, and from how many rows on */
 static const struct {
-    void (*fn)(const few_job *j, float c[FEW_P][TILE_FEW][16]);
+    few_fn *fn;
     size_t least;
 } few_of[HONE_LAYOUT_COUNT] = {[HONE_LAYOUT_BF16] = {few_bf16, 5},
                                [HONE_LAYOUT_I8] = {few_i8, 5},
                                [HONE_LAYOUT_U4] = {few_u4, 4}};
 
-/* Rows that lie in one strip of 16 */
-static void few_tiles(const tile_call *v)
+/* Rows that lie in one strip of 16; k: bytes of a row of activations in a tile */
+static void few_tiles(const tile_call *v, few_fn *fn, size_t k)
 {
     const hone_packed *w = v->w;
     float c[FEW_P][TILE_FEW][16] __attribute__((aligned(64)));
     few_job j = {.v = v, .next = v->a->tile_rows * 32, .row = v->row0 / TILE_FEW * TILE_FEW};
     j.rows = v->row1 - j.row;
     j.a = act_tile(v->a, j.row, 0);
-    few_shape(j.rows, w->layout != HONE_LAYOUT_BF16 && w->group == 16 ? 32 : 64);
+    few_shape(j.rows, k);
     for (size_t p = v->panel0; p < v->panel1; p += FEW_P) {
         for (size_t i = 0; i < FEW_P; i++) {
             size_t last = v->panel1 - 1;
             j.panel[i] = w->data + (p + i < last ? p + i : last) * w->panel_bytes;
             memset(c[i], 0, j.rows * sizeof c[i][0]);
         }
-        few_of[w->layout].fn(&j, c);
+        fn(&j, c);
         for (size_t i = 0; i < FEW_P && p + i < v->panel1; i++) {
             size_t column = (p + i) * 16, n = w->n - column;
             v16 bias = v->bias ? v16_load_n(v->bias + column, n) : v16_zero();

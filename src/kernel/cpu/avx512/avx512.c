@@ -19,6 +19,7 @@
 #include "kernel/cpu/generic/elementwise.h"
 #include "kernel/cpu/generic/kv_write.h"
 #include "kernel/cpu/generic/product.h"
+#include "kernel/cpu/generic/rounded.h"
 #include "kernel/table.h"
 
 void hone_kernels_avx512(hone_kernels *t)
@@ -28,6 +29,8 @@ void hone_kernels_avx512(hone_kernels *t)
     t->act_whole = false;
     t->product_few = product_few;
     t->product_many = product_expanded;
+    rounded_below = t->product_rounded;
+    t->product_rounded = product_rounded;
     set_few_rows(t);
     kv_write_slot(t);
     t->attn_piece = attn_piece;

@@ -1,5 +1,6 @@
-/* techniques - the definitions of products with int8 activations and of chains of VDPBF16PS
- * (docs/numerics.md, "Techniques") in plain C: what every other set must equal. */
+/* techniques - the definitions of products with int8 activations, of chains of VDPBF16PS and of
+ * codes rounded under their scales (docs/numerics.md, "Techniques") in plain C: what every other
+ * set must equal. */
 #include "kernel/int8.h"
 #include "kernel/layout.h"
 #include "kernel/table.h"
@@ -139,8 +140,46 @@ static void product_dot(const hone_packed *w, const hone_act *a, size_t row0, si
         }
 }
 
+static float rounded_weight(const hone_packed *w, const uint8_t *panel, size_t k, size_t c)
+{
+    size_t g = k / w->group;
+    float min = w->has_min ? hone_packed_min(w, panel, g, c) : 0.0f;
+    float x =
+        __builtin_fmaf(hone_packed_scale(w, panel, g, c), hone_packed_code(w, panel, k, c), min);
+    return hone_bf16_to_f32(hone_f32_to_bf16(x));
+}
+
+static float rounded_one(const hone_packed *w, const hone_act *a, size_t r, size_t column)
+{
+    const uint8_t *panel = w->data + column / 16 * w->panel_bytes;
+    const float *x = a->f32 + r * a->ld;
+    float y = 0.0f;
+    for (size_t b = 0; b < w->k_pad; b += 32) {
+        float e = 0.0f, o = 0.0f;
+        for (size_t k = b; k < b + 32; k += 2) {
+            e = __builtin_fmaf(x[k], rounded_weight(w, panel, k, column % 16), e);
+            o = __builtin_fmaf(x[k + 1], rounded_weight(w, panel, k + 1, column % 16), o);
+        }
+        y += e + o;
+    }
+    return y;
+}
+
+static void product_rounded(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
+                            size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
+                            void *scratch)
+{
+    (void)scratch;
+    for (size_t r = row0; r < row1; r++)
+        for (size_t c = panel0 * 16; c < panel1 * 16 && c < w->n; c++) {
+            float v = rounded_one(w, a, r, c);
+            y[r * ldy + c] = bias ? v + bias[c] : v;
+        }
+}
+
 void hone_kernels_scalar_techniques(hone_kernels *t)
 {
+    t->product_rounded = product_rounded;
     t->act_int8 = act_int8;
     t->product_int8 = product_int8;
     t->act_dot = act_dot;
