@@ -55,7 +55,7 @@ static hone_status whole(const json_t *test, const char *key, uint32_t fallback,
     return HONE_OK;
 }
 
-static hone_status read_test(json_t *o, bench_test *t)
+hone_status bench_read_test(json_t *o, bench_test *t)
 {
     static const char *const keys[] = {"prefill", "decode", "depth", "batch"};
     const char *key;
@@ -90,7 +90,7 @@ static hone_status read_suite(bench *b, json_t *root)
         return hone_fail_memory(n * sizeof *b->tests, "tests");
     json_array_foreach(tests, i, test)
     {
-        hone_status s = read_test(test, &b->tests[i]);
+        hone_status s = bench_read_test(test, &b->tests[i]);
         if (s != HONE_OK)
             return hone_fail_in(s, "test %zu", i + 1);
         b->n_tests++;

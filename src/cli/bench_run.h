@@ -11,6 +11,8 @@
 #include "hw/limits.h"
 #include "stat/stat.h"
 
+#include <jansson.h>
+
 enum { BENCH_TESTS_MAX = 256, BENCH_REPS_MAX = 1000 };
 
 /* Which tests: what bench_list reads. */
@@ -78,6 +80,8 @@ typedef struct bench {
 /* The tests of --suite FILE, else of --prefill, --decode, --depth and --batch. A suite is JSON:
  * {"tests": [{"prefill": 512}, {"decode": 64, "depth": 4096, "batch": 8}]}. */
 HONE_CHECKED hone_status bench_list(bench *b);
+/* One such test. */
+HONE_CHECKED hone_status bench_read_test(json_t *o, bench_test *t);
 /* Opens the model under a configuration that has room for every test. */
 HONE_CHECKED hone_status bench_open(bench *b, const char *model, hone_config config);
 void bench_close(bench *b);

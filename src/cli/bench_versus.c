@@ -3,11 +3,13 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "cli/bench_side.h"
 #include "cli/table.h"
 #include "pipeline/turns.h"
 #include "stat/versus.h"
 
 #include <string.h>
+#include <strings.h>
 
 enum { PAIRS = 2, RESAMPLES = 4000, CONFIG_BYTES_MAX = 1 << 20 };
 
@@ -18,14 +20,14 @@ typedef struct outcome {
 } outcome;
 
 typedef struct versus {
-    bench *side[2];
+    bench_side *sides; /* A and B */
     const bench_test *test;
 } versus;
 
 static hone_status measure_side(void *arg, int side, double *cost)
 {
     versus *v = arg;
-    return bench_sample(v->side[side], v->test, cost);
+    return v->sides[side].sample(v->sides[side].of, v->test, cost);
 }
 
 /* The keys that the change names replace those of the configuration that A has. */
@@ -71,13 +73,19 @@ hone_status bench_other(const char *what, const hone_config *base, bool *model, 
     return HONE_OK;
 }
 
-static hone_status open_other(bench *b, const hone_config *config)
+static hone_status open_other(const bench *a, bench *b, const hone_config *config, bench_side *out)
 {
-    const char *what = cli_text(b->c, "versus");
+    const char *what = cli_text(a->c, "versus");
     hone_config c;
     bool model;
+    if (strncmp(what, "build:", 6) == 0)
+        return bench_side_build(what + 6, a, config, out);
+    if (strncasecmp(what, "http://", 7) == 0 || strncasecmp(what, "https://", 8) == 0)
+        return bench_side_endpoint(what, a, out);
     HONE_TRY(bench_other(what, config, &model, &c));
-    return bench_open(b, model ? what : cli_operand(b->c, 0), c);
+    HONE_TRY(bench_list(b));
+    HONE_TRY(bench_open(b, model ? what : cli_operand(b->c, 0), c));
+    return bench_side_engine(b, out);
 }
 
 /* Rounds until a look says that it is enough. */
@@ -101,7 +109,8 @@ static hone_status compare(versus *v, size_t rounds_max, double margin, outcome 
     return HONE_OK;
 }
 
-static hone_status print_json(const bench *a, const bench *b, const outcome *all, double margin)
+static hone_status print_json(const bench *a, const bench_side *sides, const outcome *all,
+                              double margin)
 {
     json_t *rows = json_array();
     for (size_t i = 0; i < a->n_tests; i++) {
@@ -118,20 +127,16 @@ static hone_status print_json(const bench *a, const bench *b, const outcome *all
                             hone_verdict_name(hone_versus_judge(&o->ratio, margin)), "words",
                             hone_versus_say(&o->ratio, margin, "A", "B", words, sizeof words)));
     }
-    return cli_print_json(json_pack("{s:{s:s, s:o}, s:{s:s, s:o}, s:f, s:o}", "a", "model",
-                                    a->model, "config", cli_config_json(a->engine), "b", "model",
-                                    b->model, "config", cli_config_json(b->engine), "margin",
-                                    margin, "rows", rows));
+    return cli_print_json(json_pack("{s:O, s:O, s:f, s:o}", "a", sides[0].json, "b", sides[1].json,
+                                    "margin", margin, "rows", rows));
 }
 
-static hone_status print_text(const bench *a, const bench *b, const outcome *all, double margin)
+static hone_status print_text(const bench *a, const bench_side *sides, const outcome *all,
+                              double margin)
 {
     char text[256];
     cli_table *t;
-    hone_config_describe(hone_engine_config(a->engine), text, sizeof text);
-    printf("A: %s (%s)\n", a->model, text);
-    hone_config_describe(hone_engine_config(b->engine), text, sizeof text);
-    printf("B: %s (%s)\n\n", b->model, text);
+    printf("A: %s\nB: %s\n\n", sides[0].name, sides[1].name);
     HONE_TRY(cli_table_open("test,>A tok/s,>B tok/s,>ratio,>95% interval,>rounds,verdict", &t));
     for (size_t i = 0; i < a->n_tests; i++) {
         const outcome *o = &all[i];
@@ -154,22 +159,32 @@ static hone_status print_text(const bench *a, const bench *b, const outcome *all
     return cli_table_print(t, stdout);
 }
 
+static hone_status in_turns(bench *a, bench_side *sides, outcome *all)
+{
+    double margin = cli_number(a->c, "margin");
+    hone_status s = HONE_OK;
+    for (size_t i = 0; s == HONE_OK && i < a->n_tests; i++) {
+        versus v = {.sides = sides, .test = &a->tests[i]};
+        s = compare(&v, (size_t)cli_int(a->c, "rounds"), margin, &all[i]);
+    }
+    cli_progress_end();
+    HONE_TRY(s);
+    return cli_json(a->c) ? print_json(a, sides, all, margin) : print_text(a, sides, all, margin);
+}
+
 hone_status bench_versus(bench *a, const hone_config *config)
 {
     bench b = {.c = a->c};
+    bench_side sides[2] = {0};
     outcome *all = hone_calloc(a->n_tests, sizeof *all);
-    double margin = cli_number(a->c, "margin");
-    size_t rounds_max = (size_t)cli_int(a->c, "rounds");
-    hone_status s = all ? bench_list(&b) : hone_fail_memory(a->n_tests * sizeof *all, "samples");
+    hone_status s = all ? bench_side_engine(a, &sides[0])
+                        : hone_fail_memory(a->n_tests * sizeof *all, "samples");
     if (s == HONE_OK)
-        s = open_other(&b, config);
-    for (size_t i = 0; s == HONE_OK && i < a->n_tests; i++) {
-        versus v = {.side = {a, &b}, .test = &a->tests[i]};
-        s = compare(&v, rounds_max, margin, &all[i]);
-    }
-    cli_progress_end();
+        s = open_other(a, &b, config, &sides[1]);
     if (s == HONE_OK)
-        s = cli_json(a->c) ? print_json(a, &b, all, margin) : print_text(a, &b, all, margin);
+        s = in_turns(a, sides, all);
+    bench_side_close(&sides[1]);
+    bench_side_close(&sides[0]);
     bench_close(&b);
     hone_free(all);
     return s;

@@ -8,7 +8,8 @@
  * into *out; else *model is set: another model's path. */
 HONE_CHECKED hone_status bench_other(const char *what, const hone_config *base, bool *model,
                                      hone_config *out);
-/* a is open; side B is what --versus names, a change of config or another model. */
+/* a is open; side B is what --versus names: a change of config, another model, "build:PROGRAM" or
+ * the address of a server. */
 HONE_CHECKED hone_status bench_versus(bench *a, const hone_config *config);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "cli/bench_record.h"
 #include "cli/bench_run.h"
+#include "cli/bench_side.h"
 #include "cli/bench_versus.h"
 #include "cli/table.h"
 #include "technique/technique.h"
@@ -174,6 +175,8 @@ static hone_status run_bench(bench *b)
 
 static hone_status run(cli_context *c)
 {
+    if (cli_flag(c, "worker"))
+        return bench_worker_serve(c);
     bench b = {.c = c, .reps = (size_t)cli_int(c, "reps")};
     hone_status s = run_bench(&b);
     bench_close(&b);
@@ -199,7 +202,12 @@ static const cli_option options[] = {
     {.name = "versus",
      .type = CLI_TEXT,
      .argument = "WHAT",
-     .help = "measure in turns with it: a configuration (JSON, or a .json file) or another model"},
+     .help = "measure in turns with it: a configuration (JSON, or a .json file), another model, "
+             "build:PROGRAM (another build of hone), or http://HOST:PORT (an OpenAI-compatible "
+             "server)"},
+    {.name = "worker",
+     .type = CLI_FLAG,
+     .help = "be such another build: tests from standard input, answers to standard output"},
     {.name = "margin",
      .type = CLI_PERCENT,
      .argument = "PERCENT",
@@ -227,6 +235,10 @@ static const cli_example examples[] = {
     {"hone bench model.gguf --prefill 512,2048 --decode 64 --depth 0,4096 --batch 1,32 --json",
      "a whole grid, for a script"},
     {"hone bench model.gguf --versus '{\"threads\": 1}'", "is one thread slower, and by how much"},
+    {"hone bench model.gguf --versus build:/opt/hone-0.1/bin/hone",
+     "is this build faster than that one"},
+    {"hone bench model.gguf --versus http://127.0.0.1:8080 --batch 1,8",
+     "beside a server with the same model"},
     {"hone bench model.gguf --baseline main", "stores it the first time, then compares"},
     {0},
 };

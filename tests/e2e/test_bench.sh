@@ -20,4 +20,56 @@ grep -q prefill "$WORK/out" && fail "a prefill that was not asked for"
 expect 2 "$HONE" bench "$MODEL" --prefill 0 --decode 0
 expect 2 "$HONE" bench "$MODEL" --batch 0
 expect 3 "$HONE" bench "$WORK/nothing.gguf"
+
+# In turns with another build (here: itself), which must be one and must know how
+expect 0 "$HONE" bench "$MODEL" --versus "build:$HONE" --prefill 16 --decode 4 --rounds 10 --threads 1
+prints "B: $HONE: hone"
+prints "threads=1 " "B takes A's configuration" # of both lines
+expect 0 "$HONE" bench "$MODEL" --versus "build:$HONE" --prefill 16 --decode 4 --batch 2 --rounds 10 --json
+is_json "$WORK/out"
+[ "$(grep -c '"ratio":' "$WORK/out")" = 2 ] || fail "not two ratios"
+expect 3 "$HONE" bench "$MODEL" --versus "build:$WORK/nothing" --decode 4
+expect 9 "$HONE" bench "$MODEL" --versus build:true --decode 4
+says "bench --worker"
+printf '#!/bin/sh\nread x; echo "{\\"name\\": \\"x\\"}"; read x; kill -9 $$\n' >"$WORK/dies"
+chmod +x "$WORK/dies"
+expect 9 "$HONE" bench "$MODEL" --versus "build:$WORK/dies" --decode 4
+says "ended without an answer"
+sed 's/kill -9 ../echo "{\\"error\\": \\"no luck\\"}"/' "$WORK/dies" >"$WORK/fails"
+chmod +x "$WORK/fails"
+expect 9 "$HONE" bench "$MODEL" --versus "build:$WORK/fails" --decode 4
+says "no luck"
+for line in nonsense '{"batch": 1}' '{"config": {}, "batch": 1000, "tokens": 1}' '{"config": {"threads": -7}, "batch": 1, "tokens": 1}'; do
+    echo "$line" | expect 0 "$HONE" bench "$MODEL" --worker
+    prints '"error"'
+done
+printf '{"config": {}, "batch": 1, "tokens": 8}\n{"decode": 9}\n' | expect 0 "$HONE" bench "$MODEL" --worker
+prints "larger than"
+
+# ... with a server: an event every 4 ms, or something else than that
+expect 9 "$HONE" bench "$MODEL" --versus http://127.0.0.1:1 --decode 4
+if command -v python3 >/dev/null 2>&1; then
+    python3 "$HONE_SOURCE_DIR/tests/e2e/completions.py" "$WORK/port" &
+    server=$!
+    tries=0
+    until [ -s "$WORK/port" ] || [ $tries -ge 100 ]; do sleep 0.1 && tries=$((tries + 1)); done
+    at=http://127.0.0.1:$(cat "$WORK/port")
+    OPENAI_API_KEY=secret expect 0 "$HONE" bench "$MODEL" --versus "$at/good/" --prefill 16 --decode 8 --batch 1,3 --rounds 10 --json
+    is_json "$WORK/out"
+    python3 -c 'import json, sys
+o = json.load(open(sys.argv[1]))
+assert o["b"]["model"] == "stub" and o["b"]["endpoint"].endswith("/good/v1"), o["b"]
+for r in o["rows"]:
+    batch = int(r["test"].split()[-1])
+    if r["test"].startswith("decode"):
+        assert 0 < r["b_tok_s"] < 2 * batch / 0.004, r' "$WORK/out" || fail "the server's figures"
+    for how in refuses:9 garbage:5 drops:9 short:5 empty:5; do
+        expect "${how#*:}" "$HONE" bench "$MODEL" --versus "$at/${how%:*}" --prefill 0 --decode 8 --rounds 10
+    done
+    expect 2 "$HONE" bench "$MODEL" --versus "$at/good" --prefill 16 --depth 8 --decode 0 --rounds 10
+    kill $server
+    wait $server 2>/dev/null
+else
+    echo "without python3 no server was compared with"
+fi
 finish

@@ -1,0 +1,65 @@
+"""A server of completions for test_bench.sh: the first part of the path says how it behaves. An event every 4 ms,
+two tokens in each. Usage: completions.py FILE (where the port is written)."""
+import json
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def answer(self, status, text):
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        how, rest = self.path.strip("/").split("/", 1)
+        if how == "empty":
+            self.answer(200, '{"data": []}')
+        else:
+            self.answer(200 if rest == "v1/models" else 404, '{"data": [{"id": "stub"}]}')
+
+    def do_POST(self):
+        how = self.path.strip("/").split("/", 1)[0]
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        good = (asked["model"] == "stub" and len(asked["prompt"]) >= 1 and how != "refuses"
+                and (how != "good" or self.headers["Authorization"] == "Bearer secret"
+                     or not asked["stream"]))
+        if not good:
+            self.answer(500, '{"error": "no"}')
+        elif how == "garbage" or not asked["stream"]:
+            self.answer(200, '{"choices": [{"text": "x"}]}')
+        else:
+            self.stream(how, asked["max_tokens"])
+
+    def stream(self, how, tokens):
+        self.send_response(200)
+        self.send_header("Connection", "close")
+        if how == "drops":
+            self.send_header("Content-Length", "100000")
+        self.end_headers()
+        self.close_connection = True
+        for i in range(1 if how == "short" else tokens // 2):
+            time.sleep(0.004)
+            self.event({"choices": [{"text": "x y"}]})
+        if how == "drops":
+            return
+        self.event({"choices": [], "usage": {"completion_tokens": tokens // 2 * 2}})
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def event(self, o):
+        self.wfile.write(f"data: {json.dumps(o)}\n\n".encode())
+        self.wfile.flush()
+
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+with open(sys.argv[1], "w") as f:
+    f.write(str(server.server_port))
+server.serve_forever()
