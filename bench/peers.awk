@@ -43,7 +43,9 @@ function name(test,    n) {
     sub(/^decode-x/, "decode together: ", n)
     sub(/^decode-at-/, "decode at depth ", n)
     sub(/^prefill-/, "prefill ", n)
-    sub(/-int8$/, ", --products int8", n)
+    sub(/-(int8|bf16-weights)$/, ", --products&", n)
+    sub(/-int8-row$/, ", --products-int8-row", n)
+    sub(/--products-/, "--products ", n)
     if (n == "start") n = "start to first token, s"
     if (n == "memory") n = "peak memory / packed"
     if (n == "packed") n = "packed / file"
@@ -75,7 +77,7 @@ END {
     printf "limits measured in the same runs: read %.1f GB/s", best_read / 1e9
     for (i in ops) printf ", %s %.2f TFLOP/s", i, ops[i] / 1e12
     print "; tokens per second, medians (lowest..highest)"
-    format = "%-5s %-13s %-7s %-26s %26s %9s %24s %18s%s  %s\n"
+    format = "%-11s %-13s %-14s %-36s %26s %9s %24s %18s%s  %s\n"
     printf format, "set", "model", "weights", "work", "hone", "of limit", "llama.cpp", "better by",
         heading(), "to reach"
     for (k = 1; k <= count; k++) {

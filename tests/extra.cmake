@@ -92,7 +92,7 @@ endif()
 
 # Programs that run AMX's instructions wherever there is AVX-512: on the hardware, or emulated
 # (tests/support/amx_emulator.h).
-foreach(name test_amx_emulator test_kernel_product test_kernel_attention test_kernel_techniques test_identity test_models)
+foreach(name test_amx_emulator test_kernel_product test_kernel_attention test_kernel_techniques test_kernel_backward test_identity test_models)
   if(TARGET ${name})
     target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support/amx_emulator.c)
     target_link_options(${name} PRIVATE -Wl,--wrap=hone_isa_detect)

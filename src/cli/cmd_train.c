@@ -5,7 +5,8 @@
 #include "cli/train_folder.h"
 #include "cli/train_record.h"
 
-#include "hw/limits.h"
+#include "store/bench_records.h"
+#include "technique/technique.h"
 #include "train/trainer.h"
 
 #include <inttypes.h>
@@ -135,12 +136,17 @@ static hone_status open_data(const cli_context *c, const hone_trainer_options *o
 
 /* ---- what is shown --------------------------------------------------------------------------- */
 
+static double share_of(const train *w, const hone_trainer_state *s)
+{
+    return 100 * s->tokens_s * w->flops_token / w->limit;
+}
+
 static void print_line(const train *w, const hone_trainer_state *s)
 {
     printf("step %" PRIu64 "/%" PRIu64 "  loss %.4f  rate %.3g  gradient %.3g  %.0f tokens/s",
            s->step, s->steps, s->loss, s->rate, s->norm, s->tokens_s);
     if (w->limit > 0)
-        printf("  %.0f %% of the limit", 100 * s->tokens_s * w->flops_token / w->limit);
+        printf("  %.0f %% of the limit", share_of(w, s));
     if (isfinite(s->validation))
         printf("  validation %.4f (perplexity %.2f)", s->validation, exp(s->validation));
     printf("%s\n", s->skipped ? "  SKIPPED: not finite" : "");
@@ -156,7 +162,7 @@ static double cpu_seconds(const struct rusage *used)
 static void on_step(void *arg, const hone_trainer_state *s)
 {
     train *w = arg;
-    char left[16];
+    char left[16], share[32] = "";
     double steps = (double)(s->step - w->first);
     struct rusage used = {0};
     (void)getrusage(RUSAGE_SELF, &used);
@@ -173,8 +179,10 @@ static void on_step(void *arg, const hone_trainer_state *s)
         cli_progress_end();
         print_line(w, s);
     }
-    cli_progress((double)s->step / (double)s->steps, "loss %.4f, %.0f tokens/s, %s left", s->loss,
-                 s->tokens_s, cli_format_seconds(eta, left, sizeof left));
+    if (w->limit > 0)
+        snprintf(share, sizeof share, " (%.0f %% of the limit)", share_of(w, s));
+    cli_progress((double)s->step / (double)s->steps, "loss %.4f, %.0f tokens/s%s, %s left", s->loss,
+                 s->tokens_s, share, cli_format_seconds(eta, left, sizeof left));
 }
 
 static hone_status report(const train *w, const hone_trainer_state *s)
@@ -207,28 +215,21 @@ static hone_status report(const train *w, const hone_trainer_state *s)
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
-/* The limit of the instructions that the products are made of. */
-static hone_peak peak_of(const hone_trainable *t, const hone_trainer_options *o)
-{
-    hone_isa isa = t->kt->isa;
-    if (isa < HONE_ISA_AVX512)
-        return HONE_PEAK_AVX2_F32;
-    if (o->model.f32)
-        return HONE_PEAK_AVX512_F32;
-    if (o->model.products == HONE_PRODUCTS_BF16_DOT)
-        return HONE_PEAK_AVX512_BF16;
-    return isa == HONE_ISA_AMX_BF16 ? HONE_PEAK_AMX_BF16 : HONE_PEAK_AVX512_F32;
-}
-
+/* The limit of the instructions that the products are made of: what the registry keeps of this
+ * machine, or, with --limits, measured now. */
 static hone_status measure(train *w, const hone_trainable *t, const hone_trainer_options *o)
 {
+    const hone_config c = {.isa = (int)t->kt->isa,
+                           .products = (int)o->model.products,
+                           .compute = o->model.f32 ? HONE_COMPUTE_F32 : HONE_COMPUTE_BF16};
+    const bool now = cli_flag(w->c, "limits");
     hone_limits limits;
     w->flops_token = hone_trainable_flops(t);
-    if (!cli_flag(w->c, "limits"))
-        return HONE_OK;
-    cli_progress(-1, "measuring the machine's limits");
-    HONE_TRY(hone_limits_measure(hone_pool_threads(t->pool), &limits));
-    w->limit = limits.peak_ops_s[peak_of(t, o)];
+    if (now)
+        cli_progress(-1, "measuring the machine's limits");
+    HONE_TRY(hone_registry_limits(w->record.registry, hone_pool_threads(t->pool),
+                                  now ? HONE_LIMITS_FRESH : HONE_LIMITS_KEPT, &limits, NULL));
+    w->limit = hone_technique_products_ops_s(&limits, &c, HONE_FEW_ROWS + 1);
     return HONE_OK;
 }
 
@@ -246,12 +247,11 @@ static hone_status train_on(cli_context *c, hone_file **model, const hone_traine
     w.first = hone_trainer_step(w.trainer);
     if (w.first)
         fprintf(stderr, "going on after step %" PRIu64 "\n", w.first);
+    cli_train_record_open(c, w.trainer, folder, o->schedule.steps, &w.record);
     hone_status s = measure(&w, hone_trainer_model(w.trainer), o);
-    if (s == HONE_OK) {
-        cli_train_record_open(c, w.trainer, folder, o->schedule.steps, &w.record);
+    if (s == HONE_OK)
         s = hone_trainer_run(w.trainer, on_step, &w, &state);
-        cli_train_record_close(&w.record, s == HONE_OK);
-    }
+    cli_train_record_close(&w.record, s == HONE_OK);
     cli_progress_end();
     if (s == HONE_OK)
         s = report(&w, &state);
@@ -527,7 +527,8 @@ static const cli_option options[] = {
      .help = "bound of what is kept for the way back; layers that do not fit run twice"},
     {.name = "limits",
      .type = CLI_FLAG,
-     .help = "measure the machine first (3 s) and show the share of its limit"},
+     .help = "measure the machine first (3 s) and show the share of its limit, as is done anyway "
+             "where hone doctor --measure has been"},
     CLI_THREADS_OPTION,
     CLI_ISA_OPTION,
     CLI_REGISTRY_OPTION,

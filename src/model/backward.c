@@ -207,12 +207,14 @@ static void share_pages(hone_forward *f)
     }
 }
 
-static hone_status allocate(hone_backward *b, uint64_t bytes_max)
+static hone_status allocate(hone_backward *b, const hone_backward_options *o)
 {
     const hone_hparams *h = &b->f->model->hp;
-    size_t bytes = b->f->model->adapter ? STILL_LOGIT_BYTES : LOGIT_BYTES,
+    const uint64_t bytes_max = o->memory_max;
+    size_t usual = b->f->model->adapter ? STILL_LOGIT_BYTES : LOGIT_BYTES,
+           bytes = o->logit_bytes ? o->logit_bytes : usual, least = o->logit_bytes ? 16 : 64,
            chunk = bytes / (h->vocab * sizeof(float)) / 16 * 16;
-    b->chunk = (uint32_t)(chunk < 64 ? 64 : chunk);
+    b->chunk = (uint32_t)(chunk < least ? least : chunk);
     if (b->chunk > b->max_rows)
         b->chunk = b->max_rows;
     b->max_pages = b->max_rows / 16 + 16;
@@ -253,7 +255,7 @@ hone_status hone_backward_open(const hone_model *m, const hone_parameters *p,
                              : hone_fail_memory(m->hp.layers * sizeof *b->tapes, "a backward step");
     if (s == HONE_OK) {
         share_pages(b->f);
-        s = allocate(b, o->memory_max);
+        s = allocate(b, o);
     }
     if (s == HONE_OK)
         *out = b;

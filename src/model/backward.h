@@ -32,6 +32,7 @@ typedef struct hone_backward_options {
     uint32_t max_rows;   /* of the largest batch */
     bool f32;            /* products in float32; else bfloat16, as the model was loaded */
     uint64_t memory_max; /* bytes for tapes; 0 = no bound. Layers that do not fit run twice */
+    size_t logit_bytes;  /* of logits at once, 16 rows at least; 0 = as is usual */
 } hone_backward_options;
 
 typedef struct hone_backward {

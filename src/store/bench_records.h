@@ -60,7 +60,8 @@ typedef struct hone_limits_news {
 typedef enum hone_limits_use {
     HONE_LIMITS_TRUST, /* cached ones as they are */
     HONE_LIMITS_CHECK, /* cached ones, after a quick measurement that may say that they drifted */
-    HONE_LIMITS_FRESH  /* measure, and replace what is cached */
+    HONE_LIMITS_FRESH, /* measure, and replace what is cached */
+    HONE_LIMITS_KEPT   /* cached ones; zeros if there are none: nothing is measured */
 } hone_limits_use;
 
 /* This machine's limits with so many threads (0 = CPUs allowed): from the registry if they were

@@ -122,8 +122,9 @@ hone_status hone_registry_limits(hone_registry *r, int threads, hone_limits_use 
     news = news ? news : &ignored;
     memset(news, 0, sizeof *news);
     hone_json_use_memory();
+    *out = (hone_limits){0};
     if (!r)
-        return hone_limits_measure(threads, out);
+        return use == HONE_LIMITS_KEPT ? HONE_OK : hone_limits_measure(threads, out);
     threads = threads > 0 ? threads : hone_cpus_allowed();
     HONE_TRY(hone_fingerprint_machine(machine));
     hone_limits kept;
@@ -139,6 +140,8 @@ hone_status hone_registry_limits(hone_registry *r, int threads, hone_limits_use 
         }
         return HONE_OK;
     }
+    if (use == HONE_LIMITS_KEPT)
+        return HONE_OK;
     HONE_TRY(hone_limits_measure(threads, out));
     if (found)
         compare(&kept, out->read_bytes_s, news);

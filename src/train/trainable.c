@@ -82,8 +82,10 @@ static hone_status open_parts(hone_trainable *t, const hone_file *f,
     if (!t->weights || !t->grads || !t->counted)
         return hone_fail_memory(2 * bytes, "weights and gradients in float32");
     HONE_TRY(fill(t, f, o));
-    const hone_backward_options b = {
-        .max_rows = o->max_rows, .f32 = o->f32, .memory_max = o->memory_max};
+    const hone_backward_options b = {.max_rows = o->max_rows,
+                                     .f32 = o->f32,
+                                     .memory_max = o->memory_max,
+                                     .logit_bytes = o->logit_bytes};
     return hone_backward_open(t->model, &t->p, t->kt, t->pool, &b, &t->back);
 }
 
@@ -206,14 +208,28 @@ static hone_backward_batch next_part(const hone_trainable *t, const hone_backwar
     return part;
 }
 
-hone_status hone_trainable_add(hone_trainable *t, const hone_backward_batch *b,
-                               const int32_t *targets, double weight, bool learn, double *sum)
+/* A loss of the whole batch as one of the rows from `first` on */
+typedef struct part_loss {
+    hone_loss_fn *loss;
+    void *arg;
+    size_t first;
+} part_loss;
+
+static double part_row(void *arg, const hone_kernels *kt, size_t row, float *z, size_t vocab)
+{
+    const part_loss *p = arg;
+    return p->loss(p->arg, kt, p->first + row, z, vocab);
+}
+
+hone_status hone_trainable_add_loss(hone_trainable *t, const hone_backward_batch *b,
+                                    hone_loss_fn *loss, void *arg, const int32_t *targets,
+                                    bool learn, double *sum)
 {
     HONE_TRY(check(t, b, targets));
     *sum = 0;
     for (uint32_t first = 0, row = 0; first < b->n_sequences;) {
         hone_backward_batch part = next_part(t, b, first, row);
-        hone_cross_entropy loss = {targets + row, (float)weight};
+        part_loss of = {loss, arg, row};
         const bool fresh = t->zeroed;
         double one = 0;
         t->zeroed = fresh && !learn;
@@ -221,11 +237,18 @@ hone_status hone_trainable_add(hone_trainable *t, const hone_backward_batch *b,
             t->counted[r] = targets[row + r] >= 0;
         if (t->adapter)
             t->adapter->first_row = row;
-        HONE_TRY(hone_backward_run(t->back, &part, t->weights, hone_cross_entropy_row, &loss,
-                                   t->counted, learn ? t->grads : NULL, fresh, &one));
+        HONE_TRY(hone_backward_run(t->back, &part, t->weights, part_row, &of, t->counted,
+                                   learn ? t->grads : NULL, fresh, &one));
         *sum += one;
         first += part.n_sequences;
         row += part.rows;
     }
     return HONE_OK;
+}
+
+hone_status hone_trainable_add(hone_trainable *t, const hone_backward_batch *b,
+                               const int32_t *targets, double weight, bool learn, double *sum)
+{
+    hone_cross_entropy loss = {targets, (float)weight};
+    return hone_trainable_add_loss(t, b, hone_cross_entropy_row, &loss, targets, learn, sum);
 }

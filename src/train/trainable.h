@@ -19,6 +19,7 @@ typedef struct hone_trainable_options {
     hone_products products; /* EXACT, or BF16_DOT, other bits (docs/numerics.md) */
     uint32_t max_rows;      /* tokens of a batch */
     uint64_t memory_max;    /* of activations; 0 = no bound */
+    size_t logit_bytes;     /* of logits at once; 0 = as is usual */
     /* Not the weights, but an adapter beside them is trained; NULL = the weights. Only copied. */
     const hone_adapter_options *adapter;
     /* One that is there, instead of a new one, or NULL; of `adapter` then only the seed counts. */
@@ -46,11 +47,16 @@ HONE_CHECKED hone_status hone_trainable_open(const hone_file *f, const hone_trai
 void hone_trainable_close(hone_trainable *t); /* NULL is fine */
 
 void hone_trainable_zero(hone_trainable *t); /* the gradient */
-/* Adds the gradient of the batch's cross entropy times weight; *sum gets the loss of the rows that
- * have a target (targets[rows], negative = none). What does not fit into max_rows goes through in
- * several batches, each of whole sequences. `learn` false: the loss only. Errors: DATA (a token or
- * target that the vocabulary has not, a sequence beyond the model's context), LIMIT (a sequence
- * longer than max_rows). */
+/* Adds the gradient of a loss: `loss` gets the logits of each row whose target is not negative, the
+ * row counted within this batch, and arg (model/backward.h; it has to weigh the gradient itself).
+ * *sum gets the sum of what it returns. What does not fit into max_rows goes through in several
+ * batches, each of whole sequences. `learn` false: the loss only. Errors: DATA (a token or target
+ * that the vocabulary has not, a sequence beyond the model's context), LIMIT (a sequence longer
+ * than max_rows). */
+HONE_CHECKED hone_status hone_trainable_add_loss(hone_trainable *t, const hone_backward_batch *b,
+                                                 hone_loss_fn *loss, void *arg,
+                                                 const int32_t *targets, bool learn, double *sum);
+/* The same of cross entropy, times weight. */
 HONE_CHECKED hone_status hone_trainable_add(hone_trainable *t, const hone_backward_batch *b,
                                             const int32_t *targets, double weight, bool learn,
                                             double *sum);

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,14 +132,17 @@ static void compare(const char *what, const hone_file *want, const hone_file *go
     }
 }
 
-/* max_rows LENGTH: a sequence at a time. */
-static void check_model_in(const char *name, uint32_t max_rows)
+/* max_rows LENGTH: a sequence at a time. logit_bytes 1: 16 rows of logits at a time. */
+static void check_model_in(const char *name, uint32_t max_rows, size_t logit_bytes)
 {
     golden g;
     if (!open_golden(name, &g))
         skip();
-    hone_trainable *t =
-        open_model(&g, (hone_trainable_options){.f32 = true, .threads = 2, .max_rows = max_rows});
+    hone_trainable *t = open_model(
+        &g, (hone_trainable_options){
+                .f32 = true, .threads = 2, .max_rows = max_rows, .logit_bytes = logit_bytes});
+    if (logit_bytes)
+        assert_int_equal(t->back->chunk, 16);
     double loss = add(t, &g);
     if (!(fabs(loss - g.loss) < 2e-5))
         fail_msg("%s: loss %.7f, the reference has %.7f", name, loss, g.loss);
@@ -151,8 +155,9 @@ static void check_model_in(const char *name, uint32_t max_rows)
 
 static void check_model(const char *name)
 {
-    check_model_in(name, ROWS);
-    check_model_in(name, LENGTH);
+    check_model_in(name, ROWS, 0);
+    check_model_in(name, ROWS, 1);
+    check_model_in(name, LENGTH, 0);
 }
 
 static void llama_has_the_gradients_of_pytorch(void **state)
@@ -212,6 +217,41 @@ static void bits_do_not_depend_on_threads_sets_or_memory(void **state)
         }
 }
 
+/* A loss of one's own: here twice cross entropy, which counts how often each row came. */
+typedef struct own_loss {
+    hone_cross_entropy usual;
+    atomic_int seen[ROWS];
+} own_loss;
+
+static double twice(void *arg, const hone_kernels *kt, size_t row, float *z, size_t vocab)
+{
+    own_loss *o = arg;
+    assert_true(row < ROWS);
+    atomic_fetch_add(&o->seen[row], 1);
+    return 2 * hone_cross_entropy_row(&o->usual, kt, row, z, vocab);
+}
+
+static void another_loss_takes_the_same_way(void **state)
+{
+    (void)state;
+    golden g;
+    if (!open_golden("llama", &g))
+        skip();
+    const hone_trainable_options o = {.f32 = true, .threads = 2, .max_rows = LENGTH};
+    hone_trainable *a = open_model(&g, o), *b = open_model(&g, o);
+    own_loss own = {.usual = {g.targets, 1.0f / (float)g.count}};
+    double usual = add(a, &g) * (double)g.count, sum;
+    assert_int_equal(hone_trainable_add_loss(b, &g.batch, twice, &own, g.targets, true, &sum),
+                     HONE_OK);
+    assert_true(sum == 2 * usual);
+    assert_memory_equal(a->grads, b->grads, a->p.floats * sizeof(float)); /* of the usual weight */
+    for (size_t r = 0; r < ROWS; r++) /* in batches of a sequence each, each row once */
+        assert_int_equal(own.seen[r], g.targets[r] >= 0);
+    hone_trainable_close(a);
+    hone_trainable_close(b);
+    close_golden(&g);
+}
+
 static void bf16_is_near_float32(void **state)
 {
     (void)state;
@@ -267,6 +307,7 @@ int main(void)
         cmocka_unit_test(qwen3_has_the_gradients_of_pytorch),
         cmocka_unit_test(gpt2_has_the_gradients_of_pytorch),
         cmocka_unit_test(bits_do_not_depend_on_threads_sets_or_memory),
+        cmocka_unit_test(another_loss_takes_the_same_way),
         cmocka_unit_test(bf16_is_near_float32),
         cmocka_unit_test(five_steps_of_adamw_give_the_parameters_of_pytorch),
     };
