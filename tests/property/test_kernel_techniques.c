@@ -198,13 +198,19 @@ static void many_rows_and_long_rows_equal_scalar(void **state)
     for (size_t kind = 0; kind < KINDS; kind++) /* so many rows are tiles alone */
         check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q8_0, 65536, 37, 2080, 64 + 33 * kind, (int)kind);
     check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q8_0, 65536, 37, 1536, 128, EVERY);
+    for (size_t kind = 0; kind < KINDS; kind++) { /* a scale per column, exactly */
+        check(HONE_PRODUCTS_EXACT, HONE_DTYPE_Q8_0, 65536, 37, 2080, 33 + 128 * kind, (int)kind);
+        check(HONE_PRODUCTS_EXACT, HONE_DTYPE_Q4_0, 65536, 273, 544, 64, (int)kind);
+        check(HONE_PRODUCTS_EXACT, HONE_DTYPE_Q4_1, 65536, 37, 544, 64, (int)kind);
+        check(HONE_PRODUCTS_EXACT, HONE_DTYPE_Q6_K, 65536, 37, 768, 64, (int)kind);
+    }
     static const hone_dtype rounded[] = {HONE_DTYPE_Q8_0,   HONE_DTYPE_Q4_0, HONE_DTYPE_Q4_1,
                                          HONE_DTYPE_IQ4_NL, HONE_DTYPE_Q3_K, HONE_DTYPE_Q5_K,
                                          HONE_DTYPE_Q6_K};
     for (size_t t = 0; t < sizeof rounded / sizeof *rounded; t++) {
         size_t k = hone_dtype_describe(rounded[t])->block_elements > 32 ? 1280 : 1312;
         check(HONE_PRODUCTS_BF16_WEIGHTS, rounded[t], 0, 37, k, 33, SPECIAL);
-        check(HONE_PRODUCTS_BF16_WEIGHTS, rounded[t], 0, 273, k, 290, (int)(t % KINDS));
+        check(HONE_PRODUCTS_BF16_WEIGHTS, rounded[t], 0, t ? 37 : 273, k, 290, (int)(t % KINDS));
     }
     check(HONE_PRODUCTS_BF16_WEIGHTS, HONE_DTYPE_Q4_1, 128, 37, 1312, 64, NORMAL);
 }

@@ -6,7 +6,7 @@
  * 32 are two tiles one behind the other, and what follows along K lies next to them. A packed bf16
  * panel is a column of weight tiles, 1 KB per block of 32.
  *
- * bf16    square.h.
+ * bf16    square.h; a scale per column: the same, of codes spread to tiles (spread.h)
  * scaled  in the same order (order.h), 1024 of K at a time: codes expanded to bf16 tiles; 32 rows x
  *         1 panel, whose sums C stay in registers (the last two in L1); each group's D comes out of
  *         the tiles through L1 while they do the next group, and is added while they do the one
@@ -19,8 +19,8 @@
 #include "kernel/cpu/amx/expand.h"
 #include "kernel/cpu/amx/few.h"
 #include "kernel/cpu/amx/order.h"
-#include "kernel/cpu/amx/rounded.h"
 #include "kernel/cpu/amx/scaled.h"
+#include "kernel/cpu/amx/spread.h"
 #include "kernel/cpu/amx/square.h"
 #include "kernel/cpu/amx/tile.h"
 #include "kernel/cpu/generic/unroll.h"
@@ -337,7 +337,12 @@ static void product_many(const hone_packed *w, const hone_act *a, size_t row0, s
     tile_config config;
     tile_fill_config(&config, 16, w->layout != HONE_LAYOUT_BF16 && w->group == 16 ? 32 : 64);
     tile_set_config(&config);
-    (w->layout == HONE_LAYOUT_BF16 ? product_bf16 : product_scaled)(&v);
+    if (w->layout == HONE_LAYOUT_BF16)
+        product_bf16(&v);
+    else if (w->group >= w->k_pad && !w->has_min)
+        many_spread(&v, false);
+    else
+        product_scaled(&v);
     tile_release();
 }
 
@@ -368,10 +373,15 @@ static void product_rounded(const hone_packed *w, const hone_act *a, size_t row0
     if (row0 >= row1 || panel0 >= panel1)
         return;
     const tile_call v = tile_call_of(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
-    if ((row1 - 1) / TILE_FEW == row0 / TILE_FEW)
+    if ((row1 - 1) / TILE_FEW == row0 / TILE_FEW) {
         few_tiles(&v, few_rounded, 64);
-    else
-        many_rounded(&v);
+        return;
+    }
+    tile_config config;
+    tile_fill_config(&config, 16, 64);
+    tile_set_config(&config);
+    many_spread(&v, true);
+    tile_release();
 }
 
 void hone_kernels_amx(hone_kernels *t)

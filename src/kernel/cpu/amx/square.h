@@ -1,6 +1,7 @@
 /*
- * square - products of many rows whose sums stay in the tiles: of bfloat16 weights, and (whole) of
- * int8 activations with a scale per row and weights with a scale per column.
+ * square - products of many rows whose sums stay in the tiles: of bfloat16 weights (codes with a
+ * scale per column among them, spread.h), and (whole) of int8 activations with a scale per row and
+ * weights with a scale per column.
  *
  * 32 x 32 blocks of the result (2 x 2 tiles) over 16 steps of K. The weights of a pair of panels
  * (32 KB) stay in L1 while the activations of 256 rows pass (TILELOADDT1: so that they do not drive
@@ -24,6 +25,7 @@ typedef struct square_out {
     size_t block;      /* row of y of the first of 32 */
     size_t row, end, panel;
     bool pair, stream;
+    bool scaled;       /* a scale per column on each sum, as in all that are whole */
     const float *ones; /* whole, with minimums: sums of the activations' codes of 32 rows */
 } square_out;
 
@@ -43,12 +45,13 @@ typedef struct square_columns {
     v16 scale, min, bias;
 } square_columns;
 
-V16_INLINE square_columns square_columns_of(bool whole, const tile_call *v, size_t panel)
+V16_INLINE square_columns square_columns_of(bool whole, const square_out *o, size_t panel)
 {
+    const tile_call *v = o->v;
     const hone_packed *w = v->w;
     const uint8_t *at = w->data + panel * w->panel_bytes;
     square_columns c = {v16_zero(), v16_zero(), v16_zero()};
-    if (whole)
+    if (whole || o->scaled)
         c.scale = scales_of(w, at + w->scale_offset, at + w->super_offset, 0);
     if (whole && w->has_min)
         c.min = scales_of(w, at + w->min_offset, at + w->min_super_offset, 0);
@@ -62,6 +65,8 @@ V16_INLINE v16 square_result(bool whole, const square_out *o, const square_colum
 {
     const hone_act *a = o->v->a;
     v16 x = v16_load(sums);
+    if (!whole && o->scaled)
+        x = v16_fma(c->scale, x, v16_zero());
     if (whole) {
         x = v16_fma(c->scale, _mm512_cvtepi32_ps(_mm512_castps_si512(x)), v16_zero());
         if (o->ones)
@@ -87,8 +92,8 @@ V16_INLINE void square_put(bool whole, square_out *o, const square_columns c[2],
 
 V16_INLINE void square_flush(bool whole, square_out *o)
 {
-    const square_columns c[2] = {square_columns_of(whole, o->v, o->panel),
-                                 square_columns_of(whole, o->v, o->panel + o->pair)};
+    const square_columns c[2] = {square_columns_of(whole, o, o->panel),
+                                 square_columns_of(whole, o, o->panel + o->pair)};
     square_put(whole, o, c, 32);
     _mm_sfence();
 }
@@ -130,8 +135,8 @@ V16_INLINE void square_ask(const square_job *j, size_t step)
 V16_INLINE void square_block(bool whole, bool high, const square_job *j, square_out *out)
 {
     const uint8_t *a = j->a, *b0 = j->b[0], *b1 = j->b[1];
-    const square_columns columns[2] = {square_columns_of(whole, out->v, out->panel),
-                                       square_columns_of(whole, out->v, out->panel + out->pair)};
+    const square_columns columns[2] = {square_columns_of(whole, out, out->panel),
+                                       square_columns_of(whole, out, out->panel + out->pair)};
     tile_zero(0);
     tile_zero(1);
     tile_zero(2);

@@ -1,13 +1,13 @@
 /*
- * rounded - products of codes that are rounded to bfloat16 under their scales (docs/numerics.md,
- * "Techniques"): a block of 32 becomes a tile in L1, and from there on it is a product of
- * bfloat16 weights, whose sums stay in the tiles for all of K. Included by amx.c alone.
+ * spread - products of codes that become bfloat16 tiles in L1 and are multiplied as such, so that
+ * sums stay in the tiles for all of K: rounded under their scales (docs/numerics.md, "Techniques"),
+ * or, with one scale per column, as they are. Included by amx.c alone.
  *
- * few   up to 16 rows: in the order of few.h, one block ahead of the products
+ * few   up to 16 rows, rounded: in the order of few.h, one block ahead of the products
  * many  in the order of square.h, a pair of panels and 16 blocks at a time
  */
-#ifndef HONE_KERNEL_AMX_ROUNDED_H
-#define HONE_KERNEL_AMX_ROUNDED_H
+#ifndef HONE_KERNEL_AMX_SPREAD_H
+#define HONE_KERNEL_AMX_SPREAD_H
 
 #include "kernel/cpu/amx/expand.h"
 #include "kernel/cpu/amx/few.h"
@@ -125,53 +125,58 @@ static void few_rounded(const few_job *j, float c[FEW_P][TILE_FEW][16])
     few_store(c);
 }
 
-typedef struct rounded_call {
+typedef struct spread_call {
     square s;
     uint8_t *tiles; /* [2][SQUARE_SPAN][1024] */
-} rounded_call;
+    bool rounded;
+} spread_call;
 
 /* Of few rows the next codes are asked for while these are rounded: products of one strip take too
  * short for them to come one after the other. */
-static bool asks_early(const tile_call *v)
+static bool asks_early(const tile_call *v, bool rounded)
 {
-    return v->row1 - v->row0 <= v->a->tile_rows;
+    return rounded && v->row1 - v->row0 <= v->a->tile_rows;
 }
 
-static void rounded_part(const tile_call *v, void *arg, const part *j)
+static void spread_part(const tile_call *v, void *arg, const part *j)
 {
-    rounded_call *r = arg;
-    const size_t next = v->w->panel_bytes, blocks = j->to - j->from;
-    const __m512i table = words_u4(v->w->table);
+    spread_call *r = arg;
+    const hone_packed *w = v->w;
+    const size_t blocks = j->to - j->from;
+    const __m512i table = words_u4(w->table);
     for (size_t p = j->panel0, step; p < j->panel1; p += 2) {
-        const bool pair = p + 1 < j->panel1, early = asks_early(v);
-        const uint8_t *panel = v->w->data + p * next;
-        const uint8_t *soon = weights_after(v, j, p + 1 + pair, &step);
-        uint8_t *second = r->tiles + (pair ? SQUARE_SPAN * 1024 : 0);
-        soon += step * expand_bytes(v->w->layout);
-        round_codes(v->w, panel, j->from, blocks, table, r->tiles, early ? soon : NULL);
-        if (pair)
-            round_codes(v->w, panel + next, j->from, blocks, table, second,
-                        early ? soon + next : NULL);
-        square_pair(false, v, &r->s, j, p, p + pair, r->tiles, second);
+        const size_t n = p + 1 < j->panel1 ? 2 : 1;
+        const uint8_t *soon = weights_after(v, j, p + n, &step);
+        soon += step * expand_bytes(w->layout);
+        for (size_t i = 0; i < n; i++, soon += w->panel_bytes) {
+            const uint8_t *panel = w->data + (p + i) * w->panel_bytes;
+            uint8_t *to = r->tiles + i * SQUARE_SPAN * 1024;
+            if (r->rounded)
+                round_codes(w, panel, j->from, blocks, table, to,
+                            asks_early(v, true) ? soon : NULL);
+            else
+                expand_codes(w, panel, j->from, blocks, to);
+        }
+        square_pair(false, v, &r->s, j, p, p + n - 1, r->tiles,
+                    r->tiles + (n - 1) * SQUARE_SPAN * 1024);
     }
 }
 
-static void many_rounded(const tile_call *v)
+/* rounded, or with one scale per column and no minimums; the tiles are configured for 16 rows */
+static void many_spread(const tile_call *v, bool rounded)
 {
     float sums[2][1024] __attribute__((aligned(64)));
-    rounded_call r = {.s = {.a = (const uint8_t *)v->a->bf16,
-                            .strip = v->a->tile_rows,
-                            .steps = v->w->k_pad / 32,
-                            .step_bytes = asks_early(v) ? 0 : expand_bytes(v->w->layout),
-                            .out = {.v = v, .panel = v->panel0, .stream = streams(v)},
-                            .sums = sums},
-                      .tiles = v->scratch + PART_SUMS * sizeof(float)};
-    tile_config config;
-    tile_fill_config(&config, 16, 64);
-    tile_set_config(&config);
-    in_parts(v, r.s.steps, SQUARE_SPAN, (float *)(void *)v->scratch, rounded_part, &r);
+    spread_call r = {
+        .s = {.a = (const uint8_t *)v->a->bf16,
+              .strip = v->a->tile_rows,
+              .steps = v->w->k_pad / 32,
+              .step_bytes = asks_early(v, rounded) ? 0 : expand_bytes(v->w->layout),
+              .out = {.v = v, .panel = v->panel0, .stream = streams(v), .scaled = !rounded},
+              .sums = sums},
+        .tiles = v->scratch + PART_SUMS * sizeof(float),
+        .rounded = rounded};
+    in_parts(v, r.s.steps, SQUARE_SPAN, (float *)(void *)v->scratch, spread_part, &r);
     square_flush(false, &r.s.out);
-    tile_release();
 }
 
 #endif
