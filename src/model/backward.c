@@ -296,6 +296,8 @@ static hone_status take_batch(hone_backward *b, const hone_backward_batch *in,
                                                        n > b->f->model->hp.long_from};
         for (uint32_t j = 0; j < pages; j++, page++)
             b->pages[page] = (uint8_t *)b->page_memory + page * b->page_bytes;
+        if (n % HONE_KV_PAGE) /* the last batch may have left NaNs past the end */
+            memset((uint8_t *)b->page_memory + (page - 1) * b->page_bytes, 0, b->page_bytes);
         row += n;
     }
     if (row != in->rows)

@@ -3,6 +3,9 @@
  * weights by seed, a model to train survives every failing allocation, damaged checkpoints. */
 #include "base/io.h"
 #include "base/mem.h"
+#include "text/documents.h"
+#include "text/tokenizer.h"
+#include "train/data/dataset_build.h"
 #include "train/fresh.h"
 #include "train/trainer.h"
 
@@ -134,6 +137,110 @@ static void a_damaged_checkpoint_is_named(void **state)
     hone_trainable_close(t);
 }
 
+/* ---- steps that are not finite --------------------------------------------------------------- */
+
+static const char tokenizer_json[] =
+    "{\"added_tokens\":[{\"id\":0,\"content\":\"<e>\",\"special\":true}],\"pre_tokenizer\":"
+    "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false},\"decoder\":"
+    "{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{\"<e>\":0,\"a\":1,\"b\":2,"
+    "\"c\":3,\"d\":4},\"merges\":[]}}";
+
+static hone_dataset *open_data(void)
+{
+    static const char text[] = "{\"text\": \"abcdabcdabcdabcd\"}\n{\"text\": \"bcdabcdabcda\"}\n";
+    char path[300];
+    const char *paths[] = {path};
+    hone_tokenizer *t;
+    hone_documents *d;
+    hone_dataset *out;
+    hone_dataset_build_report report;
+    assert_int_equal(hone_make_directory(in_folder("tok")), HONE_OK);
+    assert_int_equal(
+        hone_write_file(in_folder("tok/tokenizer.json"), tokenizer_json, sizeof tokenizer_json - 1),
+        HONE_OK);
+    assert_int_equal(
+        hone_write_file(in_folder("tok/tokenizer_config.json"), "{\"eos_token\":\"<e>\"}", 19),
+        HONE_OK);
+    assert_int_equal(hone_write_file(in_folder("text.jsonl"), text, sizeof text - 1), HONE_OK);
+    if (hone_tokenizer_open(in_folder("tok"), &t) != HONE_OK)
+        fail_msg("%s", hone_error());
+    snprintf(path, sizeof path, "%s", in_folder("text.jsonl"));
+    assert_int_equal(hone_documents_open(paths, 1, &(hone_documents_options){0}, &d), HONE_OK);
+    const hone_dataset_build_options o = {.tokenizer = t, .threads = 1};
+    assert_int_equal(hone_dataset_build(d, &o, in_folder("set"), &report), HONE_OK);
+    hone_documents_close(d);
+    hone_tokenizer_close(t);
+    const hone_dataset_options rows = {.length = 8, .seed = 1, .shuffle = true};
+    assert_int_equal(hone_dataset_open(in_folder("set"), "train", &rows, &out), HONE_OK);
+    return out;
+}
+
+typedef struct spoil {
+    hone_trainer *trainer;
+    float kept, *before;
+    double rate;
+    int skipped;
+} spoil;
+
+/* After step 2 a weight is a NaN, after step 5 it is what it was. */
+static void on_step(void *arg, const hone_trainer_state *s)
+{
+    spoil *x = arg;
+    hone_trainable *t = (hone_trainable *)(uintptr_t)hone_trainer_model(x->trainer);
+    const size_t bytes = t->p.floats * sizeof(float);
+    x->skipped += s->skipped;
+    if (s->skipped != (s->step >= 3 && s->step <= 5))
+        fail_msg("step %d: loss %g, gradient %g", (int)s->step, s->loss, s->norm);
+    if (s->step == 2) {
+        x->kept = t->weights[0];
+        x->rate = s->rate;
+        t->weights[0] = NAN;
+        memcpy(x->before, t->weights, bytes);
+        hone_trainable_push(t);
+    } else if (s->skipped) {
+        assert_memory_equal(x->before, t->weights, bytes); /* such a step changes nothing */
+        if (s->step == 5) {
+            t->weights[0] = x->kept;
+            hone_trainable_push(t);
+        }
+    } else if (s->step > 5) {
+        assert_true(isfinite(s->loss) && fabs(s->rate - x->rate / 2) < 1e-12);
+    }
+}
+
+static void steps_that_are_not_finite_are_skipped_and_lower_the_rate(void **state)
+{
+    (void)state;
+    hone_dataset *data = open_data();
+    hone_file *f;
+    hone_trainer *t;
+    hone_trainer_state end;
+    const hone_trainer_options o = {
+        .model = {.f32 = true, .threads = 1, .max_rows = 16},
+        .optimizer = {.beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f},
+        .schedule = {.kind = HONE_SCHEDULE_CONSTANT, .rate = 0.01, .steps = 8},
+        .rows = 2,
+        .length = 8,
+        .type = HONE_DTYPE_F32,
+        .seed = 1};
+    assert_int_equal(hone_fresh_write(config, 3, in_folder("start")), HONE_OK);
+    assert_int_equal(hone_file_open(in_folder("start"), &f), HONE_OK);
+    assert_int_equal(hone_make_directory(in_folder("run")), HONE_OK);
+    if (hone_trainer_open(f, in_folder("run"), &o, data, NULL, &t) != HONE_OK)
+        fail_msg("%s", hone_error());
+    spoil x = {.trainer = t};
+    x.before = hone_malloc(hone_trainer_model(t)->p.floats * sizeof(float));
+    assert_non_null(x.before);
+    if (hone_trainer_run(t, on_step, &x, &end) != HONE_OK)
+        fail_msg("%s", hone_error());
+    assert_int_equal(x.skipped, 3);
+    assert_int_equal(end.step, 8);
+    hone_trainer_close(t);
+    hone_file_close(f);
+    hone_dataset_close(data);
+    hone_free(x.before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +249,7 @@ int main(void)
         cmocka_unit_test(fresh_weights_depend_on_the_seed_alone),
         cmocka_unit_test(a_model_to_train_survives_every_failing_allocation),
         cmocka_unit_test(a_damaged_checkpoint_is_named),
+        cmocka_unit_test(steps_that_are_not_finite_are_skipped_and_lower_the_rate),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
