@@ -4,21 +4,22 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "cli/bench_side.h"
+#include "file/address.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
+#include <unistd.h>
 
-enum { ANSWER_BYTES_MAX = 4 << 20, CONNECT_S = 20 };
+enum { ANSWER_BYTES_MAX = 4 << 20, CONNECT_S = 20, STALL_S = 600 };
 
 /* One answer as it comes. */
 typedef struct answer {
     CURL *easy;
     char *text; /* what has come and is not read yet; all of it unless streamed */
     size_t bytes, room;
-    bool stream;
+    bool stream, endless; /* endless: more events came than tokens were asked for */
     CURLcode code;
     size_t events, tokens; /* tokens: as "usage" has them, 0 = it said nothing */
     double *at;            /* when each event came: [events_max] */
@@ -32,7 +33,7 @@ typedef struct endpoint {
     answer *answers; /* [batch_max] */
     size_t n;
     uint32_t vocab;
-    uint64_t asked; /* requests so far: each has tokens of its own */
+    uint64_t seed, asked; /* requests so far: each has tokens of its own, in each process others */
 } endpoint;
 
 /* ---- what comes ----------------------------------------------------------------------------- */
@@ -63,8 +64,11 @@ static void read_event(answer *a, const char *line, size_t n)
         json_integer_value(json_object_get(json_object_get(o, "usage"), "completion_tokens"));
     if (tokens > 0)
         a->tokens = (size_t)tokens;
-    if (json_array_size(json_object_get(o, "choices")) > 0 && a->events < a->events_max)
-        a->at[a->events++] = hone_clock_s();
+    if (json_array_size(json_object_get(o, "choices")) > 0) {
+        a->endless = a->events == a->events_max;
+        if (!a->endless)
+            a->at[a->events++] = hone_clock_s();
+    }
     json_decref(o);
 }
 
@@ -77,7 +81,9 @@ static size_t on_data(char *data, size_t size, size_t count, void *arg)
     memcpy(a->text + a->bytes, data, n);
     a->bytes += n;
     a->text[a->bytes] = 0;
-    if (!a->stream)
+    long status = 0;
+    curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (!a->stream || status >= 300) /* what a refusal says is kept */
         return n;
     for (char *end; (end = memchr(a->text + from, '\n', a->bytes - from));) {
         read_event(a, a->text + from, (size_t)(end - a->text) - from);
@@ -85,7 +91,8 @@ static size_t on_data(char *data, size_t size, size_t count, void *arg)
     }
     memmove(a->text, a->text + from, a->bytes - from);
     a->bytes -= from;
-    return n;
+    a->text[a->bytes] = 0;
+    return a->endless ? 0 : n;
 }
 
 /* ---- requests ------------------------------------------------------------------------------- */
@@ -96,15 +103,19 @@ static hone_status prepare(endpoint *e, answer *a, const char *path, char *body)
     snprintf(url, sizeof url, "%s%s", e->base, path);
     curl_easy_reset(a->easy);
     a->bytes = a->events = a->tokens = 0;
+    a->endless = false;
     bool good = curl_easy_setopt(a->easy, CURLOPT_URL, url) == CURLE_OK &&
                 curl_easy_setopt(a->easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
                 curl_easy_setopt(a->easy, CURLOPT_HTTPHEADER, e->headers) == CURLE_OK &&
                 curl_easy_setopt(a->easy, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S) == CURLE_OK &&
-                curl_easy_setopt(a->easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+                curl_easy_setopt(a->easy, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
+                curl_easy_setopt(a->easy, CURLOPT_LOW_SPEED_TIME, (long)STALL_S) == CURLE_OK &&
                 curl_easy_setopt(a->easy, CURLOPT_USERAGENT, "hone/0.1") == CURLE_OK &&
                 curl_easy_setopt(a->easy, CURLOPT_WRITEFUNCTION, on_data) == CURLE_OK &&
                 curl_easy_setopt(a->easy, CURLOPT_WRITEDATA, a) == CURLE_OK &&
                 curl_easy_setopt(a->easy, CURLOPT_PRIVATE, a) == CURLE_OK;
+    if (good && hone_address_is_here(e->base))
+        good = curl_easy_setopt(a->easy, CURLOPT_NOPROXY, "*") == CURLE_OK;
     if (good && body)
         good = curl_easy_setopt(a->easy, CURLOPT_COPYPOSTFIELDS, body) == CURLE_OK;
     if (good && curl_multi_add_handle(e->multi, a->easy) == CURLM_OK)
@@ -112,16 +123,29 @@ static hone_status prepare(endpoint *e, answer *a, const char *path, char *body)
     return hone_fail(HONE_MEMORY, "libcurl cannot prepare a request");
 }
 
-static hone_status check(const endpoint *e, const answer *a)
+/* What a server said, for a terminal */
+static const char *plainly(answer *a)
+{
+    for (size_t i = 0; i < a->bytes; i++)
+        if ((unsigned char)a->text[i] < ' ' || a->text[i] == 0x7f)
+            a->text[i] = ' ';
+    return a->bytes ? a->text : "";
+}
+
+static hone_status check(const endpoint *e, answer *a)
 {
     long status = 0;
     curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &status);
     HONE_TRY(hone_interrupt_check());
+    if (a->endless)
+        return hone_fail(HONE_FORMAT,
+                         "%s: more than %zu pieces of an answer came: it does not heed "
+                         "max_tokens",
+                         e->base, a->events_max);
     if (a->code != CURLE_OK)
         return hone_fail(HONE_IO, "%s: %s", e->base, curl_easy_strerror(a->code));
     if (status < 200 || status >= 300)
-        return hone_fail(HONE_IO, "%s answers with %ld: %.200s", e->base, status,
-                         a->bytes ? a->text : "");
+        return hone_fail(HONE_IO, "%s answers with %ld: %.200s", e->base, status, plainly(a));
     return HONE_OK;
 }
 
@@ -164,9 +188,9 @@ static char *request(endpoint *e, uint32_t prompt, uint32_t tokens, bool stream)
 {
     json_t *ids = json_array();
     e->asked++;
-    for (uint32_t i = 0; i < prompt; i++) /* of a byte-level vocabulary, too, if it is not known */
+    for (uint32_t i = 0; i < prompt; i++)
         json_array_append_new(
-            ids, json_integer((json_int_t)(3 + hone_rng_below(2, e->asked, i, e->vocab - 3))));
+            ids, json_integer((json_int_t)hone_rng_below(e->seed, e->asked, i, e->vocab)));
     json_t *o =
         json_pack("{s:s, s:o, s:I, s:f, s:b, s:b}", "model", e->model, "prompt", ids, "max_tokens",
                   (json_int_t)tokens, "temperature", 0.0, "ignore_eos", 1, "stream", (int)stream);
@@ -209,7 +233,8 @@ static hone_status decode_cost(const endpoint *e, const bench_test *t, double *c
     }
     for (size_t i = 0; i < t->batch; i++) {
         const answer *a = &e->answers[i];
-        double each = a->tokens > a->events ? (double)a->tokens / (double)a->events : 1.0;
+        /* some servers end with an event without a token, others put several into one */
+        double each = a->tokens > 1 ? (double)(a->tokens - 1) / (double)(a->events - 1) : 1.0;
         for (size_t k = 0; k < a->events; k++)
             tokens += a->at[k] > begin && a->at[k] <= end ? each : 0.0;
     }
@@ -254,18 +279,6 @@ static void endpoint_close(void *of)
     hone_free(e);
 }
 
-/* The key goes where nobody on the way reads it. */
-static bool private_address(const char *url)
-{
-    static const char *const here[] = {"http://127.0.0.1", "http://localhost", "http://[::1]"};
-    for (size_t i = 0; i < sizeof here / sizeof *here; i++) {
-        size_t n = strlen(here[i]);
-        if (strncasecmp(url, here[i], n) == 0 && (!url[n] || strchr(":/", url[n])))
-            return true;
-    }
-    return strncasecmp(url, "https://", 8) == 0;
-}
-
 static hone_status add_header(endpoint *e, const char *line)
 {
     struct curl_slist *all = curl_slist_append(e->headers, line);
@@ -280,7 +293,8 @@ static hone_status add_headers(endpoint *e)
     const char *key = getenv("OPENAI_API_KEY");
     char line[4200];
     HONE_TRY(add_header(e, "Content-Type: application/json"));
-    if (!key || !*key || strlen(key) > 4096 || strpbrk(key, "\r\n") || !private_address(e->base))
+    if (!key || !*key || strlen(key) > 4096 || strpbrk(key, "\r\n") ||
+        !hone_address_is_private(e->base)) /* where nobody on the way reads it */
         return HONE_OK;
     snprintf(line, sizeof line, "Authorization: Bearer %s", key);
     return add_header(e, line);
@@ -291,11 +305,13 @@ static hone_status open_parts(endpoint *e, const char *url, const bench *a)
     size_t n = strlen(url);
     while (n > 0 && url[n - 1] == '/')
         n--;
-    if (n > sizeof e->base - 8)
-        return hone_fail(HONE_USAGE, "--versus: an address of %zu bytes", n);
+    if (n > sizeof e->base - 8 || !hone_address_is_plain(url))
+        return hone_fail(HONE_USAGE, "--versus: no address of a server: give http://HOST:PORT, "
+                                     "without a user or a query");
     bool v1 = n > 3 && strncmp(url + n - 3, "/v1", 3) == 0;
     snprintf(e->base, sizeof e->base, "%.*s%s", (int)n, url, v1 ? "" : "/v1");
-    e->vocab = a->engine ? hone_engine_facts(a->engine)->vocab : 259;
+    e->vocab = hone_engine_facts(a->engine)->vocab;
+    e->seed = hone_clock_ns() ^ (uint64_t)getpid() << 40;
     e->multi = curl_multi_init();
     e->answers = hone_calloc(a->batch_max, sizeof *e->answers);
     if (!e->multi || !e->answers)
@@ -324,10 +340,11 @@ static hone_status find_model(endpoint *e)
     HONE_TRY(hone_json_parse(a->bytes ? a->text : "", a->bytes, 32, 100000, e->base, &o));
     const char *id =
         json_string_value(json_object_get(json_array_get(json_object_get(o, "data"), 0), "id"));
-    if (id)
+    bool good = id && strlen(id) < sizeof e->model;
+    if (good)
         snprintf(e->model, sizeof e->model, "%s", id);
     json_decref(o);
-    return id ? HONE_OK : hone_fail(HONE_FORMAT, "%s/models names no model", e->base);
+    return good ? HONE_OK : hone_fail(HONE_FORMAT, "%s/models names no model", e->base);
 }
 
 hone_status bench_side_endpoint(const char *url, const bench *a, bench_side *out)
@@ -344,5 +361,7 @@ hone_status bench_side_endpoint(const char *url, const bench *a, bench_side *out
     HONE_TRY(find_model(e));
     snprintf(out->name, sizeof out->name, "%s (%s)", e->base, e->model);
     out->json = json_pack("{s:s, s:s}", "endpoint", e->base, "model", e->model);
-    return HONE_OK;
+    return out->json ? HONE_OK
+                     : hone_fail(HONE_FORMAT, "--versus: an address or a model's name that is no "
+                                              "UTF-8");
 }

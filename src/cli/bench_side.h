@@ -27,7 +27,7 @@ HONE_CHECKED hone_status bench_side_build(const char *program, const bench *a,
 /* An OpenAI-compatible server (http://HOST:PORT, with or without /v1): POST /v1/completions with
  * random tokens, never the same twice. A prompt is timed to the answer of one token; decoding from
  * when every answer's first token has come to when the first answer ends. OPENAI_API_KEY is sent to
- * https and to this machine only. Errors: USAGE (no such address), IO, FORMAT. */
+ * https and to this machine only. Errors: USAGE (no address), IO, FORMAT. */
 HONE_CHECKED hone_status bench_side_endpoint(const char *url, const bench *a, bench_side *out);
 void bench_side_close(bench_side *s);
 

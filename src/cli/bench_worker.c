@@ -12,35 +12,48 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
+
+enum { LINE_BYTES_MAX = 1 << 16 };
 
 typedef struct worker {
     const char *program;
     pid_t pid;
     FILE *to, *from;
-    char *line;
-    size_t room;
+    char line[LINE_BYTES_MAX];
     struct sigaction pipe_before; /* writing to one that has died is an error, not a signal */
 } worker;
 
 /* ---- this side ------------------------------------------------------------------------------ */
+
+/* It is asked to go, and has to if it does not. */
+static void end(pid_t pid)
+{
+    const struct timespec moment = {.tv_nsec = 10000000};
+    kill(pid, SIGTERM);
+    for (int i = 0; i < 500; i++) {
+        if (waitpid(pid, NULL, WNOHANG) != 0)
+            return;
+        nanosleep(&moment, NULL);
+    }
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
 
 static void worker_close(void *of)
 {
     worker *w = of;
     if (w->to)
         fclose(w->to); /* it ends when nothing more can come */
-    if (w->pid > 0) {
-        kill(w->pid, SIGTERM);
-        while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
-    }
+    if (w->pid > 0)
+        end(w->pid);
     if (w->from)
         fclose(w->from);
     sigaction(SIGPIPE, &w->pipe_before, NULL);
-    free(w->line);
     hone_free(w);
 }
 
@@ -54,8 +67,8 @@ static hone_status spawn(worker *w, const char *model)
         close(in[0]), close(in[1]);
         return s;
     }
-    char program[] = "hone", bench_word[] = "bench", option[] = "--worker";
-    char *args[] = {program, bench_word, (char *)(uintptr_t)model, option, NULL};
+    char program[] = "hone", bench_word[] = "bench", option[] = "--worker", end_of[] = "--";
+    char *args[] = {program, bench_word, option, end_of, (char *)(uintptr_t)model, NULL};
     posix_spawn_file_actions_t acts;
     int error = posix_spawn_file_actions_init(&acts);
     if (!error) {
@@ -80,6 +93,16 @@ static hone_status spawn(worker *w, const char *model)
     return w->to && w->from ? HONE_OK : hone_fail_memory(BUFSIZ, "the pipes to a build");
 }
 
+/* A line of at most LINE_BYTES_MAX; -1 at the end, or if it is longer. */
+static ssize_t read_line(worker *w)
+{
+    size_t n = 0;
+    int c;
+    while ((c = getc(w->from)) != EOF && c != '\n' && n < LINE_BYTES_MAX)
+        w->line[n++] = (char)c;
+    return c == '\n' ? (ssize_t)n : -1;
+}
+
 /* One question and its answer, an object without "error" */
 static hone_status ask(worker *w, json_t *question, json_t **answer)
 {
@@ -89,7 +112,7 @@ static hone_status ask(worker *w, json_t *question, json_t **answer)
         return hone_fail_memory(1024, "a question");
     bool sent = fprintf(w->to, "%s\n", text) > 0 && fflush(w->to) == 0;
     free(text);
-    ssize_t n = sent ? getline(&w->line, &w->room, w->from) : -1;
+    ssize_t n = sent ? read_line(w) : -1;
     HONE_TRY(hone_interrupt_check());
     if (n < 0)
         return hone_fail(HONE_IO,
@@ -147,6 +170,10 @@ static hone_status config_changes(const hone_config *c, json_t **out)
     json_decref(plainly);
     hone_free(text);
     hone_free(plain);
+    if (s != HONE_OK) {
+        json_decref(*out);
+        *out = NULL;
+    }
     return s;
 }
 
@@ -163,7 +190,7 @@ static hone_status greet(worker *w, const bench *a, const hone_config *config, b
     snprintf(out->name, sizeof out->name, "%s: %s", w->program, name ? name : "?");
     out->json = json_pack("{s:s, s:s}", "build", w->program, "name", name ? name : "?");
     json_decref(answer);
-    return HONE_OK;
+    return out->json ? HONE_OK : hone_fail(HONE_FORMAT, "--versus build: a path that is no UTF-8");
 }
 
 hone_status bench_side_build(const char *program, const bench *a, const hone_config *config,
@@ -233,6 +260,12 @@ static hone_status serve(bench *b, const char *line, size_t n)
     return s;
 }
 
+static json_t *error_text(void)
+{
+    json_t *text = json_string(hone_error());
+    return text ? text : json_string("an error whose text is no UTF-8");
+}
+
 hone_status bench_worker_serve(const cli_context *c)
 {
     bench b = {.c = c};
@@ -243,7 +276,7 @@ hone_status bench_worker_serve(const cli_context *c)
     while (s == HONE_OK && (n = getline(&line, &room, stdin)) >= 0)
         s = serve(&b, line, (size_t)n);
     if (s != HONE_OK && s != HONE_INTERRUPTED)
-        s = answer_line(json_pack("{s:s}", "error", hone_error())); /* told there, not here */
+        s = answer_line(json_pack("{s:o}", "error", error_text())); /* told there, not here */
     free(line);
     bench_close(&b);
     return s;

@@ -227,8 +227,12 @@ static hone_status measure(train *w, const hone_trainable *t, const hone_trainer
     w->flops_token = hone_trainable_flops(t);
     if (now)
         cli_progress(-1, "measuring the machine's limits");
-    HONE_TRY(hone_registry_limits(w->record.registry, hone_pool_threads(t->pool),
-                                  now ? HONE_LIMITS_FRESH : HONE_LIMITS_KEPT, &limits, NULL));
+    hone_status s = hone_registry_limits(w->record.registry, hone_pool_threads(t->pool),
+                                         now ? HONE_LIMITS_FRESH : HONE_LIMITS_KEPT, &limits, NULL);
+    if (s != HONE_OK && now)
+        return s;
+    if (s != HONE_OK) /* a share that cannot be shown stops no training */
+        limits = (hone_limits){0};
     w->limit = hone_technique_products_ops_s(&limits, &c, HONE_FEW_ROWS + 1);
     return HONE_OK;
 }
@@ -527,8 +531,8 @@ static const cli_option options[] = {
      .help = "bound of what is kept for the way back; layers that do not fit run twice"},
     {.name = "limits",
      .type = CLI_FLAG,
-     .help = "measure the machine first (3 s) and show the share of its limit, as is done anyway "
-             "where hone doctor --measure has been"},
+     .help = "measure the machine first (3 s), keep its limits and show the share of them; without "
+             "it that is shown if limits for as many threads are kept"},
     CLI_THREADS_OPTION,
     CLI_ISA_OPTION,
     CLI_REGISTRY_OPTION,

@@ -24,7 +24,7 @@
         {.name = "products",                                                                       \
          .type = CLI_CHOICE,                                                                       \
          .argument = "KIND",                                                                       \
-         .choices = "exact|int8|int8-row|bf16-dot|bf16-weights",                                                \
+         .choices = "exact|int8|int8-row|bf16-dot|bf16-weights",                                   \
          .help = "exact (default), or techniques that change the logits: docs/numerics.md"},       \
         {.name = "kv",                                                                             \
          .type = CLI_CHOICE,                                                                       \

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/interrupt.h"
 #include "base/io.h"
+#include "file/address.h"
 #include "file/hub_internal.h"
 
 #include <ctype.h>
@@ -101,41 +102,6 @@ static bool starts(const char *s, const char *with)
     return strncasecmp(s, with, strlen(with)) == 0;
 }
 
-/* https, or a server on this machine: only there a token may travel. */
-static bool is_private(const char *url)
-{
-    static const char *const here[] = {"http://127.0.0.1", "http://localhost", "http://[::1]"};
-    if (starts(url, "https://"))
-        return true;
-    for (size_t i = 0; i < sizeof here / sizeof *here; i++) {
-        const char *rest = url + strlen(here[i]);
-        if (starts(url, here[i]) && (*rest == 0 || *rest == ':' || *rest == '/'))
-            return true;
-    }
-    return false;
-}
-
-static hone_status check_endpoint(const char *endpoint)
-{
-    char *user = NULL, *host = NULL, *query = NULL;
-    CURLU *u = curl_url();
-    if (!u)
-        return hone_fail_memory(1, "an address");
-    bool good = (starts(endpoint, "http://") || starts(endpoint, "https://")) &&
-                curl_url_set(u, CURLUPART_URL, endpoint, 0) == CURLUE_OK &&
-                curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK && host[0] &&
-                curl_url_get(u, CURLUPART_USER, &user, 0) != CURLUE_OK &&
-                curl_url_get(u, CURLUPART_QUERY, &query, 0) != CURLUE_OK;
-    curl_free(user);
-    curl_free(host);
-    curl_free(query);
-    curl_url_cleanup(u);
-    if (good)
-        return HONE_OK;
-    return hone_fail(HONE_USAGE, "the endpoint (--endpoint or HF_ENDPOINT) is no address of a hub: "
-                                 "give https://HOST, without a user or a query");
-}
-
 hone_status hub_client_open(hone_arena *a, const hone_hub_options *o, hub_client *out)
 {
     *out = (hub_client){.options = o, .arena = a, .repository = ""};
@@ -151,9 +117,12 @@ hone_status hub_client_open(hone_arena *a, const hone_hub_options *o, hub_client
     out->endpoint = hone_arena_strndup(a, endpoint, n);
     if (!out->endpoint)
         return hone_fail_memory(n, "an address");
-    HONE_TRY(check_endpoint(out->endpoint));
+    if (!hone_address_is_plain(out->endpoint))
+        return hone_fail(HONE_USAGE,
+                         "the endpoint (--endpoint or HF_ENDPOINT) is no address of a hub: "
+                         "give https://HOST, without a user or a query");
     HONE_TRY(find_token(out));
-    if (out->token && !is_private(out->endpoint)) {
+    if (out->token && !hone_address_is_private(out->endpoint)) {
         out->token = NULL;
         out->token_withheld = true;
     }

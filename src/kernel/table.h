@@ -5,7 +5,7 @@
 
 #include "kernel/kernel.h"
 
-/* The scratch of a product: what the exact ones take, and panels of weights for product_rounded */
+/* The scratch of a product: of all, and behind it panels of weights, for product_rounded alone */
 enum { HONE_SCRATCH_PRODUCT = 640 << 10, HONE_SCRATCH_PANELS = 4 << 20 };
 
 void hone_kernels_scalar(hone_kernels *t);

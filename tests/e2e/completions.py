@@ -1,5 +1,5 @@
-"""A server of completions for test_bench.sh: the first part of the path says how it behaves. An event every 4 ms,
-two tokens in each. Usage: completions.py FILE (where the port is written)."""
+"""A server of completions for test_bench.sh: the first part of the path says how it behaves. A token every 4 ms, and in
+the end, as llama.cpp has it, an event without one. Usage: completions.py FILE (where the port is written)."""
 import json
 import sys
 import time
@@ -46,12 +46,14 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "100000")
         self.end_headers()
         self.close_connection = True
-        for i in range(1 if how == "short" else tokens // 2):
-            time.sleep(0.004)
-            self.event({"choices": [{"text": "x y"}]})
+        for i in range(1 if how == "short" else 10**9 if how == "endless" else tokens):
+            time.sleep(0 if how == "endless" else 0.004)
+            self.event({"choices": [{"text": "x"}]})
         if how == "drops":
             return
-        self.event({"choices": [], "usage": {"completion_tokens": tokens // 2 * 2}})
+        if how != "short":
+            self.event({"choices": [{"text": "", "finish_reason": "length"}]})
+        self.event({"choices": [], "usage": {"completion_tokens": tokens}})
         self.wfile.write(b"data: [DONE]\n\n")
 
     def event(self, o):

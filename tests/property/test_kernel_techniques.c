@@ -116,8 +116,9 @@ static float *run(const problem *p, hone_isa isa, hone_products how, size_t cut)
     return y;
 }
 
-static void check(hone_products how, hone_dtype t, uint32_t group, size_t n, size_t k, size_t rows,
-                  int kind)
+/* cut: rows at a time; 0 = one of several, another for each set */
+static void check_cut(hone_products how, hone_dtype t, uint32_t group, size_t n, size_t k,
+                      size_t rows, int kind, size_t rows_at_once)
 {
     problem p;
     open_problem(&p, t, n, k, rows, kind);
@@ -129,7 +130,7 @@ static void check(hone_products how, hone_dtype t, uint32_t group, size_t n, siz
     for (int isa = 1; isa < HONE_ISA_COUNT; isa++) {
         if (!hone_isa_supported((hone_isa)isa))
             continue;
-        size_t cut = cuts[(n + k + rows + (size_t)isa) % 5];
+        size_t cut = rows_at_once ? rows_at_once : cuts[(n + k + rows + (size_t)isa) % 5];
         float *got = run(&p, (hone_isa)isa, how, rows == 1 ? 1 : cut);
         for (size_t i = 0; i < rows * n; i++)
             if (!(isnan(got[i]) && isnan(want[i])) &&
@@ -143,6 +144,12 @@ static void check(hone_products how, hone_dtype t, uint32_t group, size_t n, siz
     hone_free_big(want, rows * n * 4 + 64);
     p.w.group = filed;
     close_problem(&p);
+}
+
+static void check(hone_products how, hone_dtype t, uint32_t group, size_t n, size_t k, size_t rows,
+                  int kind)
+{
+    check_cut(how, t, group, n, k, rows, kind, 0);
 }
 
 static const hone_dtype types[] = {HONE_DTYPE_Q8_0, HONE_DTYPE_Q4_0, HONE_DTYPE_Q4_1,
@@ -198,21 +205,32 @@ static void many_rows_and_long_rows_equal_scalar(void **state)
     for (size_t kind = 0; kind < KINDS; kind++) /* so many rows are tiles alone */
         check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q8_0, 65536, 37, 2080, 64 + 33 * kind, (int)kind);
     check(HONE_PRODUCTS_INT8_ROW, HONE_DTYPE_Q8_0, 65536, 37, 1536, 128, EVERY);
-    for (size_t kind = 0; kind < KINDS; kind++) { /* a scale per column, exactly */
-        check(HONE_PRODUCTS_EXACT, HONE_DTYPE_Q8_0, 65536, 37, 2080, 33 + 128 * kind, (int)kind);
-        check(HONE_PRODUCTS_EXACT, HONE_DTYPE_Q4_0, 65536, 273, 544, 64, (int)kind);
-        check(HONE_PRODUCTS_EXACT, HONE_DTYPE_Q4_1, 65536, 37, 544, 64, (int)kind);
-        check(HONE_PRODUCTS_EXACT, HONE_DTYPE_Q6_K, 65536, 37, 768, 64, (int)kind);
-    }
-    static const hone_dtype rounded[] = {HONE_DTYPE_Q8_0,   HONE_DTYPE_Q4_0, HONE_DTYPE_Q4_1,
+}
+
+/* All rows of a call at once, beyond what a set holds at a time: rounded weights, and, exactly, a
+ * scale per column */
+static void many_rows_at_once_equal_scalar(void **state)
+{
+    (void)state;
+    static const hone_dtype exact[] = {HONE_DTYPE_Q8_0, HONE_DTYPE_Q4_0, HONE_DTYPE_Q4_1,
+                                       HONE_DTYPE_Q6_K},
+                            rounded[] = {HONE_DTYPE_Q8_0,   HONE_DTYPE_Q4_0, HONE_DTYPE_Q4_1,
                                          HONE_DTYPE_IQ4_NL, HONE_DTYPE_Q3_K, HONE_DTYPE_Q5_K,
                                          HONE_DTYPE_Q6_K};
+    for (size_t t = 0; t < sizeof exact / sizeof *exact; t++)
+        for (size_t rows = 33; rows < 300; rows += 114) {
+            size_t k = hone_dtype_describe(exact[t])->block_elements > 32 ? 1280 : 1312;
+            check_cut(HONE_PRODUCTS_EXACT, exact[t], 65536, 37, k, rows, (int)(rows % 2), 1000);
+        }
+    check_cut(HONE_PRODUCTS_EXACT, HONE_DTYPE_Q8_0, 65536, 273, 544, 64, SPECIAL, 1000);
     for (size_t t = 0; t < sizeof rounded / sizeof *rounded; t++) {
         size_t k = hone_dtype_describe(rounded[t])->block_elements > 32 ? 1280 : 1312;
-        check(HONE_PRODUCTS_BF16_WEIGHTS, rounded[t], 0, 37, k, 33, SPECIAL);
-        check(HONE_PRODUCTS_BF16_WEIGHTS, rounded[t], 0, t ? 37 : 273, k, 290, (int)(t % KINDS));
+        check_cut(HONE_PRODUCTS_BF16_WEIGHTS, rounded[t], 0, 37, k, 33, NORMAL, 1000);
+        check_cut(HONE_PRODUCTS_BF16_WEIGHTS, rounded[t], 0, 37, k, 290, WIDE, 1000);
+        check_cut(HONE_PRODUCTS_BF16_WEIGHTS, rounded[t], 0, 37, k, 33, SPECIAL, 7);
     }
-    check(HONE_PRODUCTS_BF16_WEIGHTS, HONE_DTYPE_Q4_1, 128, 37, 1312, 64, NORMAL);
+    check_cut(HONE_PRODUCTS_BF16_WEIGHTS, HONE_DTYPE_Q4_0, 0, 273, 544, 70, NORMAL, 1000);
+    check_cut(HONE_PRODUCTS_BF16_WEIGHTS, HONE_DTYPE_Q4_1, 128, 37, 1312, 64, NORMAL, 1000);
 }
 
 /* Beyond the scratch: straight from the codes */
@@ -221,6 +239,7 @@ static void very_long_sums_equal_scalar(void **state)
     (void)state;
     for (int how = 1; how < HONE_PRODUCTS_COUNT; how++)
         check((hone_products)how, HONE_DTYPE_Q4_0, 0, 17, 48000, 6, NORMAL);
+    check(HONE_PRODUCTS_BF16_WEIGHTS, HONE_DTYPE_Q4_0, 0, 17, 65568, 6, NORMAL);
 }
 
 /* Many rows and a long K: in pieces, whose sums go on; every cut */
@@ -342,6 +361,7 @@ int main(void)
         cmocka_unit_test(every_set_equals_scalar),
         cmocka_unit_test(long_groups_equal_scalar),
         cmocka_unit_test(many_rows_and_long_rows_equal_scalar),
+        cmocka_unit_test(many_rows_at_once_equal_scalar),
         cmocka_unit_test(very_long_sums_equal_scalar),
         cmocka_unit_test(pieces_of_k_equal_scalar),
         cmocka_unit_test(the_largest_codes_equal_scalar),

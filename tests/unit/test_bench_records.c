@@ -127,6 +127,19 @@ static void limits_that_were_kept_are_trusted_and_drift_is_said(void **state)
     assert_non_null(strstr(news.text, "2026-01-02"));
 }
 
+static void limits_that_are_not_kept_are_not_measured_for_a_display(void **state)
+{
+    hone_limits l;
+    (void)state;
+    assert_int_equal(hone_registry_limits(NULL, 1, HONE_LIMITS_KEPT, &l, NULL), HONE_OK);
+    assert_true(l.read_bytes_s == 0 && l.threads == 0);
+    assert_int_equal(hone_registry_limits(r, 77, HONE_LIMITS_KEPT, &l, NULL), HONE_OK);
+    assert_true(l.read_bytes_s == 0 && l.threads == 0); /* of so many threads none are kept */
+    plant("{\"threads\": 1, \"read_bytes_s\": 1e15, \"noise\": 0.01, \"ops_s\": {\"avx2\": 5e9}}");
+    assert_int_equal(hone_registry_limits(r, 1, HONE_LIMITS_KEPT, &l, NULL), HONE_OK);
+    assert_true(l.read_bytes_s == 1e15);
+}
+
 static void limits_that_cannot_be_read_are_measured_again_and_kept(void **state)
 {
     hone_limits l, again;
@@ -151,6 +164,7 @@ int main(void)
         TEST(a_baselines_name_moves_to_the_latest_on_its_machine),
         TEST(a_bench_whose_point_is_refused_leaves_no_trace),
         TEST(limits_that_were_kept_are_trusted_and_drift_is_said),
+        TEST(limits_that_are_not_kept_are_not_measured_for_a_display),
         TEST(limits_that_cannot_be_read_are_measured_again_and_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -434,7 +434,7 @@ static void groups_part(const tile_call *x, void *arg, const part *j)
 /* Floats of the memory that is left */
 static size_t ones_room(void)
 {
-    return hone_product_scratch_bytes() / 4 - PART_SUMS - 2 * SQUARE_SPAN * 256;
+    return HONE_SCRATCH_PRODUCT / 4 - PART_SUMS - 2 * SQUARE_SPAN * 256;
 }
 
 static bool wide_takes(const hone_packed *w, size_t rows)

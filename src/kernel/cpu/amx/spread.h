@@ -14,41 +14,41 @@
 #include "kernel/cpu/amx/square.h"
 
 /* A row of a tile: even and odd k of 16 columns, fma(scale, code, min) of each, rounded */
-V16_INLINE __m512i round_row(bool min, v16 even, v16 odd, v16 s, v16 m)
+V16_INLINE __m512i round_row(v16 even, v16 odd, v16 s, v16 m)
 {
     const __m512i pairs =
         _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
                          21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    even = min ? v16_fma(s, even, m) : v16_mul(s, even);
-    odd = min ? v16_fma(s, odd, m) : v16_mul(s, odd);
+    even = v16_fma(s, even, m);
+    odd = v16_fma(s, odd, m);
     return _mm512_permutexvar_epi16(pairs, (__m512i)_mm512_cvtne2ps_pbh(odd, even));
 }
 
 /* The same of a row of a tile that holds exact codes */
-V16_INLINE __m512i round_words(bool min, __m512i words, v16 s, v16 m)
+V16_INLINE __m512i round_words(__m512i words, v16 s, v16 m)
 {
     const v16 even = _mm512_castsi512_ps(_mm512_slli_epi32(words, 16)),
               odd = _mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32(-65536)));
-    return round_row(min, even, odd, s, m);
+    return round_row(even, odd, s, m);
 }
 
 /* Row i of the tile of a block: of 8 and 4 bits straight from the codes */
-V16_INLINE __m512i round_one(hone_layout layout, bool min, const uint8_t *codes, size_t i,
-                             __m512i table, v16 s, v16 m)
+V16_INLINE __m512i round_one(hone_layout layout, const uint8_t *codes, size_t i, __m512i table,
+                             v16 s, v16 m)
 {
     if (layout == HONE_LAYOUT_I8)
-        return round_row(min, v16_load_i8(codes + i * 32), v16_load_i8(codes + i * 32 + 16), s, m);
+        return round_row(v16_load_i8(codes + i * 32), v16_load_i8(codes + i * 32 + 16), s, m);
     if (layout == HONE_LAYOUT_U4) {
         __m512i x = _mm512_loadu_si512((const void *)(codes + i / 4 * 64));
         x = _mm512_permutexvar_epi16(_mm512_srli_epi16(x, (unsigned)(i % 4 * 4)), table);
-        return round_words(min, x, s, m);
+        return round_words(x, s, m);
     }
-    return round_words(min, _mm512_loadu_si512((const void *)(codes + i * 64)), s, m);
+    return round_words(_mm512_loadu_si512((const void *)(codes + i * 64)), s, m);
 }
 
-V16_INLINE void round_blocks(hone_layout layout, bool min, const hone_packed *w,
-                             const uint8_t *panel, size_t from, size_t blocks, __m512i table,
-                             uint8_t *to, const uint8_t *soon)
+V16_INLINE void round_blocks(hone_layout layout, const hone_packed *w, const uint8_t *panel,
+                             size_t from, size_t blocks, __m512i table, uint8_t *to,
+                             const uint8_t *soon)
 {
     const uint8_t *scales = panel + w->scale_offset, *supers = panel + w->super_offset,
                   *mins = panel + w->min_offset, *min_supers = panel + w->min_super_offset;
@@ -64,38 +64,31 @@ V16_INLINE void round_blocks(hone_layout layout, bool min, const hone_packed *w,
         for (size_t half = 0; half < 2; half++) {
             const size_t g = (b * 32 + half * 16) / w->group;
             const v16 s = scales_of(w, scales, supers, g),
-                      m = min ? scales_of(w, mins, min_supers, g) : v16_zero();
+                      m = w->has_min ? scales_of(w, mins, min_supers, g) : v16_zero();
             UNROLL for (size_t i = 0; i < 8; i++, to += 64) _mm512_storeu_si512(
-                (void *)to, round_one(layout, min, codes, half * 8 + i, table, s, m));
+                (void *)to, round_one(layout, codes, half * 8 + i, table, s, m));
         }
     }
 }
 
-#define ROUND_FN(name, layout, min)                                                                \
+#define ROUND_FN(name, layout)                                                                     \
     static void name(const hone_packed *w, const uint8_t *panel, size_t from, size_t blocks,       \
                      __m512i table, uint8_t *to, const uint8_t *soon)                              \
     {                                                                                              \
-        round_blocks(layout, min, w, panel, from, blocks, table, to, soon);                        \
+        round_blocks(layout, w, panel, from, blocks, table, to, soon);                             \
     }
-ROUND_FN(round_i8, HONE_LAYOUT_I8, false)
-ROUND_FN(round_i8_min, HONE_LAYOUT_I8, true)
-ROUND_FN(round_u4, HONE_LAYOUT_U4, false)
-ROUND_FN(round_u4_min, HONE_LAYOUT_U4, true)
-ROUND_FN(round_planes, HONE_LAYOUT_U6, false) /* of any planes */
-ROUND_FN(round_planes_min, HONE_LAYOUT_U6, true)
+ROUND_FN(round_i8, HONE_LAYOUT_I8)
+ROUND_FN(round_u4, HONE_LAYOUT_U4)
+ROUND_FN(round_planes, HONE_LAYOUT_U6) /* of any planes */
 
 /* Blocks [from, from + blocks) of 32 of a panel, as tiles at `to`; table: words_u4 of w's; soon: as
  * many codes to ask for meanwhile, or NULL */
 static void round_codes(const hone_packed *w, const uint8_t *panel, size_t from, size_t blocks,
                         __m512i table, uint8_t *to, const uint8_t *soon)
 {
-    const bool min = w->has_min;
-    if (w->layout == HONE_LAYOUT_I8)
-        (min ? round_i8_min : round_i8)(w, panel, from, blocks, table, to, soon);
-    else if (w->layout == HONE_LAYOUT_U4)
-        (min ? round_u4_min : round_u4)(w, panel, from, blocks, table, to, soon);
-    else
-        (min ? round_planes_min : round_planes)(w, panel, from, blocks, table, to, soon);
+    (w->layout == HONE_LAYOUT_I8   ? round_i8
+     : w->layout == HONE_LAYOUT_U4 ? round_u4
+                                   : round_planes)(w, panel, from, blocks, table, to, soon);
 }
 
 /* Block b of the four panels to their tiles at `to` */

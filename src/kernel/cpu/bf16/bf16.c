@@ -286,7 +286,7 @@ static void product_dot(const hone_packed *w, const hone_act *a, size_t row0, si
         dot_many(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
         return;
     }
-    if ((size_t)(x.end - (uint8_t *)scratch) > hone_product_scratch_bytes()) {
+    if ((size_t)(x.end - (uint8_t *)scratch) > HONE_SCRATCH_PRODUCT) {
         dot_below(w, a, row0, row1, panel0, panel1, y, ldy, bias, scratch);
         return;
     }

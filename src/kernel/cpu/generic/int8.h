@@ -23,6 +23,7 @@
 
 #include "kernel/cpu/generic/int8_spread.h"
 #include "kernel/int8.h"
+#include "kernel/table.h"
 
 enum { I8_ROWS_MAX = 6, I8_PANELS_MAX = 4 };
 
@@ -463,7 +464,7 @@ static void product_int8(const hone_packed *w, const hone_act *a, size_t row0, s
                          void *scratch)
 {
     int8_call x = int8_begin(w, a, scratch);
-    bool fits = (size_t)(x.end - (uint8_t *)scratch) <= hone_product_scratch_bytes();
+    bool fits = (size_t)(x.end - (uint8_t *)scratch) <= HONE_SCRATCH_PRODUCT;
     size_t direct = x.layout == CORE_U4_LINEAR ? I8_DIRECT_ROWS : HONE_FEW_ROWS;
     if (row1 - row0 > direct && fits) {
         int8_many(&x, row0, row1, panel0, panel1, y, ldy, bias);
