@@ -113,6 +113,7 @@ static void state_facts(hone_engine *e, uint64_t file_bytes)
     f->mapped = m->image.data != NULL;
     f->cache_damaged = m->cache_damaged;
     memcpy(f->packed_kind_bytes, m->kind_bytes, sizeof f->packed_kind_bytes);
+    memcpy(f->grouped_kind_weights, m->kind_grouped, sizeof f->grouped_kind_weights);
     f->tied = h->tied;
     f->has_head = hone_model_at(m, 0, HONE_SLOT_HEAD)->w.n != 0;
     f->bidirectional = h->bidirectional;

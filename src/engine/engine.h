@@ -30,6 +30,7 @@ typedef struct hone_model_facts {
     uint64_t file_bytes;
     uint64_t packed_bytes; /* weights in memory, all of them */
     uint64_t packed_kind_bytes[HONE_WEIGHT_KINDS];
+    uint64_t grouped_kind_weights[HONE_WEIGHT_KINDS]; /* codes whose scale is not their column's */
     uint64_t weight_bytes_per_token; /* read by one decode step (embedding row aside) */
     uint64_t kv_bytes_per_token;     /* while every layer sees the token */
     uint64_t kv_bytes_context;       /* of one session at config.context_tokens: windows forget */

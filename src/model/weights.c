@@ -125,6 +125,8 @@ static hone_status add_matrix(loader *l, const hone_place *p, hone_slot slot, ho
     j->end = l->bytes;
     l->model->parameters += p->n * p->k;
     l->model->kind_bytes[hone_slot_describe(slot)->kind] += hone_packed_bytes(&target->w);
+    if (target->w.scale_bytes && target->w.group < target->w.k_pad)
+        l->model->kind_grouped[hone_slot_describe(slot)->kind] += target->w.n * target->w.k;
     return HONE_OK;
 }
 

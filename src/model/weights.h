@@ -45,6 +45,7 @@ typedef struct hone_model {
     const struct hone_adapter *adapter; /* attached (model/adapter.h), or NULL */
     uint64_t parameters, packed_bytes;
     uint64_t kind_bytes[HONE_WEIGHT_KINDS];
+    uint64_t kind_grouped[HONE_WEIGHT_KINDS]; /* weights whose scale is of less than their row */
     void *memory; /* its own, or NULL */
     size_t memory_bytes;
     hone_packed_image image; /* or mapped */

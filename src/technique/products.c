@@ -15,24 +15,22 @@ static bool other_and_possible(const hone_config *c, const int *knob)
            isa_of(c) >= HONE_ISA_AVX2 && hone_products_supported(isa_of(c), (hone_products)knob[0]);
 }
 
-static bool any_codes(const hone_technique_facts *f, const hone_config *c)
+/* Activations are rounded only where the weights are codes of at most 8 bits; 16 bits are not. */
+static bool applies_int8(const hone_technique_facts *f, const hone_config *c, const int *knob)
 {
     bool codes = false;
     for (int k = 0; k < HONE_WEIGHT_KINDS; k++)
         codes |= hone_technique_codes(f, c, (hone_weight_kind)k);
-    return codes;
-}
-
-/* Activations are rounded only where the weights are codes of at most 8 bits; 16 bits are not. */
-static bool applies_int8(const hone_technique_facts *f, const hone_config *c, const int *knob)
-{
-    return any_codes(f, c) && other_and_possible(c, knob);
+    return codes && other_and_possible(c, knob);
 }
 
 /* Without tiles a scale costs no more at the end of a group than on each weight. */
 static bool applies_rounded(const hone_technique_facts *f, const hone_config *c, const int *knob)
 {
-    return any_codes(f, c) && isa_of(c) >= HONE_ISA_AMX_BF16 && other_and_possible(c, knob);
+    double grouped = 0;
+    for (int k = 0; k < HONE_WEIGHT_KINDS; k++)
+        grouped += hone_technique_grouped(f, c, (hone_weight_kind)k);
+    return grouped > 0 && isa_of(c) >= HONE_ISA_AMX_BF16 && other_and_possible(c, knob);
 }
 
 static bool applies_bf16(const hone_technique_facts *f, const hone_config *c, const int *knob)

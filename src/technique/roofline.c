@@ -56,6 +56,16 @@ bool hone_technique_codes(const hone_technique_facts *f, const hone_config *c,
     return weights > 0 && hone_technique_weight_bytes(f, c, kind) < 1.5 * weights;
 }
 
+double hone_technique_grouped(const hone_technique_facts *f, const hone_config *c,
+                              hone_weight_kind kind)
+{
+    if (!hone_technique_codes(f, c, kind))
+        return 0;
+    return c->weight_dtype[kind] == HONE_WEIGHT_AS_FILED
+               ? fmin((double)f->model.grouped_kind_weights[kind], hone_technique_weights(f, kind))
+               : hone_technique_weights(f, kind); /* the formats that are tried have groups */
+}
+
 /* Bytes of keys and values per token and all layers, as the pages lay them out: small heads are
  * filled up to whole panels. */
 static double kv_bytes_per_token(const hone_model_facts *m, const hone_config *c)
@@ -111,6 +121,8 @@ static double ops_seconds(const hone_technique_facts *f, const hone_config *c, d
 {
     double exact = hone_technique_ops_s(&f->machine, c, rows),
            fast = hone_technique_products_ops_s(&f->machine, c, rows), all = 0, taken = 0;
+    const bool by_group =
+        c->products == HONE_PRODUCTS_EXACT || c->products == HONE_PRODUCTS_BF16_WEIGHTS;
     if (c->products == HONE_PRODUCTS_INT8_ROW && fast == f->machine.peak_ops_s[HONE_PEAK_AMX_INT8])
         fast /= 2; /* the formats' groups of 32 fill tiles by half, whatever the activations do */
     if (c->products == HONE_PRODUCTS_EXACT && rows > HONE_FEW_ROWS && exact > 0 &&
@@ -121,7 +133,7 @@ static double ops_seconds(const hone_technique_facts *f, const hone_config *c, d
         bool takes = c->products == HONE_PRODUCTS_BF16_DOT ||
                      hone_technique_codes(f, c, (hone_weight_kind)k);
         all += weights;
-        taken += takes ? weights : 0;
+        taken += by_group ? hone_technique_grouped(f, c, (hone_weight_kind)k) : takes ? weights : 0;
     }
     double quick = all > 0 ? rows * f->model.flops_per_token * taken / all : 0;
     return exact > 0 ? quick / fast + (ops - quick) / exact : 0;
@@ -169,6 +181,9 @@ hone_roofline hone_technique_roofline(const hone_technique_facts *f, const hone_
         return r;
     r.read_s = (r.weight_bytes + r.kv_bytes) / (f->machine.read_bytes_s * share);
     r.ops_s = ops_s / share;
+    if (c->products == HONE_PRODUCTS_BF16_WEIGHTS && rows <= HONE_FEW_ROWS)
+        r.ops_s = fmax(r.ops_s, 2 * r.read_s); /* scaling each weight takes longer than reading it:
+                                                  a third to two thirds of the speed was measured */
     r.cost = fmax(r.read_s, r.ops_s) / (g == HONE_GOAL_THROUGHPUT ? sessions : 1);
     r.bound = r.ops_s > r.read_s            ? HONE_BOTTLENECK_ARITHMETIC
               : r.kv_bytes > r.weight_bytes ? HONE_BOTTLENECK_KV_READ

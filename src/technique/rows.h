@@ -15,5 +15,8 @@ double hone_technique_weight_bytes(const hone_technique_facts *f, const hone_con
 /* Whether they are codes of at most 8 bits there, which int8 products multiply as whole numbers. */
 bool hone_technique_codes(const hone_technique_facts *f, const hone_config *c,
                           hone_weight_kind kind);
+/* Weights of a kind whose codes have a scale for less than a column. */
+double hone_technique_grouped(const hone_technique_facts *f, const hone_config *c,
+                              hone_weight_kind kind);
 
 #endif

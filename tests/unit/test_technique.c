@@ -208,6 +208,19 @@ static void rounded_weights_are_predicted_for_prompts(void **state)
     bool tiles = hone_isa_supported(HONE_ISA_AMX_BF16);
     assert_false(applies(&f, &c, "products:bf16-weights"));
     assert_int_equal(applies(&f, &q8, "products:bf16-weights"), tiles);
+    f.machine.read_bytes_s = 1e6; /* one sequence: bound by memory, and then by the rounding */
+    double decode = hone_technique_predict(&f, &q8, &fast, HONE_GOAL_DECODE_LATENCY);
+    assert_true(decode > 0.49 && decode < 0.6);
+    f.machine.read_bytes_s = 1e12;
+    hone_config filed = c, other = with(c, "products:bf16-weights");
+    for (int k = 0; k < HONE_WEIGHT_KINDS; k++) /* codes already, with a scale per column */
+        f.model.packed_kind_bytes[k] = f.model.packed_kind_bytes[k] * 34 / 64;
+    assert_true(fabs(hone_technique_predict(&f, &filed, &other, HONE_GOAL_TTFT) - 1) < 1e-9);
+    assert_false(applies(&f, &filed, "products:bf16-weights"));
+    for (int k = 0; k < HONE_WEIGHT_KINDS; k++) /* and in groups */
+        f.model.grouped_kind_weights[k] = UINT64_MAX;
+    assert_true(fabs(hone_technique_predict(&f, &filed, &other, HONE_GOAL_TTFT) - 1 / half) < 1e-9);
+    assert_int_equal(applies(&f, &filed, "products:bf16-weights"), tiles);
     q8.isa = fast.isa = HONE_ISA_AVX512;
     assert_false(applies(&f, &q8, "products:bf16-weights"));
     assert_true(fabs(hone_technique_predict(&f, &q8, &fast, HONE_GOAL_TTFT) - 1) < 1e-9);
