@@ -15,8 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum { LINE_BYTES_MAX = 1 << 16 };
 
 typedef struct worker {

@@ -46,7 +46,7 @@ typedef struct hone_model {
     uint64_t parameters, packed_bytes;
     uint64_t kind_bytes[HONE_WEIGHT_KINDS];
     uint64_t kind_grouped[HONE_WEIGHT_KINDS]; /* weights whose scale is of less than their row */
-    void *memory; /* its own, or NULL */
+    void *memory;                             /* its own, or NULL */
     size_t memory_bytes;
     hone_packed_image image; /* or mapped */
     hone_packed_writer *writer;
