@@ -74,18 +74,6 @@ static float int8_one(const hone_packed *w, const hone_act *a, size_t r, size_t 
     return a->row_scales ? y * scales[0] : y;
 }
 
-static void product_int8(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
-                         size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
-                         void *scratch)
-{
-    (void)scratch;
-    for (size_t r = row0; r < row1; r++)
-        for (size_t c = panel0 * 16; c < panel1 * 16 && c < w->n; c++) {
-            float v = int8_one(w, a, r, c);
-            y[r * ldy + c] = bias ? v + bias[c] : v;
-        }
-}
-
 static void act_dot(hone_act *act, const float *x, size_t ldx, size_t row0, size_t row1)
 {
     for (size_t r = row0; r < row1; r++)
@@ -128,18 +116,6 @@ static float dot_one(const hone_packed *w, const hone_act *a, size_t r, size_t c
     return y;
 }
 
-static void product_dot(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
-                        size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
-                        void *scratch)
-{
-    (void)scratch;
-    for (size_t r = row0; r < row1; r++)
-        for (size_t c = panel0 * 16; c < panel1 * 16 && c < w->n; c++) {
-            float v = dot_one(w, a, r, c);
-            y[r * ldy + c] = bias ? v + bias[c] : v;
-        }
-}
-
 static float rounded_weight(const hone_packed *w, const uint8_t *panel, size_t k, size_t c)
 {
     size_t g = k / w->group;
@@ -165,17 +141,22 @@ static float rounded_one(const hone_packed *w, const hone_act *a, size_t r, size
     return y;
 }
 
-static void product_rounded(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
-                            size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,
-                            void *scratch)
-{
-    (void)scratch;
-    for (size_t r = row0; r < row1; r++)
-        for (size_t c = panel0 * 16; c < panel1 * 16 && c < w->n; c++) {
-            float v = rounded_one(w, a, r, c);
-            y[r * ldy + c] = bias ? v + bias[c] : v;
-        }
-}
+/* A product, element by element */
+#define PRODUCT_FN(name, one)                                                                      \
+    static void name(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,            \
+                     size_t panel0, size_t panel1, float *y, size_t ldy, const float *bias,        \
+                     void *scratch)                                                                \
+    {                                                                                              \
+        (void)scratch;                                                                             \
+        for (size_t r = row0; r < row1; r++)                                                       \
+            for (size_t c = panel0 * 16; c < panel1 * 16 && c < w->n; c++) {                       \
+                float v = one(w, a, r, c);                                                         \
+                y[r * ldy + c] = bias ? v + bias[c] : v;                                           \
+            }                                                                                      \
+    }
+PRODUCT_FN(product_int8, int8_one)
+PRODUCT_FN(product_dot, dot_one)
+PRODUCT_FN(product_rounded, rounded_one)
 
 void hone_kernels_scalar_techniques(hone_kernels *t)
 {
