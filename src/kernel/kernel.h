@@ -121,6 +121,10 @@ void hone_unpack_row(const hone_packed *w, size_t row, float *out);
 void hone_unpack_block(const hone_packed *w, size_t n0, size_t n1, size_t k0, size_t k1, float *out,
                        size_t ld);
 
+/* Columns [k0, k1) of a bfloat16 matrix W[n][k] as the second factor W'[k1 - k0][n] of dx = dy W:
+ * panels of the BF16 layout, n * 32 bytes each, at `to`. n is a multiple of 32, k0 and k1 of 16. */
+void hone_turn_bf16(const hone_packed *w, size_t k0, size_t k1, uint8_t *to);
+
 const char *hone_layout_name(hone_layout layout); /* "bf16", "int8"... */
 
 /* ---- activations ---------------------------------------------------------------------------- */

@@ -91,3 +91,28 @@ void hone_unpack_block(const hone_packed *w, size_t n0, size_t n1, size_t k0, si
         }
     }
 }
+
+/* 16 x 16 numbers lie as 8 rows (pairs of k) of 8 words of 64 bits, each 2 outputs x 2 k, and shall
+ * lie as 8 rows (pairs of outputs) of 8 words, each 2 k x 2 outputs. */
+static void turn_16(const uint8_t *from, uint8_t *to)
+{
+    uint64_t x[8][8], y[8][8];
+    memcpy(x, from, sizeof x);
+    for (size_t i = 0; i < 8; i++)
+        for (size_t j = 0; j < 8; j++) {
+            uint64_t v = x[j][i];
+            y[i][j] = (v & 0xffff00000000ffffu) | (v >> 16 & 0xffff0000u) | (v & 0xffff0000u) << 16;
+        }
+    memcpy(to, y, sizeof y);
+}
+
+void hone_turn_bf16(const hone_packed *w, size_t k0, size_t k1, uint8_t *to)
+{
+    assert(w->layout == HONE_LAYOUT_BF16 && w->n % 32 == 0 && k0 % 16 == 0 && k1 % 16 == 0);
+    assert(k1 <= w->k_pad);
+    for (size_t n = 0; n < w->n; n += 16) {
+        const uint8_t *panel = w->data + n / 16 * w->panel_bytes;
+        for (size_t k = k0; k < k1; k += 16)
+            turn_16(panel + k * 32, to + (k - k0) / 16 * w->n * 32 + n * 32);
+    }
+}

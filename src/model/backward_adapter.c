@@ -57,6 +57,12 @@ static hone_packed expand(const hone_backward *b, const hone_packed *w, size_t k
     hone_status s = hone_packed_plan(b->layout, &coding, k1 - k0, w->n, &out);
     assert(s == HONE_OK); /* a part of a matrix that is planned already */
     (void)s;
+    out.data = to;
+    if (w->layout == HONE_LAYOUT_BF16 && b->layout == HONE_LAYOUT_BF16 && w->n % 32 == 0 &&
+        k1 % 16 == 0) { /* the same numbers in another order */
+        hone_turn_bf16(w, k0, k1, to);
+        return out;
+    }
     for (size_t n0 = 0; n0 < w->n; n0 += EXPANDED_ROWS) {
         size_t n1 = w->n - n0 < EXPANDED_ROWS ? w->n : n0 + EXPANDED_ROWS;
         hone_packed part = out;
@@ -66,7 +72,6 @@ static hone_packed expand(const hone_backward *b, const hone_packed *w, size_t k
         b->kt->pack_columns(&part, tile, COLUMNS, 0, out.n_panels,
                             to + n0 * HONE_PANEL * (b->layout == HONE_LAYOUT_F32 ? 4 : 2));
     }
-    out.data = to;
     return out;
 }
 

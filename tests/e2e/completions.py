@@ -37,7 +37,10 @@ class Handler(BaseHTTPRequestHandler):
         elif how == "garbage" or not asked["stream"]:
             self.answer(200, '{"choices": [{"text": "x"}]}')
         else:
-            self.stream(how, asked["max_tokens"])
+            try:
+                self.stream(how, asked["max_tokens"])
+            except ConnectionError:  # it has heard enough
+                pass
 
     def stream(self, how, tokens):
         self.send_response(200)

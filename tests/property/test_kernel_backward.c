@@ -320,9 +320,44 @@ static void adamw_makes_the_step_of_the_paper(void **state)
     }
 }
 
+/* W as it lies for x W^T, turned to what dy W reads: the same numbers, each at its place. */
+static void turned_weights_are_where_they_belong(void **state)
+{
+    (void)state;
+    static const size_t ns[] = {32, 160}, ks[] = {16, 48, 272};
+    for (size_t i = 0; i < 2; i++)
+        for (size_t j = 0; j < 3; j++) {
+            const size_t n = ns[i], k = ks[j];
+            hone_packed w;
+            const hone_coding coding = hone_dtype_coding(HONE_DTYPE_BF16);
+            assert_int_equal(hone_packed_plan(HONE_LAYOUT_BF16, &coding, n, k, &w), HONE_OK);
+            size_t bytes = hone_packed_bytes(&w);
+            uint16_t *from = hone_alloc_big(bytes), *to = hone_alloc_big(n * k * 2);
+            assert_true(from && to);
+            for (size_t e = 0; e < bytes / 2; e++)
+                from[e] = (uint16_t)hone_rng_u64(9, n, e);
+            w.data = (const uint8_t *)from;
+            for (size_t k0 = 0; k0 < k; k0 += 32) {
+                size_t k1 = k - k0 < 64 ? k : k0 + 64;
+                hone_turn_bf16(&w, k0, k1, (uint8_t *)to);
+                for (size_t row = 0; row < n; row++)
+                    for (size_t c = k0; c < k1; c++) {
+                        size_t want = row / 16 * (w.panel_bytes / 2) +
+                                      hone_packed_index(HONE_LAYOUT_BF16, c, row % 16),
+                               got = (c - k0) / 16 * n * 16 +
+                                     hone_packed_index(HONE_LAYOUT_BF16, row, (c - k0) % 16);
+                        assert_int_equal(to[got], from[want]);
+                    }
+            }
+            hone_free_big(from, bytes);
+            hone_free_big(to, n * k * 2);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(turned_weights_are_where_they_belong),
         cmocka_unit_test(every_set_gives_the_scalar_bits),
         cmocka_unit_test(packs_as_the_packer_of_files_does),
         cmocka_unit_test(activations_from_columns_and_in_tiles_alone_are_those_from_rows),
