@@ -211,7 +211,7 @@ static hone_status ask_all(endpoint *e, const bench_test *t, uint32_t prompt, ui
         e->answers[n].stream = stream;
         s = body ? prepare(e, &e->answers[n], "/completions", body)
                  : hone_fail_memory(prompt, "a request");
-        free(body);
+        hone_free(body);
     }
     return s == HONE_OK ? wait_for(e, n) : s;
 }

@@ -109,7 +109,7 @@ static hone_status ask(worker *w, json_t *question, json_t **answer)
     if (!text)
         return hone_fail_memory(1024, "a question");
     bool sent = fprintf(w->to, "%s\n", text) > 0 && fflush(w->to) == 0;
-    free(text);
+    hone_free(text);
     ssize_t n = sent ? read_line(w) : -1;
     HONE_TRY(hone_interrupt_check());
     if (n < 0)
@@ -213,7 +213,7 @@ static hone_status answer_line(json_t *o)
     if (!text)
         return hone_fail_memory(1024, "an answer");
     bool good = printf("%s\n", text) > 0 && fflush(stdout) == 0;
-    free(text);
+    hone_free(text);
     return good ? HONE_OK : hone_fail(HONE_IO, "nobody reads the answers");
 }
 
@@ -224,11 +224,11 @@ static hone_status serve_open(bench *b, json_t *o)
     json_int_t batch = json_integer_value(json_object_get(o, "batch")),
                tokens = json_integer_value(json_object_get(o, "tokens"));
     if (!text || batch < 1 || batch > 512 || tokens < 1 || tokens > 1 << 22) {
-        free(text);
+        hone_free(text);
         return hone_fail(HONE_FORMAT, "the first line is no {\"config\", \"batch\", \"tokens\"}");
     }
     hone_status s = hone_config_from_json(text, &config);
-    free(text);
+    hone_free(text);
     HONE_TRY(s);
     b->batch_max = (uint32_t)batch;
     b->tokens_max = (uint32_t)tokens;

@@ -182,8 +182,9 @@ hone_roofline hone_technique_roofline(const hone_technique_facts *f, const hone_
     r.read_s = (r.weight_bytes + r.kv_bytes) / (f->machine.read_bytes_s * share);
     r.ops_s = ops_s / share;
     if (c->products == HONE_PRODUCTS_BF16_WEIGHTS && rows <= HONE_FEW_ROWS)
-        r.ops_s = fmax(r.ops_s, 2 * r.read_s); /* scaling each weight takes longer than reading it:
-                                                  a third to two thirds of the speed was measured */
+        r.ops_s = fmax(
+            r.ops_s,
+            2 * r.read_s); /* scaling each weight takes more than twice as long as reading it */
     r.cost = fmax(r.read_s, r.ops_s) / (g == HONE_GOAL_THROUGHPUT ? sessions : 1);
     r.bound = r.ops_s > r.read_s            ? HONE_BOTTLENECK_ARITHMETIC
               : r.kv_bytes > r.weight_bytes ? HONE_BOTTLENECK_KV_READ

@@ -57,6 +57,12 @@ says() {
 prints() {
     grep -qF -e "$1" "$WORK/out" || fail "standard output does not hold \"$1\": $(head -c 300 "$WORK/out")"
 }
+# same_as_scalar MODEL PRODUCTS TOKENS_FILE: the logits have the same bits as without any instruction set's kernels.
+same_as_scalar() {
+    expect 0 "$HONE" logits "$1" --products "$2" --tokens-file "$3" --isa scalar -o "$WORK/scalar.npy"
+    expect 0 "$HONE" logits "$1" --products "$2" --tokens-file "$3" -o "$WORK/best.npy"
+    cmp -s "$WORK/scalar.npy" "$WORK/best.npy" || fail "$1, $2, $3: other bits than scalar code"
+}
 silent() {
     [ ! -s "$WORK/out" ] || fail "standard output is not empty: $(head -c 300 "$WORK/out")"
 }

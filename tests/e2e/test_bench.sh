@@ -24,7 +24,7 @@ expect 3 "$HONE" bench "$WORK/nothing.gguf"
 # In turns with another build (here: itself), which must be one and must know how
 expect 0 "$HONE" bench "$MODEL" --versus "build:$HONE" --prefill 16 --decode 4 --rounds 10 --threads 1
 prints "B: $HONE: hone"
-prints "threads=1 " "B takes A's configuration" # of both lines
+[ "$(grep -c "threads=1 " "$WORK/out")" = 2 ] || fail "B has not A's configuration: $(cat "$WORK/out")"
 expect 0 "$HONE" bench "$MODEL" --versus "build:$HONE" --prefill 16 --decode 4 --batch 2 --rounds 10 --json
 is_json "$WORK/out"
 [ "$(grep -c '"ratio":' "$WORK/out")" = 2 ] || fail "not two ratios"

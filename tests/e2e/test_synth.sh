@@ -4,6 +4,7 @@
 # Folders with random weights in the layouts of GPTQ and compressed-tensors: the same bytes on any number of threads, the same
 # logits on every set, of 70 tokens (tiles) and of one.
 seq -s, 1 70 >"$WORK/many"
+echo 5 >"$WORK/one"
 for type in gptq-4bit-g128:gptq gptq-4bit-g32:gptq int8-channel:compressed-tensors; do
     folder=$WORK/tiny-${type%:*}
     expect 0 "$HONE" synth tiny --type "${type%:*}" --threads 1 -o "$folder"
@@ -11,12 +12,8 @@ for type in gptq-4bit-g128:gptq gptq-4bit-g32:gptq int8-channel:compressed-tenso
     expect 0 "$HONE" synth tiny --type "${type%:*}" --threads 3 -o "$folder-3"
     diff -r "$folder" "$folder-3" >/dev/null || fail "${type%:*}: other bytes on three threads"
     for products in exact bf16-weights int8-row; do
-        for tokens in "$WORK/many" one; do
-            [ "$tokens" = one ] && echo 5 >"$WORK/one" && tokens=$WORK/one
-            expect 0 "$HONE" logits "$folder" --products $products --tokens-file "$tokens" --isa scalar -o "$WORK/e.npy"
-            expect 0 "$HONE" logits "$folder" --products $products --tokens-file "$tokens" -o "$WORK/f.npy"
-            cmp -s "$WORK/e.npy" "$WORK/f.npy" || fail "${type%:*}, $products: other bits than scalar code"
-        done
+        same_as_scalar "$folder" $products "$WORK/many"
+        same_as_scalar "$folder" $products "$WORK/one"
     done
 done
 expect 2 "$HONE" synth tiny --type q9_9 -o "$WORK/x.gguf"

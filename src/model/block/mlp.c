@@ -74,7 +74,8 @@ static void fused_item(void *arg, size_t item, int thread)
         fused_tile(w, r, end - r < step ? end : r + step, p0, p1, w->f->threads[thread].memory);
 }
 
-/* What down reads must fit where f->up would be. */
+/* What down reads must fit where f->up would be; a scale per row of activations needs the row
+ * whole. */
 static bool can_fuse(const mlp_work *w, int flags)
 {
     hone_act act;
