@@ -53,6 +53,60 @@ says "other settings"
 [ "$(wc -c <"$WORK/whole/training.safetensors")" -lt "$(wc -c <"$WORK/base/training.safetensors")" ] ||
     fail "the run of an adapter keeps as much as that of the model"
 
+# PEFT's files without PEFT: an adapter with the options of one that PEFT itself wrote (golden/data/adapter) has its tensors'
+# names, types and shapes, and its settings; one for all modules has its factors beside every matrix of the layers.
+if command -v python3 >/dev/null 2>&1; then
+    GOLDEN=$HONE_SOURCE_DIR/tests/golden/data
+    cat >"$WORK/peft.py" <<'END2'
+import json, os, re, struct, sys
+def tensors(path):
+    data = open(path, "rb").read()
+    head = json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])
+    return {k: (v["dtype"], v["shape"]) for k, v in head.items() if k != "__metadata__"}
+def adapter(folder):
+    return tensors(folder + "/adapter_model.safetensors"), json.load(open(folder + "/adapter_config.json"))
+def chosen(targets, module): # peft/tuners/tuners_utils.py: check_target_module_exists
+    return bool(re.fullmatch(targets, module)) if isinstance(targets, str) else \
+        any(module == t or module.endswith("." + t) for t in targets)
+folder, base, peft = sys.argv[1:]
+got, config = adapter(folder)
+names = {k[:-len(".weight")]: v[1] for k, v in tensors(base + "/model.safetensors").items() if k.endswith("_proj.weight")}
+wanted, own = {}, {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, "lora_dropout": 0.1, "bias": "none",
+                   "use_dora": True, "use_rslora": False, "fan_in_fan_out": False, "modules_to_save": None}
+for name, (n, k) in names.items():
+    at = "base_model.model." + name
+    wanted.update({at + ".lora_A.weight": ("F32", [4, k]), at + ".lora_B.weight": ("F32", [n, 4]),
+                   at + ".lora_magnitude_vector": ("F32", [n])})
+if peft:
+    wanted, own = adapter(peft)
+    names = {re.sub(r"^base_model\.model\.|\.lora_A\.weight$", "", k) for k in wanted if "lora_A" in k}
+    modules = {k[:-len(".weight")] for k in tensors(base + "/model.safetensors") if k.endswith(".weight")}
+else:
+    modules = set(names)
+assert names and got == wanted, (set(got) ^ set(wanted), got)
+assert {m for m in modules if chosen(config["target_modules"], m)} == set(names), config["target_modules"]
+assert config["base_model_name_or_path"] == base, config
+for key in ("peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "bias", "use_dora", "use_rslora", "fan_in_fan_out",
+            "modules_to_save"):
+    assert config[key] == own[key], (key, config[key], own[key])
+END2
+    peft() { # peft CASE MODEL [OPTION]...: one of golden/make_adapter.py's
+        name=$1 model=$GOLDEN/models/$2
+        shift 2
+        expect 0 "$HONE" train "$WORK/data400" --model "$model" -o "$WORK/peft-$name" --steps 1 --batch 64 --length 64 "$@"
+        python3 "$WORK/peft.py" "$WORK/peft-$name" "$model" "$GOLDEN/adapter/$name" || fail "$name: not as PEFT writes it"
+    }
+    expect 0 "$HONE" tokenizer train "$WORK/text.txt" --vocab 400 -o "$WORK/pieces"
+    expect 0 "$HONE" data "$WORK/pieces" "$WORK/text.txt" -o "$WORK/data400"
+    peft lora llama --lora 2 --alpha 8 --targets 'model\.layers\.3\..*\.(q_proj|v_proj|down_proj)'
+    peft dora llama --lora 1 --alpha 3 --dora --rslora --targets 'model\.layers\.1\..*_proj'
+    peft gpt2 gpt2 --lora 2 --alpha 2 --targets 'transformer\.h\.1\.(attn\.c_attn|attn\.c_proj|mlp\.c_fc)'
+    peft gpt2-dora gpt2 --lora 1 --alpha 2 --dora --targets 'transformer\.h\.0\.attn\.c_attn'
+    python3 "$WORK/peft.py" "$WORK/whole" "$WORK/base" "" || fail "the adapter for all modules is not as PEFT writes it"
+else
+    echo "SKIP test_adapter: PEFT's files need python3 to be read"
+fi
+
 # It changes what the model says, alike beside a folder, a GGUF file and merged.
 logits() { # logits NAME MODEL [OPTION]...
     name=$1 model=$2

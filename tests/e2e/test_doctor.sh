@@ -9,6 +9,27 @@ prints '"facts"'
 expect 0 env HONE_ISA=scalar "$HONE" doctor
 prints "unset HONE_ISA"
 
+# The system's own limits and nodes: those of this process, and others put in their place.
+fact() { sed -n "s/^.\{4\}  $1  *//p" "$WORK/out"; }
+expect 0 "$HONE" doctor
+[ "$(fact 'open files (ulimit -n)')" = "$(ulimit -n)" ] || fail "ulimit -n is $(ulimit -n), not $(fact 'open files.*')"
+[ "$(ulimit -v)" != unlimited ] || [ "$(fact 'address space (ulimit -v)')" = unlimited ] || fail "ulimit -v is unlimited"
+NODES=/sys/devices/system/node/online
+[ ! -r $NODES ] || [ "$(fact 'NUMA nodes')" = "$(cat $NODES)" ] || fail "nodes $(cat $NODES), not $(fact 'NUMA nodes')"
+expect 0 sh -c 'ulimit -n 123; exec "$HONE" doctor'
+[ "$(fact 'open files (ulimit -n)')" = 123 ] || fail "ulimit -n 123 is not shown"
+prints "ulimit -n 1024"
+expect 0 sh -c 'ulimit -n 300; exec "$HONE" doctor --json'
+tr -d '\n' <"$WORK/out" | grep -q '"open files (ulimit -n)", *"value": "300", *"health": "fine"' || fail "300 files are wrong"
+echo 0-1 >"$WORK/nodes"
+if unshare -m mount --bind "$WORK/nodes" $NODES 2>/dev/null; then
+    expect 0 unshare -m sh -c 'mount --bind "$1" "$2" && exec "$HONE" doctor' sh "$WORK/nodes" $NODES
+    [ "$(fact 'NUMA nodes')" = 0-1 ] || fail "nodes 0-1, not $(fact 'NUMA nodes')"
+    prints "numactl --cpunodebind=0"
+else
+    echo "SKIP test_doctor: other NUMA nodes need the right to mount"
+fi
+
 # Which kernels run: measured once, kept, forced, refused; the answers stay the same.
 expect 0 "$HONE" doctor
 prints "rows-int8"

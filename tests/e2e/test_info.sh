@@ -11,6 +11,25 @@ if trained; then prints '"layers": 5'; fi
 expect 0 "$HONE" info --brief "$MODEL"
 if grep -q token_embd "$WORK/out"; then fail "--brief lists tensors"; fi
 
+# A tied embedding is in memory once: untied there is a head more, 521 rows in panels of 16, 48 columns as 64, in bfloat16. The
+# plan says so too, but for what aligns tensors to 64 bytes; four tokens are in one page of 64.
+LLAMA=$HONE_SOURCE_DIR/tests/golden/data/models/llama
+TIED=$HONE_SOURCE_DIR/tests/golden/data/models/llama-tied
+mkdir "$WORK/tied"
+cp "$LLAMA/model.safetensors" "$WORK/tied"
+sed 's/"tie_word_embeddings": false/"tie_word_embeddings": true/' "$LLAMA/config.json" >"$WORK/tied/config.json"
+number() { sed -n "s/.*\"$1\": \([0-9]*\).*/\1/p" "$WORK/out"; }
+expect 0 "$HONE" compare "$LLAMA" "$TIED" "$WORK/tied" --prefill 0 --decode 2 --rounds 10 --json
+# shellcheck disable=SC2046 # three numbers
+set -- $(number memory_bytes)
+[ $(($1 - $3)) = $((528 * 64 * 2)) ] || fail "untied takes $1 bytes, tied $3"
+for model in "$LLAMA" "$TIED"; do
+    expect 0 "$HONE" info --json "$model"
+    planned=$(($(number weights | tail -n 1) + 64 * $(number kv_per_token)))
+    [ "$1" -ge $planned ] && [ "$1" -lt $((planned + 5000)) ] || fail "$model: planned are $planned bytes, taken $1"
+    shift
+done
+
 expect 3 "$HONE" info "$WORK/nothing.gguf"
 says "nothing.gguf"
 silent

@@ -58,6 +58,45 @@ if grep -q '"verdict": "chosen"' "$WORK/out"; then
     fail "something was chosen under a bound of 0.0001 %"
 fi
 
+# The runs beside each other: the figures are those of each one's own report.
+expect 0 "$HONE" compare 1 2 --json
+is_json "$WORK/out"
+mv "$WORK/out" "$WORK/sides.json"
+expect 0 "$HONE" compare 1 2
+mv "$WORK/out" "$WORK/sides"
+for run in 1 2; do
+    expect 0 "$HONE" report --run $run --json
+    mv "$WORK/out" "$WORK/run$run.json"
+done
+if command -v python3 >/dev/null 2>&1; then
+    python3 - "$WORK" <<'PY' || fail "the sides are not the runs': $(cat "$WORK/sides")"
+import json, sys
+def load(name): return json.load(open(f"{sys.argv[1]}/{name}.json"))
+text = open(sys.argv[1] + "/sides").read()
+sides = load("sides")
+assert not sides["in_turns"] and len(sides["sides"]) == 2, sides
+for i, side in enumerate(sides["sides"], 1):
+    run = load(f"run{i}")
+    assert side["label"] == f"run {i}: " + run["label"], side["label"]
+    assert side["model"] == run["model"]["path"] and side["config"] == json.loads(run["config"]), side
+    assert side["label"] in text and run["headline"] in text and run["headline"] in side["note"], text
+    for chosen in (e for e in run["experiments"] if e["verdict"] == "chosen"):
+        quality = chosen["quality"] | {"memory_bytes": chosen["weight_bytes"], "kl": chosen["quality"]["kl_mean"]}
+        for key in ("memory_bytes", "perplexity", "kl", "kl_p99", "top1_agreement"):
+            assert side[key] == quality[key], (key, side, quality)
+        row = next(line for line in text.splitlines() if line.startswith(side["label"]))
+        assert "%.4g" % quality["perplexity"] in row and "%.1f %%" % (100 * quality["top1_agreement"]) in row, row
+assert [e for e in load("run1")["experiments"] if e["verdict"] == "chosen"], "nothing was chosen: no test"
+assert any(d.startswith("compute: ") for d in sides["differences"]), sides["differences"]
+PY
+else
+    echo "SKIP test_optimize: the figures of compare need python3 to be read"
+fi
+expect 3 "$HONE" compare 1 99
+says "there is no run 99"
+expect 2 "$HONE" compare 1 "$MODEL"
+says "are compared with each other only"
+
 # Back to the former one, to the file as it is, and no further.
 expect 0 "$HONE" rollback "$MODEL"
 prints "=q4_0"

@@ -158,6 +158,46 @@ says "not finite"
 expect 0 "$HONE" train "$WORK/data" --model "$WORK/whole" -o "$WORK/on" --steps 2 --batch 256 --length 64
 [ -f "$WORK/on/model.safetensors" ] || fail "no model was written"
 
+# --like: another model's shape with fresh weights (a loss near ln 521) and its tokenizer, or that of --tokenizer. What
+# cannot be is told, and leaves the folder to what can.
+GOLDEN=$HONE_SOURCE_DIR/tests/golden/data/models
+expect 0 "$HONE" tokenizer train "$WORK/text.txt" --vocab 400 -o "$WORK/pieces"
+expect 0 "$HONE" tokenizer train "$WORK/text.txt" --vocab 300 -o "$WORK/fewer.json"
+expect 0 "$HONE" data "$WORK/pieces" "$WORK/text.txt" -o "$WORK/data400"
+fresh() { # fresh FOLDER [OPTION]...
+    folder=$1
+    shift
+    "$HONE" train "$WORK/data400" -o "$WORK/$folder" --steps 1 --batch 64 --length 64 --type f32 "$@"
+}
+shape() { "$HONE" info "$1" | sed 1d | sort; } # without the path: dimensions, metadata, tensors
+mkdir "$WORK/mamba" && echo '{"model_type": "mamba", "vocab_size": 521}' >"$WORK/mamba/config.json"
+expect 2 fresh llama --like "$GOLDEN/llama" --model "$WORK/whole"
+says "--like"
+expect 2 fresh llama --like "$MODEL"
+says "$MODEL is not a Hugging Face folder"
+expect 3 fresh llama --like "$WORK/data400"
+says "data400 holds no config.json"
+expect 6 fresh llama --like "$WORK/mamba"
+says '"mamba" is not one that hone runs'
+expect 10 fresh llama --like "$GOLDEN/llama-tied"
+says "the data has tokens up to 399, the model 389"
+expect 3 fresh llama --like "$GOLDEN/llama" --tokenizer "$WORK/no.json"
+says "no.json"
+for name in llama gpt2 gemma3; do
+    expect 0 fresh $name --like "$GOLDEN/$name" --tokenizer "$WORK/fewer.json"
+    shape "$GOLDEN/$name" >"$WORK/wanted"
+    shape "$WORK/$name" >"$WORK/got"
+    cmp -s "$WORK/wanted" "$WORK/got" || fail "--like $name: $(diff "$WORK/wanted" "$WORK/got" | head -n 5)"
+    cmp -s "$WORK/fewer.json" "$WORK/$name/tokenizer.json" || fail "--like $name: tokenizer.json is not the given one"
+    grep -q '"loss": 6\.[12345]' "$WORK/$name/log.jsonl" || fail "not fresh: $(cat "$WORK/$name/log.jsonl")"
+done
+expect 0 "$HONE" run "$WORK/llama" -p Document -n 2
+mv "$WORK/fewer.json" "$WORK/llama/tokenizer.json" && cp "$WORK/pieces"/* "$WORK/llama"
+expect 0 fresh shaped --like "$WORK/llama"
+for file in "$WORK/pieces"/*; do
+    cmp -s "$file" "$WORK/shaped/$(basename "$file")" || fail "--like: $(basename "$file") did not come along"
+done
+
 # A disk that is full at the second checkpoint: the run stops, the first one is whole, and with room it goes on.
 export HONE WORK
 mkdir "$WORK/small"
