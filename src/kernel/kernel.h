@@ -121,10 +121,6 @@ void hone_unpack_row(const hone_packed *w, size_t row, float *out);
 void hone_unpack_block(const hone_packed *w, size_t n0, size_t n1, size_t k0, size_t k1, float *out,
                        size_t ld);
 
-/* Columns [k0, k1) of a bfloat16 matrix W[n][k] as the second factor W'[k1 - k0][n] of dx = dy W:
- * panels of the BF16 layout, n * 32 bytes each, at `to`. n is a multiple of 32, k0 and k1 of 16. */
-void hone_turn_bf16(const hone_packed *w, size_t k0, size_t k1, uint8_t *to);
-
 const char *hone_layout_name(hone_layout layout); /* "bf16", "int8"... */
 
 /* ---- activations ---------------------------------------------------------------------------- */
@@ -299,6 +295,7 @@ typedef struct hone_adamw {
 #undef X
 
 /* Semantics beyond the names in kernels.def:
+ * numbers   elements of the padded tail of K and padded columns are written, too.
  * act_part  as act_pack, of elements [k0, k1) alone, in whole blocks of 32; those of row0 are at x.
  *           Of exact tables, and not of a single row.
  * rmsnorm   x[rows][n] at ldx, y likewise (may be x); weight[n] or NULL (= ones).
@@ -343,5 +340,12 @@ const hone_kernels *hone_kernels_get(hone_isa isa);
  * too, slowly. */
 const hone_kernels *hone_kernels_with(hone_isa isa, hone_products products);
 bool hone_products_supported(hone_isa isa, hone_products products);
+
+enum { HONE_TURNED = 128 };
+/* Columns [k0, k0 + w->n) of packed W[n][k] (`from`) as the second factor w = W'[w->n][n] of
+ * dx = dy W, packed at dst: layouts F32 and BF16 (rounded). k0 is a multiple of 32, w->n at most
+ * HONE_TURNED. */
+void hone_pack_turned(const hone_kernels *kt, const hone_packed *from, size_t k0,
+                      const hone_packed *w, uint8_t *dst);
 
 #endif

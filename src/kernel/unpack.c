@@ -67,7 +67,7 @@ static void put(const float *code, const scales *s, size_t c, size_t count, floa
         memcpy(out, code, count * sizeof *out);
     else if (s->min[c] == 0.0f)
         for (size_t i = 0; i < count; i++)
-            out[i] = s->scale[c] * code[i];
+            out[i] = s->scale[c] * code[i] + 0.0f; /* no -0, as fma gives it */
     else
         for (size_t i = 0; i < count; i++)
             out[i] = __builtin_fmaf(s->scale[c], code[i], s->min[c]);
@@ -92,27 +92,22 @@ void hone_unpack_block(const hone_packed *w, size_t n0, size_t n1, size_t k0, si
     }
 }
 
-/* 16 x 16 numbers lie as 8 rows (pairs of k) of 8 words of 64 bits, each 2 outputs x 2 k, and shall
- * lie as 8 rows (pairs of outputs) of 8 words, each 2 k x 2 outputs. */
-static void turn_16(const uint8_t *from, uint8_t *to)
+void hone_pack_turned(const hone_kernels *kt, const hone_packed *from, size_t k0,
+                      const hone_packed *w, uint8_t *dst)
 {
-    uint64_t x[8][8], y[8][8];
-    memcpy(x, from, sizeof x);
-    for (size_t i = 0; i < 8; i++)
-        for (size_t j = 0; j < 8; j++) {
-            uint64_t v = x[j][i];
-            y[i][j] = (v & 0xffff00000000ffffu) | (v >> 16 & 0xffff0000u) | (v & 0xffff0000u) << 16;
+    float rows[HONE_TURNED][32]; /* of 32 rows of `from`, as columns */
+    const size_t columns = (w->n + 31) / 32 * 32, size = w->layout == HONE_LAYOUT_F32 ? 4 : 2;
+    hone_packed part = *w;
+    part.k = part.k_pad = 32;
+    assert(w->n <= HONE_TURNED && w->k == from->n && k0 % 32 == 0 && k0 + w->n <= from->k);
+    for (size_t n = 0; n < w->k_pad; n += 32) {
+        for (size_t p = n / 16; p < n / 16 + 2; p++) {
+            float *to = rows[0] + p * 16 - n;
+            if (p < from->n_panels)
+                kt->numbers(from, p, k0, k0 + columns, to, 32);
+            for (size_t i = 0; p >= from->n_panels && i < columns; i++)
+                memset(to + i * 32, 0, 64);
         }
-    memcpy(to, y, sizeof y);
-}
-
-void hone_turn_bf16(const hone_packed *w, size_t k0, size_t k1, uint8_t *to)
-{
-    assert(w->layout == HONE_LAYOUT_BF16 && w->n % 32 == 0 && k0 % 16 == 0 && k1 % 16 == 0);
-    assert(k1 <= w->k_pad);
-    for (size_t n = 0; n < w->n; n += 16) {
-        const uint8_t *panel = w->data + n / 16 * w->panel_bytes;
-        for (size_t k = k0; k < k1; k += 16)
-            turn_16(panel + k * 32, to + (k - k0) / 16 * w->n * 32 + n * 32);
+        kt->pack_rows(&part, rows[0], 32, 0, w->n_panels, dst + n * 16 * size);
     }
 }

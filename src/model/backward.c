@@ -95,31 +95,45 @@ static size_t lay_tapes(hone_backward *b, void *base, size_t at)
     return larger(at, shared);
 }
 
-/* Activations of any product, one way and turned. */
+/* The largest of the products on the way back through layers, head and optimisers */
+static size_t product_bytes(const hone_backward *b, const widths *w)
+{
+    const hone_hparams *h = &b->f->model->hp;
+    const size_t m = b->max_rows, d = h->hidden;
+    size_t all = hone_back_multiply_bytes(b, larger(m, d), w->widest, w->widest);
+    for (uint32_t i = 0; i < h->n_kinds; i++) {
+        const hone_layer_kind *y = &h->kinds[i];
+        const size_t q = (size_t)y->heads * y->head_dim, kv = (size_t)y->kv_heads * y->head_dim,
+                     qkv[] = {q, kv, kv}, mlp[] = {y->ffn, y->ffn};
+        all = larger(all, hone_back_matrices_bytes(b, qkv, 3, d, m, false));
+        all = larger(all, hone_back_matrices_bytes(b, &d, 1, q, m, false));
+        all = larger(all, hone_back_matrices_bytes(b, mlp, y->gated ? 2 : 1, d, m, false));
+        all = larger(all, hone_back_matrices_bytes(b, &d, 1, y->ffn, m, false));
+    }
+    return larger(all, hone_back_matrices_bytes(b, &(size_t){h->vocab}, 1, d, b->chunk, true));
+}
+
+/* The same beside matrices that stand still: nothing of the head's size is turned or packed whole
+ */
+static size_t adapted_bytes(const hone_backward *b, const widths *w)
+{
+    const size_t m = b->max_rows, rank = b->f->model->adapter->rank_max,
+                 still = larger(hone_act_bytes(b->kt, m, w->widest, hone_back_act_flags(b)),
+                                hone_act_bytes(b->kt, b->chunk, b->f->model->hp.vocab,
+                                               hone_back_act_flags(b)));
+    return larger(still, larger(hone_back_matrices_bytes(b, &rank, 1, w->widest, m, false),
+                                hone_back_matrices_bytes(b, &w->widest, 1, rank, m, false)));
+}
+
 static void lay_products(hone_backward *b, const widths *w, void *base, size_t *at)
 {
     const hone_hparams *h = &b->f->model->hp;
-    int flags = hone_back_act_flags(b);
-    size_t m = b->max_rows, n = w->widest, v = h->vocab, c = b->chunk, heads = 1, packed;
+    size_t m = b->max_rows, n = w->widest, v = h->vocab, c = b->chunk, heads = 1;
     const hone_adapter *a = b->f->model->adapter;
     for (uint32_t i = 0; i < h->n_kinds; i++)
         heads = larger(heads, h->kinds[i].heads);
-    size_t turned_act = hone_act_bytes(b->kt, n, m, flags);
-    if (a) { /* nothing of the head's size is turned or packed whole */
-        packed = larger(hone_back_packed_bytes(b, n, larger(m, a->rank_max)),
-                        hone_back_packed_bytes(b, a->rank_max, larger(m, n)));
-        turned_act = larger(turned_act, hone_act_bytes(b->kt, a->rank_max, m, flags));
-    } else {
-        packed = larger(hone_back_packed_bytes(b, n, m), hone_back_packed_bytes(b, n, n));
-        b->packed_head = hone_cut(base, at, hone_back_packed_bytes(b, h->hidden, v));
-        turned_act = larger(turned_act, hone_act_bytes(b->kt, v, c, flags));
-    }
-    size_t act = a ? larger(w->hidden, a->rank_max) : w->hidden; /* rows; optimisers have those */
-    b->act = hone_cut(base, at,
-                      larger(hone_act_bytes(b->kt, larger(m, act), n, flags),
-                             hone_act_bytes(b->kt, c, v, flags)));
-    b->turned_act = hone_cut(base, at, turned_act);
-    b->packed = hone_cut(base, at, packed);
+    b->products = hone_cut(base, at, a ? adapted_bytes(b, w) : product_bytes(b, w));
+    b->packed_head = hone_cut(base, at, a ? 0 : hone_back_packed_bytes(b, h->hidden, v));
     b->logits = hone_cut(base, at, c * v * sizeof(float));
     b->capped = hone_cut(base, at, h->final_softcap != 0 ? c * v * sizeof(float) : 0);
     b->sums =

@@ -56,9 +56,8 @@ typedef struct hone_backward {
     float *logits, *capped; /* [chunk][vocab] */
     double *losses;         /* [max_rows] */
     uint32_t *wanted;       /* [max_rows] rows with a loss */
-    void *act, *turned_act;
-    uint8_t *packed;      /* the second factor of the product that runs */
-    uint8_t *packed_head; /* the head's for dx, the same for all chunks of logits */
+    void *products;         /* both factors of those that run */
+    uint8_t *packed_head;   /* the head's for dx, the same for all chunks of logits */
     bool head_ready;
     void **thread_memory; /* [threads] */
     size_t thread_bytes;

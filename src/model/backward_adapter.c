@@ -17,7 +17,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { ROWS_PER_ITEM = 16, PANELS = 8, COLUMNS = PANELS * HONE_PANEL, EXPANDED_ROWS = 256 };
+enum { ROWS_PER_ITEM = 16, COLUMNS = HONE_TURNED };
 
 /* ---- dz W ------------------------------------------------------------------------------------ */
 
@@ -45,34 +45,7 @@ static size_t expanded_bytes(const hone_backward *b)
 
 size_t hone_back_adapted_thread_bytes(const hone_backward *b)
 {
-    return hone_product_add_bytes() + EXPANDED_ROWS * COLUMNS * sizeof(float) + expanded_bytes(b);
-}
-
-/* Columns [k0, k1) of W[n][k] as the second factor W'[k1 - k0][n]. */
-static hone_packed expand(const hone_backward *b, const hone_packed *w, size_t k0, size_t k1,
-                          float *tile, uint8_t *to)
-{
-    const hone_coding coding = hone_dtype_coding(HONE_DTYPE_F32);
-    hone_packed out;
-    hone_status s = hone_packed_plan(b->layout, &coding, k1 - k0, w->n, &out);
-    assert(s == HONE_OK); /* a part of a matrix that is planned already */
-    (void)s;
-    out.data = to;
-    if (w->layout == HONE_LAYOUT_BF16 && b->layout == HONE_LAYOUT_BF16 && w->n % 32 == 0 &&
-        k1 % 16 == 0) { /* the same numbers in another order */
-        hone_turn_bf16(w, k0, k1, to);
-        return out;
-    }
-    for (size_t n0 = 0; n0 < w->n; n0 += EXPANDED_ROWS) {
-        size_t n1 = w->n - n0 < EXPANDED_ROWS ? w->n : n0 + EXPANDED_ROWS;
-        hone_packed part = out;
-        part.k = n1 - n0;
-        part.k_pad = (part.k + HONE_K_BLOCK - 1) / HONE_K_BLOCK * HONE_K_BLOCK;
-        hone_unpack_block(w, n0, n1, k0, k1, tile, COLUMNS);
-        b->kt->pack_columns(&part, tile, COLUMNS, 0, out.n_panels,
-                            to + n0 * HONE_PANEL * (b->layout == HONE_LAYOUT_F32 ? 4 : 2));
-    }
-    return out;
+    return hone_product_add_bytes() + expanded_bytes(b);
 }
 
 static void still_item(void *arg, size_t item, int thread)
@@ -80,9 +53,15 @@ static void still_item(void *arg, size_t item, int thread)
     const still_work *w = arg;
     const hone_backward *b = w->b;
     uint8_t *memory = b->thread_memory[thread];
-    float *tile = (float *)(void *)(memory + hone_product_add_bytes());
+    uint8_t *turned = memory + hone_product_add_bytes();
     size_t k0 = item * w->columns, k1 = hone_row_end(item, w->columns, w->w->k), ld = w->w->k;
-    hone_packed part = expand(b, w->w, k0, k1, tile, (uint8_t *)(tile + EXPANDED_ROWS * COLUMNS));
+    const hone_coding coding = hone_dtype_coding(HONE_DTYPE_F32);
+    hone_packed part;
+    hone_status s = hone_packed_plan(b->layout, &coding, k1 - k0, w->w->n, &part);
+    assert(s == HONE_OK); /* a part of a matrix that is planned already */
+    (void)s;
+    part.data = turned;
+    hone_pack_turned(b->kt, w->w, k0, &part, turned);
     if (w->add)
         hone_product_add(b->kt, &part, w->act, 0, w->act->rows, 0, part.n_panels, w->dx + k0, ld,
                          memory);
@@ -110,7 +89,7 @@ static void to_inputs(hone_backward *b, const hone_linear *l, const float *dz, s
                       float *dx, bool add)
 {
     hone_act act;
-    hone_act_init(b->kt, rows, l->w.n, hone_back_act_flags(b), b->act, &act);
+    hone_act_init(b->kt, rows, l->w.n, hone_back_act_flags(b), b->products, &act);
     pack_work p = {b, &act, dz};
     hone_pool_run(b->f->pool, pack_item, &p, hone_row_items(rows, ROWS_PER_ITEM));
     still_work w = {b, &l->w, &act, dx, add, COLUMNS};
@@ -209,20 +188,17 @@ static void low_rank_back(hone_backward *b, const hone_low_rank *l, const hone_a
     size_t items = hone_row_items(rows, ROWS_PER_ITEM);
     bool drops = hone_low_rank_drops(l);
     hone_forward_down(b->f, act, &l, 1);
-    hone_back_to_weights(b, up, dz, b->f->low[0], rows, true, true);
-    hone_back_to_inputs(b, up, dz, rows, b->low, false);
+    hone_back_matrices(b, &(hone_back_matrix){.p = up, .dy = dz, .add = true}, 1, b->f->low[0],
+                       rows, b->low, false);
     rows_work w = {.b = b, .low = l, .to = b->low, .rows = rows, .n = l->rank};
     hone_pool_run(b->f->pool, scale_item, &w, items);
     if (drops)
         drop(b, l, x, rows, b->dropped);
-    hone_back_to_weights(b, down, b->low, drops ? b->dropped : x, rows, true, true);
-    if (!dx)
+    float *to = dx && drops ? b->dropped : dx;
+    hone_back_matrices(b, &(hone_back_matrix){.p = down, .dy = b->low, .add = true}, 1,
+                       drops ? b->dropped : x, rows, to, !drops);
+    if (!dx || !drops)
         return;
-    if (!drops) {
-        hone_back_to_inputs(b, down, b->low, rows, dx, true);
-        return;
-    }
-    hone_back_to_inputs(b, down, b->low, rows, b->dropped, false);
     drop(b, l, b->dropped, rows, b->dropped);
     rows_work sum = {.b = b, .x = b->dropped, .to = dx, .rows = rows, .n = l->k};
     hone_pool_run(b->f->pool, add_item, &sum, items);

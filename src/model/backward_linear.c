@@ -83,167 +83,266 @@ void hone_back_add_rows(hone_backward *b, const float *x, size_t rows, size_t n,
 
 /* ---- products -------------------------------------------------------------------------------- */
 
-typedef struct product_work {
-    hone_backward *b;
-    const hone_act *act;
-    const hone_packed *w;
-    size_t rows, panels, column_items; /* of an item; items side by side */
-    float *y;
-    size_t ldy;
-    bool add;
-} product_work;
+/* How a result is cut into items: rows x panels of each, and how many there are side by side */
+typedef struct tiles {
+    size_t rows, panels, across, items;
+} tiles;
 
-/* One tile of the result */
-static void product_item(void *arg, size_t item, int thread)
-{
-    const product_work *w = arg;
-    const hone_kernels *kt = w->b->kt;
-    const size_t row = item / w->column_items, column = item % w->column_items, r0 = row * w->rows,
-                 r1 = hone_row_end(row, w->rows, w->act->rows), p0 = column * w->panels,
-                 p1 = hone_row_end(column, w->panels, w->w->n_panels);
-    void *scratch = w->b->thread_memory[thread];
-    if (w->add)
-        hone_product_add(kt, w->w, w->act, r0, r1, p0, p1, w->y, w->ldy, scratch);
-    else
-        hone_product(kt, w->w, w->act, r0, r1, p0, p1, w->y, w->ldy, NULL, scratch);
-}
-
-/* Items as large as the caches hold, but some for each thread. What is added takes whole rows where
- * it can: they lie one after the other. */
-void hone_back_product(hone_backward *b, const hone_act *act, const hone_packed *m, float *y,
-                       size_t ldy, bool add)
+/* As large as the caches hold, but some for each thread. What is added takes whole rows where it
+ * can: they lie one after the other. */
+static tiles cut_tiles(const hone_backward *b, size_t rows, size_t n_panels, bool add)
 {
     enum { PANELS = 16, WIDE = 48, LEAST_ROWS = 64, EACH = 4 };
     const size_t most = add ? WIDE : PANELS, least = EACH * (size_t)hone_pool_threads(b->f->pool);
-    product_work w = {.b = b, .act = act, .w = m, .y = y, .ldy = ldy, .add = add};
-    w.panels = m->n_panels < most ? m->n_panels : most;
-    w.column_items = hone_row_items(m->n_panels, w.panels);
-    w.rows = hone_product_tile_rows(w.panels);
-    while (w.rows > LEAST_ROWS && hone_row_items(act->rows, w.rows) * w.column_items < least)
-        w.rows = (w.rows / 2 + 31) / 32 * 32;
-    hone_pool_run(b->f->pool, product_item, &w, hone_row_items(act->rows, w.rows) * w.column_items);
+    tiles t = {.panels = n_panels < most ? n_panels : most};
+    t.across = hone_row_items(n_panels, t.panels);
+    t.rows = hone_product_tile_rows(t.panels);
+    while (t.rows > LEAST_ROWS && hone_row_items(rows, t.rows) * t.across < least)
+        t.rows = (t.rows / 2 + 31) / 32 * 32;
+    t.items = hone_row_items(rows, t.rows) * t.across;
+    return t;
 }
 
-/* What both factors of a product need first: activations packed, the other one packed, too. Columns
- * are taken along K, so that rows are read as they lie. */
-typedef struct ready_work {
-    const hone_backward *b;
-    hone_act *act;
-    const float *x; /* [act->rows][act->k] */
-    bool x_columns; /* x is [act->k][act->rows] */
-    size_t act_items;
+static void tile_item(const hone_backward *b, const tiles *t, size_t item, const hone_act *act,
+                      const hone_packed *m, float *y, size_t ldy, bool add, int thread)
+{
+    const size_t row = item / t->across, column = item % t->across, r0 = row * t->rows,
+                 r1 = hone_row_end(row, t->rows, act->rows), p0 = column * t->panels,
+                 p1 = hone_row_end(column, t->panels, m->n_panels);
+    void *scratch = b->thread_memory[thread];
+    if (add)
+        hone_product_add(b->kt, m, act, r0, r1, p0, p1, y, ldy, scratch);
+    else
+        hone_product(b->kt, m, act, r0, r1, p0, p1, y, ldy, NULL, scratch);
+}
+
+/* A factor[k][n] or, by_rows, [n][k] on its way to a second factor w. Columns are taken along K, so
+ * that rows are read as they lie. */
+typedef struct factor {
     hone_packed w;
-    uint8_t *to;         /* where w is packed */
-    const float *factor; /* [w.k][w.n], or [w.n][w.k] */
-    bool by_rows;        /* the latter */
-} ready_work;
+    const float *x;
+    uint8_t *to;
+    bool by_rows;
+} factor;
 
-static size_t factor_items(const ready_work *w)
+static factor factor_at(const hone_backward *b, const float *x, size_t n, size_t k, void *base,
+                        size_t *at)
 {
-    return w->by_rows ? hone_row_items(w->w.n_panels, PANELS_PER_ITEM)
-                      : hone_row_items(w->w.k, K_PER_ITEM);
+    factor f = {.w = plan(b, n, k), .x = x};
+    f.w.data = f.to = hone_cut(base, at, hone_packed_bytes(&f.w));
+    return f;
 }
 
-static void pack_factor(const ready_work *w, size_t item)
+static size_t factor_items(const factor *f)
 {
-    const hone_kernels *kt = w->b->kt;
-    if (w->by_rows) {
-        kt->pack_rows(&w->w, w->factor, w->w.k, item * PANELS_PER_ITEM,
-                      hone_row_end(item, PANELS_PER_ITEM, w->w.n_panels), w->to);
+    return f->by_rows ? hone_row_items(f->w.n_panels, PANELS_PER_ITEM)
+                      : hone_row_items(f->w.k, K_PER_ITEM);
+}
+
+static void pack_factor(const hone_backward *b, const factor *f, size_t item)
+{
+    if (f->by_rows) {
+        b->kt->pack_rows(&f->w, f->x, f->w.k, item * PANELS_PER_ITEM,
+                         hone_row_end(item, PANELS_PER_ITEM, f->w.n_panels), f->to);
         return;
     }
     size_t k0 = item * K_PER_ITEM;
-    hone_packed part = hone_back_part(&w->w, k0, hone_row_end(item, K_PER_ITEM, w->w.k) - k0);
-    kt->pack_columns(&part, w->factor + k0 * part.n, part.n, 0, part.n_panels,
-                     w->to + hone_back_part_at(&w->w, k0));
+    hone_packed part = hone_back_part(&f->w, k0, hone_row_end(item, K_PER_ITEM, f->w.k) - k0);
+    b->kt->pack_columns(&part, f->x + k0 * part.n, part.n, 0, part.n_panels,
+                        f->to + hone_back_part_at(&f->w, k0));
 }
 
-static void ready_item(void *arg, size_t item, int thread)
+static void act_at(const hone_backward *b, size_t rows, size_t k, void *base, size_t *at,
+                   hone_act *act)
 {
-    const ready_work *w = arg;
-    const hone_kernels *kt = w->b->kt;
-    const size_t k = w->act->k;
+    const int flags = hone_back_act_flags(b);
+    void *memory = hone_cut(base, at, hone_act_bytes(b->kt, rows, k, flags));
+    if (memory)
+        hone_act_init(b->kt, rows, k, flags, memory, act);
+}
+
+/* ---- y = x F --------------------------------------------------------------------------------- */
+
+typedef struct multiply_work {
+    const hone_backward *b;
+    hone_act act;
+    factor f;
+    const float *x;
+    float *y;
+    tiles t;
+} multiply_work;
+
+static size_t lay_multiply(const hone_backward *b, size_t rows, size_t k, size_t n, void *base,
+                           multiply_work *w)
+{
+    size_t at = 0;
+    act_at(b, rows, k, base, &at, &w->act);
+    w->f = factor_at(b, NULL, n, k, base, &at);
+    return at;
+}
+
+size_t hone_back_multiply_bytes(const hone_backward *b, size_t rows, size_t k, size_t n)
+{
+    multiply_work w;
+    return lay_multiply(b, rows, k, n, NULL, &w);
+}
+
+static void multiply_ready(void *arg, size_t item, int thread)
+{
+    multiply_work *w = arg;
+    const size_t packed = factor_items(&w->f);
     (void)thread;
-    if (item >= w->act_items)
-        pack_factor(w, item - w->act_items);
-    else if (w->x_columns)
-        kt->act_columns(w->act, w->x, w->act->rows, item * K_PER_ITEM,
-                        hone_row_end(item, K_PER_ITEM, k));
+    if (item < packed)
+        pack_factor(w->b, &w->f, item);
     else
-        kt->act_pack(w->act, w->x, k, item * ROWS_PER_ITEM,
-                     hone_row_end(item, ROWS_PER_ITEM, w->act->rows));
+        w->b->kt->act_pack(&w->act, w->x, w->act.k, (item - packed) * ROWS_PER_ITEM,
+                           hone_row_end(item - packed, ROWS_PER_ITEM, w->act.rows));
 }
 
-static void make_ready(ready_work *w, bool pack)
+static void multiply_item(void *arg, size_t item, int thread)
 {
-    w->act_items = w->x_columns ? hone_row_items(w->act->k, K_PER_ITEM)
-                                : hone_row_items(w->act->rows, ROWS_PER_ITEM);
-    hone_pool_run(w->b->f->pool, ready_item, w, w->act_items + (pack ? factor_items(w) : 0));
-    w->w.data = w->to;
+    const multiply_work *w = arg;
+    tile_item(w->b, &w->t, item, &w->act, &w->f.w, w->y, w->f.w.n, false, thread);
 }
 
-/* y = (or +=) x W^T, W[n][k] packed from factor[k][n] or, by_rows, [n][k]. */
-static void multiply(hone_backward *b, const float *x, size_t rows, size_t k, const float *factor,
-                     size_t n, bool by_rows, float *y, bool add)
+void hone_back_multiply(hone_backward *b, const float *x, size_t rows, size_t k, const float *f,
+                        size_t n, bool by_rows, float *y)
 {
-    hone_act act;
-    hone_act_init(b->kt, rows, k, hone_back_act_flags(b), b->act, &act);
-    ready_work w = {.b = b,
-                    .act = &act,
-                    .x = x,
-                    .w = plan(b, n, k),
-                    .to = b->packed,
-                    .factor = factor,
-                    .by_rows = by_rows};
-    make_ready(&w, true);
-    hone_back_product(b, &act, &w.w, y, n, add);
+    multiply_work w = {.b = b, .x = x, .y = y};
+    lay_multiply(b, rows, k, n, b->products, &w);
+    w.f.x = f;
+    w.f.by_rows = by_rows;
+    w.t = cut_tiles(b, rows, w.f.w.n_panels, false);
+    hone_pool_run(b->f->pool, multiply_ready, &w,
+                  factor_items(&w.f) + hone_row_items(rows, ROWS_PER_ITEM));
+    hone_pool_run(b->f->pool, multiply_item, &w, w.t.items);
 }
 
-void hone_back_multiply(hone_backward *b, const float *x, size_t rows, size_t k,
-                        const float *factor, size_t n, bool by_rows, float *y)
+/* ---- dx and dW of matrices that share their inputs --------------------------------------------
+ */
+
+enum { JOBS = 3 };
+
+typedef struct matrix_job {
+    hone_back_matrix m;
+    hone_act dy, turned; /* dy[rows][n], and dy^T */
+    factor w;            /* W[n][k] for dx */
+    bool packed;         /* it is already */
+    tiles to;            /* of dW */
+} matrix_job;
+
+typedef struct matrices_work {
+    const hone_backward *b;
+    matrix_job jobs[JOBS];
+    size_t n_jobs, rows, k;
+    factor x; /* x[rows][k] for dW */
+    float *dx;
+    bool add;
+    tiles to; /* of dx */
+} matrices_work;
+
+/* Lays factors and activations out, with base NULL to learn the size. elsewhere: W's factor is not
+ * among them. */
+static size_t lay_matrices(const hone_backward *b, const size_t *n, size_t n_jobs, size_t k,
+                           size_t rows, bool elsewhere, void *base, matrices_work *w)
 {
-    multiply(b, x, rows, k, factor, n, by_rows, y, false);
+    size_t at = 0;
+    w->x = factor_at(b, NULL, k, rows, base, &at);
+    for (size_t j = 0; j < n_jobs; j++) {
+        act_at(b, rows, n[j], base, &at, &w->jobs[j].dy);
+        act_at(b, n[j], rows, base, &at, &w->jobs[j].turned);
+        if (!elsewhere)
+            w->jobs[j].w = factor_at(b, NULL, k, n[j], base, &at);
+    }
+    return at;
 }
 
-/* dx = (or +=) dy W */
-void hone_back_to_inputs(hone_backward *b, const hone_parameter *p, const float *dy, size_t rows,
-                         float *dx, bool add)
+size_t hone_back_matrices_bytes(const hone_backward *b, const size_t *n, size_t n_jobs, size_t k,
+                                size_t rows, bool elsewhere)
 {
-    multiply(b, dy, rows, p->n, b->weights + p->at, p->k, false, dx, add);
+    matrices_work w;
+    return lay_matrices(b, n, n_jobs, k, rows, elsewhere, NULL, &w);
 }
 
-/* dx = dy W of the head, whose W is packed for the first chunk of logits. */
-static void head_to_inputs(hone_backward *b, const hone_parameter *p, const float *dy, size_t rows,
-                           float *dx)
+static void ready_rows(const matrices_work *w, matrix_job *j, size_t item)
 {
-    hone_act act;
-    hone_act_init(b->kt, rows, p->n, hone_back_act_flags(b), b->act, &act);
-    ready_work w = {.b = b,
-                    .act = &act,
-                    .x = dy,
-                    .w = plan(b, p->k, p->n),
-                    .to = b->packed_head,
-                    .factor = b->weights + p->at};
-    make_ready(&w, !b->head_ready);
-    b->head_ready = true;
-    hone_back_product(b, &act, &w.w, dx, p->k, false);
+    const size_t r0 = item * K_PER_ITEM, r1 = hone_row_end(item, K_PER_ITEM, w->rows);
+    if (w->dx)
+        w->b->kt->act_pack(&j->dy, j->m.dy, j->dy.k, r0, r1);
+    w->b->kt->act_columns(&j->turned, j->m.dy, j->dy.k, r0, r1);
 }
 
-/* The rows of x are packed once for several. */
-void hone_back_to_weights(hone_backward *b, const hone_parameter *p, const float *dy,
-                          const float *x, size_t rows, bool first, bool add)
+static size_t weight_items(const matrices_work *w, const matrix_job *j)
 {
-    hone_act act;
-    hone_act_init(b->kt, p->n, rows, hone_back_act_flags(b), b->turned_act, &act);
-    ready_work w = {.b = b,
-                    .act = &act,
-                    .x = dy,
-                    .x_columns = true,
-                    .w = plan(b, p->k, rows),
-                    .to = b->packed,
-                    .factor = x};
-    make_ready(&w, first);
-    hone_back_product(b, &act, &w.w, b->grads + p->at, p->k, add);
+    return w->dx && !j->packed ? factor_items(&j->w) : 0;
+}
+
+/* Both factors of all products; what is read serves both ways that need it. */
+static void matrices_ready(void *arg, size_t item, int thread)
+{
+    matrices_work *w = arg;
+    const size_t blocks = hone_row_items(w->rows, K_PER_ITEM);
+    (void)thread;
+    for (matrix_job *j = w->jobs; j < w->jobs + w->n_jobs; j++) {
+        const size_t weights = weight_items(w, j);
+        if (item < blocks) {
+            ready_rows(w, j, item);
+            return;
+        }
+        item -= blocks;
+        if (item < weights) {
+            pack_factor(w->b, &j->w, item);
+            return;
+        }
+        item -= weights;
+    }
+    pack_factor(w->b, &w->x, item);
+}
+
+static void matrices_item(void *arg, size_t item, int thread)
+{
+    const matrices_work *w = arg;
+    const hone_backward *b = w->b;
+    for (const matrix_job *j = w->jobs; j < w->jobs + w->n_jobs; item -= j++->to.items)
+        if (item < j->to.items) {
+            tile_item(b, &j->to, item, &j->turned, &w->x.w, b->grads + j->m.p->at, w->k, j->m.add,
+                      thread);
+            return;
+        }
+    for (size_t j = 0; j < w->n_jobs; j++)
+        tile_item(b, &w->to, item, &w->jobs[j].dy, &w->jobs[j].w.w, w->dx, w->k, w->add || j > 0,
+                  thread);
+}
+
+void hone_back_matrices(hone_backward *b, const hone_back_matrix *m, size_t n_jobs, const float *x,
+                        size_t rows, float *dx, bool add)
+{
+    matrices_work w = {
+        .b = b, .n_jobs = n_jobs, .rows = rows, .k = m[0].p->k, .dx = dx, .add = add};
+    const bool head = m[0].head;
+    size_t n[JOBS], ready = 0, items = 0;
+    assert(n_jobs <= JOBS && (!head || n_jobs == 1));
+    for (size_t j = 0; j < n_jobs; j++)
+        n[j] = m[j].p->n;
+    lay_matrices(b, n, n_jobs, w.k, rows, head, b->products, &w);
+    w.x.x = x;
+    if (head) {
+        size_t at = 0;
+        w.jobs[0].w = factor_at(b, NULL, w.k, n[0], b->packed_head, &at);
+        w.jobs[0].packed = b->head_ready;
+        b->head_ready = true;
+    }
+    for (matrix_job *j = w.jobs; j < w.jobs + n_jobs; j++) {
+        j->m = m[j - w.jobs];
+        j->w.x = b->weights + j->m.p->at;
+        j->to = cut_tiles(b, j->m.p->n, w.x.w.n_panels, j->m.add);
+        ready += hone_row_items(rows, K_PER_ITEM) + weight_items(&w, j);
+        items += j->to.items;
+    }
+    if (dx)
+        w.to = cut_tiles(b, rows, w.jobs[0].w.w.n_panels, add);
+    hone_pool_run(b->f->pool, matrices_ready, &w, ready + factor_items(&w.x));
+    hone_pool_run(b->f->pool, matrices_item, &w, items + w.to.items);
 }
 
 static const hone_parameter *matrix_of(const hone_backward *b, int layer, hone_slot slot)
@@ -258,22 +357,25 @@ static const hone_parameter *matrix_of(const hone_backward *b, int layer, hone_s
 void hone_back_linear(hone_backward *b, int layer, const hone_back_job *jobs, size_t n_jobs,
                       const float *x, size_t rows, float *dx)
 {
+    hone_back_matrix m[JOBS] = {{0}};
     if (b->f->model->adapter) {
         hone_back_adapted(b, layer, jobs, n_jobs, x, rows, dx);
         return;
     }
-    if (jobs[0].slot == HONE_SLOT_HEAD)
-        head_to_inputs(b, matrix_of(b, layer, HONE_SLOT_HEAD), jobs[0].dy, rows, dx);
-    for (size_t j = 0; j < n_jobs && dx && jobs[j].slot != HONE_SLOT_HEAD; j++)
-        hone_back_to_inputs(b, matrix_of(b, layer, jobs[j].slot), jobs[j].dy, rows, dx, j > 0);
+    assert(n_jobs <= JOBS);
     for (size_t j = 0; j < n_jobs; j++) {
-        const hone_parameter *p = matrix_of(b, layer, jobs[j].slot),
-                             *bias = hone_parameter_at(b->p, layer, jobs[j].slot, true);
+        const bool head = jobs[j].slot == HONE_SLOT_HEAD;
         /* of zeros, and only once: what is added to a layer's matrix may as well be written */
-        bool add = !b->fresh || jobs[j].slot == HONE_SLOT_HEAD;
-        hone_back_to_weights(b, p, jobs[j].dy, x, rows, j == 0, add);
+        m[j] = (hone_back_matrix){.p = matrix_of(b, layer, jobs[j].slot),
+                                  .dy = jobs[j].dy,
+                                  .add = !b->fresh || head,
+                                  .head = head};
+    }
+    hone_back_matrices(b, m, n_jobs, x, rows, dx, false);
+    for (size_t j = 0; j < n_jobs; j++) {
+        const hone_parameter *bias = hone_parameter_at(b->p, layer, jobs[j].slot, true);
         if (bias)
-            hone_back_add_rows(b, jobs[j].dy, rows, p->n, b->grads + bias->at);
+            hone_back_add_rows(b, jobs[j].dy, rows, m[j].p->n, b->grads + bias->at);
     }
 }
 

@@ -8,15 +8,22 @@ enum {
     HONE_BACK_SUM_ROWS = 256 /* rows whose sum is formed together: part of the definition */
 };
 
-/* y = (or +=) act x m^T, spread over the pool. */
-void hone_back_product(hone_backward *b, const hone_act *act, const hone_packed *m, float *y,
-                       size_t ldy, bool add);
-/* dx = (or +=) dy W of a parameter W[n][k]; b->act then holds dy[rows][n] packed. */
-void hone_back_to_inputs(hone_backward *b, const hone_parameter *p, const float *dy, size_t rows,
-                         float *dx, bool add);
-/* dW = (or +=) dy^T x; not `first`: with the x of the call before. */
-void hone_back_to_weights(hone_backward *b, const hone_parameter *p, const float *dy,
-                          const float *x, size_t rows, bool first, bool add);
+/* Of y = x W^T, W[n][k] a parameter: what is wanted of one of several matrices */
+typedef struct hone_back_matrix {
+    const hone_parameter *p;
+    const float *dy; /* [rows][n] */
+    bool add;        /* dW += */
+    bool head;       /* alone; W is packed once for all chunks of logits */
+} hone_back_matrix;
+
+/* dx = (or, add, +=) the sum of dy_j W_j in order of j, and dW_j = (or +=) dy_j^T x. dx NULL: not
+ * wanted. x may be dx: it is read first. */
+void hone_back_matrices(hone_backward *b, const hone_back_matrix *m, size_t n_jobs, const float *x,
+                        size_t rows, float *dx, bool add);
+/* What they and hone_back_multiply need at b->products; elsewhere: W's factor is not there. */
+size_t hone_back_matrices_bytes(const hone_backward *b, const size_t *n, size_t n_jobs, size_t k,
+                                size_t rows, bool elsewhere);
+size_t hone_back_multiply_bytes(const hone_backward *b, size_t rows, size_t k, size_t n);
 /* to[n] += the sum of rows of x, each chunk's by itself and then theirs in order. */
 void hone_back_add_rows(hone_backward *b, const float *x, size_t rows, size_t n, float *to);
 

@@ -320,44 +320,61 @@ static void adamw_makes_the_step_of_the_paper(void **state)
     }
 }
 
-/* W as it lies for x W^T, turned to what dy W reads: the same numbers, each at its place. */
-static void turned_weights_are_where_they_belong(void **state)
+/* Columns of x[n][k], stored as `type`, turned to what dy W reads: what the packer makes of the
+ * numbers that they stand for. */
+static void turn(const hone_kernels *kt, hone_dtype type, size_t n, size_t k, hone_layout layout)
+{
+    static uint8_t file[4 * MAX];
+    static float stored[MAX];
+    const hone_coding coding = hone_dtype_coding(type), plain = hone_dtype_coding(HONE_DTYPE_F32);
+    hone_packed w, turned;
+    hone_rows rows;
+    assert_true(n * k <= MAX && hone_dtype_encode(type, x, n * k, file));
+    assert_int_equal(
+        hone_packed_plan(hone_layout_for(&coding, type == HONE_DTYPE_F32), &coding, n, k, &w),
+        HONE_OK);
+    uint8_t *packed = hone_alloc_big(hone_packed_bytes(&w));
+    assert_true(hone_rows_init(&rows, type, file, k));
+    assert_true(hone_pack_panels(&w, &rows, 0, w.n_panels, packed));
+    w.data = packed;
+    hone_unpack_block(&w, 0, n, 0, k, stored, k);
+    for (size_t k0 = 0; k0 < k; k0 += HONE_TURNED) {
+        const size_t columns = k - k0 < HONE_TURNED ? k - k0 : HONE_TURNED;
+        assert_int_equal(hone_packed_plan(layout, &plain, columns, n, &turned), HONE_OK);
+        const size_t bytes = hone_packed_bytes(&turned);
+        uint8_t *want = hone_alloc_big(bytes), *got = hone_alloc_big(bytes);
+        memset(got, 0xff, bytes);
+        kt->pack_columns(&turned, stored + k0, k, 0, turned.n_panels, want);
+        hone_pack_turned(kt, &w, k0, &turned, got);
+        assert_memory_equal(want, got, bytes);
+        hone_free_big(want, bytes);
+        hone_free_big(got, bytes);
+    }
+    hone_free_big(packed, hone_packed_bytes(&w));
+}
+
+static void turned_weights_are_those_of_the_packer(void **state)
 {
     (void)state;
-    static const size_t ns[] = {32, 160}, ks[] = {16, 48, 272};
-    for (size_t i = 0; i < 2; i++)
-        for (size_t j = 0; j < 3; j++) {
-            const size_t n = ns[i], k = ks[j];
-            hone_packed w;
-            const hone_coding coding = hone_dtype_coding(HONE_DTYPE_BF16);
-            assert_int_equal(hone_packed_plan(HONE_LAYOUT_BF16, &coding, n, k, &w), HONE_OK);
-            size_t bytes = hone_packed_bytes(&w);
-            uint16_t *from = hone_alloc_big(bytes), *to = hone_alloc_big(n * k * 2);
-            assert_true(from && to);
-            for (size_t e = 0; e < bytes / 2; e++)
-                from[e] = (uint16_t)hone_rng_u64(9, n, e);
-            w.data = (const uint8_t *)from;
-            for (size_t k0 = 0; k0 < k; k0 += 32) {
-                size_t k1 = k - k0 < 64 ? k : k0 + 64;
-                hone_turn_bf16(&w, k0, k1, (uint8_t *)to);
-                for (size_t row = 0; row < n; row++)
-                    for (size_t c = k0; c < k1; c++) {
-                        size_t want = row / 16 * (w.panel_bytes / 2) +
-                                      hone_packed_index(HONE_LAYOUT_BF16, c, row % 16),
-                               got = (c - k0) / 16 * n * 16 +
-                                     hone_packed_index(HONE_LAYOUT_BF16, row, (c - k0) % 16);
-                        assert_int_equal(to[got], from[want]);
-                    }
-            }
-            hone_free_big(from, bytes);
-            hone_free_big(to, n * k * 2);
-        }
+    static const struct {
+        hone_dtype type;
+        size_t n, k;
+    } cases[] = {{HONE_DTYPE_BF16, 32, 16}, {HONE_DTYPE_BF16, 85, 48},  {HONE_DTYPE_F32, 21, 144},
+                 {HONE_DTYPE_Q8_0, 40, 96}, {HONE_DTYPE_Q4_1, 25, 160}, {HONE_DTYPE_Q6_K, 16, 256},
+                 {HONE_DTYPE_Q4_K, 7, 512}, {HONE_DTYPE_Q3_K, 16, 256}, {HONE_DTYPE_IQ4_NL, 3, 64}};
+    numbers(3);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int isa = 0; isa < HONE_ISA_COUNT; isa++)
+            for (int layout = HONE_LAYOUT_F32; layout <= HONE_LAYOUT_BF16; layout++)
+                if (hone_isa_supported((hone_isa)isa))
+                    turn(hone_kernels_get((hone_isa)isa), cases[i].type, cases[i].n, cases[i].k,
+                         (hone_layout)layout);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(turned_weights_are_where_they_belong),
+        cmocka_unit_test(turned_weights_are_those_of_the_packer),
         cmocka_unit_test(every_set_gives_the_scalar_bits),
         cmocka_unit_test(packs_as_the_packer_of_files_does),
         cmocka_unit_test(activations_from_columns_and_in_tiles_alone_are_those_from_rows),

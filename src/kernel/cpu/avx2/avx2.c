@@ -147,6 +147,7 @@ void hone_kernels_avx2(hone_kernels *t)
     t->product_many = product_expanded;
     rounded_below = t->product_rounded;
     t->product_rounded = product_rounded;
+    t->numbers = numbers;
     set_few_rows(t);
     kv_write_slot(t);
     t->attn_piece = attn_piece;

@@ -1,7 +1,7 @@
 /*
- * rounded - products of codes that are rounded to bfloat16 under their scales (docs/numerics.md,
- * "Techniques"): some panels at a time are written out as float32 ones, whose products are the
- * default's. Included after product.h.
+ * rounded - packed weights written out as the numbers they stand for, and products of codes that
+ * are rounded to bfloat16 under their scales (docs/numerics.md, "Techniques"): some panels at a
+ * time are written out as float32 ones, whose products are the default's. Included after product.h.
  */
 #ifndef HONE_KERNEL_GENERIC_ROUNDED_H
 #define HONE_KERNEL_GENERIC_ROUNDED_H
@@ -14,24 +14,36 @@ enum { ROUNDED_WIDE = 512 << 10 }; /* bytes of panels that should stay in L2; tw
 /* The slot of the weaker set: rows of which no panel fits the scratch */
 static hone_product_many_fn *rounded_below;
 
-/* to[k_pad][16] = bf16(fma(scale, code, min)) of a panel */
-static void round_panel(const hone_packed *w, const uint8_t *panel, float *to)
+/* The slot numbers, of which each may be rounded to bfloat16 */
+V16_INLINE void panel_numbers(bool rounded, const hone_packed *w, size_t panel, size_t k0,
+                              size_t k1, float *to, size_t ld)
 {
     const int layout = core_layout(w);
-    const size_t size = w->group == 16 ? 16 : 32;
+    const uint8_t *from = w->data + panel * w->panel_bytes;
     const core_job j = {.scale_bytes = w->scale_bytes, .super_shift = super_shift(w)};
-    for (size_t k = 0; k < w->k_pad; k += size) {
-        const size_t g = k / w->group;
-        const v16 s = core_scales(&j, panel + w->scale_offset, panel + w->super_offset, g);
-        v16 m = v16_zero();
+    float expanded[512] __attribute__((aligned(64)));
+    for (size_t k = k0; k < k1; k += 16) {
+        const float *codes = expanded + k % 32 * 16;
+        v16 s = v16_zero(), m = v16_zero();
+        if (layout == CORE_F32)
+            codes = (const float *)(const void *)from + k * 16;
+        else if (k % 32 == 0)
+            expand(layout, from + k / 8 * core_unit_bytes(layout), 4, w->table, w->low, expanded);
+        if (w->scale_bytes)
+            s = core_scales(&j, from + w->scale_offset, from + w->super_offset, k / w->group);
         if (w->has_min)
-            m = core_scales(&j, panel + w->min_offset, panel + w->min_super_offset, g);
-        if (k % 32 == 0)
-            expand(layout, panel + k / 8 * core_unit_bytes(layout), 4, w->table, w->low,
-                   to + k * 16);
-        for (size_t i = k; i < k + size; i++)
-            v16_store(to + i * 16, v16_round_bf16(v16_fma(s, v16_load(to + i * 16), m)));
+            m = core_scales(&j, from + w->min_offset, from + w->min_super_offset, k / w->group);
+        for (size_t i = 0; i < 16; i++, to += ld) {
+            v16 x = v16_load(codes + i * 16);
+            x = w->scale_bytes ? v16_fma(s, x, m) : x;
+            v16_store(to, rounded ? v16_round_bf16(x) : x);
+        }
     }
+}
+
+static void numbers(const hone_packed *w, size_t panel, size_t k0, size_t k1, float *to, size_t ld)
+{
+    panel_numbers(false, w, panel, k0, k1, to, ld);
 }
 
 static void product_rounded(const hone_packed *w, const hone_act *a, size_t row0, size_t row1,
@@ -49,7 +61,7 @@ static void product_rounded(const hone_packed *w, const hone_act *a, size_t row0
     for (size_t p = panel0, n; p < panel1; p += n) {
         n = panel1 - p < most ? panel1 - p : most;
         for (size_t i = 0; i < n; i++)
-            round_panel(w, w->data + (p + i) * w->panel_bytes, floats + i * w->k_pad * 16);
+            panel_numbers(true, w, p + i, 0, w->k_pad, floats + i * w->k_pad * 16, 16);
         const hone_packed x = {.layout = HONE_LAYOUT_F32,
                                .n = w->n - p * 16,
                                .k = w->k,

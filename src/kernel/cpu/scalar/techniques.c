@@ -116,13 +116,26 @@ static float dot_one(const hone_packed *w, const hone_act *a, size_t r, size_t c
     return y;
 }
 
+static float number_of(const hone_packed *w, const uint8_t *panel, size_t k, size_t c)
+{
+    float x = hone_packed_code(w, panel, k, c), min = 0.0f;
+    if (!w->scale_bytes)
+        return x;
+    if (w->has_min)
+        min = hone_packed_min(w, panel, k / w->group, c);
+    return __builtin_fmaf(hone_packed_scale(w, panel, k / w->group, c), x, min);
+}
+
+static void numbers(const hone_packed *w, size_t panel, size_t k0, size_t k1, float *to, size_t ld)
+{
+    for (size_t k = k0; k < k1; k++)
+        for (size_t c = 0; c < 16; c++)
+            to[(k - k0) * ld + c] = number_of(w, w->data + panel * w->panel_bytes, k, c);
+}
+
 static float rounded_weight(const hone_packed *w, const uint8_t *panel, size_t k, size_t c)
 {
-    size_t g = k / w->group;
-    float min = w->has_min ? hone_packed_min(w, panel, g, c) : 0.0f;
-    float x =
-        __builtin_fmaf(hone_packed_scale(w, panel, g, c), hone_packed_code(w, panel, k, c), min);
-    return hone_bf16_to_f32(hone_f32_to_bf16(x));
+    return hone_bf16_to_f32(hone_f32_to_bf16(number_of(w, panel, k, c)));
 }
 
 static float rounded_one(const hone_packed *w, const hone_act *a, size_t r, size_t column)
@@ -160,6 +173,7 @@ PRODUCT_FN(product_rounded, rounded_one)
 
 void hone_kernels_scalar_techniques(hone_kernels *t)
 {
+    t->numbers = numbers;
     t->product_rounded = product_rounded;
     t->act_int8 = act_int8;
     t->product_int8 = product_int8;
