@@ -20,6 +20,7 @@ enum { BAD_HALVES = 3, BAD_STOPS = 10, SETTINGS_MAX = 1024, OPTIMIZER_MAX = 256 
 
 struct hone_trainer {
     hone_trainer_options o;
+    hone_ranks ranks;
     hone_trainable *model;
     hone_optimizer optimizer;
     hone_dataset *data, *validation;
@@ -65,17 +66,19 @@ static void describe(hone_trainer *t)
     char optimizer[OPTIMIZER_MAX];
     hone_optimizer_describe(&o->optimizer, optimizer, sizeof optimizer);
     const hone_dataset_info *d = hone_dataset_get_info(t->data);
-    char adapter[SETTINGS_MAX / 2];
+    char adapter[SETTINGS_MAX / 2], ranks[32] = "";
     describe_adapter(t, adapter, sizeof adapter);
+    if (t->ranks.count > 1)
+        snprintf(ranks, sizeof ranks, ", %u ranks", t->ranks.count);
     snprintf(t->settings, sizeof t->settings,
              "%s, %s%s, data %016" PRIx64 " seed %" PRIu64
              ", %u rows of %u in parts of %u, %s rate "
              "%.9g to %.9g over %" PRIu64 " steps, warmup %" PRIu64 ", decay %" PRIu64
-             ", %s, %" PRIu64 " parameters%s",
+             ", %s, %" PRIu64 " parameters%s%s",
              t->model->model->arch->name, o->model.f32 ? "f32" : "bf16",
              o->model.products == HONE_PRODUCTS_BF16_DOT ? "-dot" : "", d->content, o->seed,
              o->rows, o->length, o->model.max_rows, hone_schedule_name(s->kind), s->rate, s->floor,
-             s->steps, s->warmup, s->decay, optimizer, t->model->p.numbers, adapter);
+             s->steps, s->warmup, s->decay, optimizer, t->model->p.numbers, ranks, adapter);
 }
 
 /* ---- open ------------------------------------------------------------------------------------ */
@@ -91,6 +94,12 @@ static hone_status check_data(const hone_trainer *t, const hone_dataset *d)
         return hone_fail(HONE_DATA, "rows of %u tokens; the model's context is %u", t->o.length,
                          h->context_tokens);
     return HONE_OK;
+}
+
+/* Whether this process writes to the folder */
+static bool writes(const hone_trainer *t)
+{
+    return t->ranks.rank == 0;
 }
 
 /* The lines of log.jsonl up to the step that goes on. */
@@ -144,7 +153,8 @@ static hone_status write_adapter_config(const hone_trainer *t)
 static hone_status open_parts(hone_trainer *t, const hone_file *model)
 {
     size_t n = (size_t)t->o.rows * t->o.length;
-    HONE_TRY(lock_folder(t));
+    if (writes(t))
+        HONE_TRY(lock_folder(t));
     HONE_TRY(hone_trainable_open(model, &t->o.model, &t->model));
     HONE_TRY(check_data(t, t->data));
     if (t->validation)
@@ -167,11 +177,13 @@ static hone_status open_parts(hone_trainer *t, const hone_file *model)
             HONE_TRY(hone_checkpoint_read(t->o.branch, t->model, &t->optimizer, &t->s, NULL));
             HONE_TRY(hone_dataset_seek(t->data, t->s.cursor));
         }
-        HONE_TRY(write_adapter_config(t));
-        HONE_TRY(hone_checkpoint_write(t->folder, t->model, &t->optimizer, &t->s, t->settings,
-                                       t->o.type));
+        if (writes(t)) {
+            HONE_TRY(write_adapter_config(t));
+            HONE_TRY(hone_checkpoint_write(t->folder, t->model, &t->optimizer, &t->s, t->settings,
+                                           t->o.type));
+        }
     }
-    return open_log(t);
+    return writes(t) ? open_log(t) : HONE_OK;
 }
 
 hone_status hone_trainer_open(const hone_file *model, const char *folder,
@@ -183,6 +195,7 @@ hone_status hone_trainer_open(const hone_file *model, const char *folder,
     if (!t)
         return hone_fail_memory(sizeof *t, "a trainer");
     t->o = *o;
+    t->ranks = o->ranks ? *o->ranks : (hone_ranks){.count = 1};
     t->data = data;
     t->validation = validation;
     t->lock = -1;
@@ -231,12 +244,25 @@ const char *hone_trainer_settings(const hone_trainer *t)
 
 /* ---- a step ---------------------------------------------------------------------------------- */
 
-/* The rows' segments as sequences; padding, segments of one token without a label, is left out. */
-static hone_backward_batch sequences_of(hone_trainer *t)
+/* Sums over the ranks, where there are several */
+static hone_status sum_doubles(const hone_trainer *t, double *x, size_t n)
+{
+    return t->ranks.count > 1 ? t->ranks.sum_doubles(t->ranks.arg, x, n) : HONE_OK;
+}
+
+static hone_status sum_gradients(const hone_trainer *t)
+{
+    const hone_trainable *m = t->model;
+    return t->ranks.count > 1 ? t->ranks.sum_floats(t->ranks.arg, m->grads, m->p.floats) : HONE_OK;
+}
+
+/* The segments of rows [from, to) as sequences; padding, segments of one token without a label, is
+ * left out. */
+static hone_backward_batch sequences_of(hone_trainer *t, uint32_t from, uint32_t to)
 {
     const hone_dataset_batch *in = &t->batch;
     hone_backward_batch out = {.tokens = t->tokens, .n_tokens = t->lengths};
-    for (uint32_t r = 0; r < in->rows; r++)
+    for (uint32_t r = from; r < to; r++)
         for (uint32_t i = 0, n; i < in->length; i += n) {
             size_t at = (size_t)r * in->length + i;
             for (n = 1; i + n < in->length && in->starts[at + n] == in->starts[at];)
@@ -254,20 +280,22 @@ static hone_backward_batch sequences_of(hone_trainer *t)
 /* The mean loss over the validation rows; NAN where there are none. */
 static hone_status validate(hone_trainer *t, double *loss)
 {
-    double sum = 0;
-    uint64_t count = 0, rows = t->validation ? hone_dataset_rows(t->validation) : 0;
+    double sums[2] = {0, 0}; /* of losses, of targets */
+    uint64_t rows = t->validation ? hone_dataset_rows(t->validation) : 0;
     if (rows > t->o.validation_rows)
         rows = t->o.validation_rows;
     hone_trainable_draw(t->model, false, 0);
-    for (uint64_t first = 0; first < rows; first += t->batch.rows) {
+    const uint64_t batch = t->o.rows, share = batch * t->ranks.count;
+    for (uint64_t first = batch * t->ranks.rank; first < rows; first += share) {
         double one;
         hone_dataset_read(t->validation, first, &t->batch);
-        hone_backward_batch b = sequences_of(t);
+        hone_backward_batch b = sequences_of(t, 0, t->batch.rows);
         HONE_TRY(hone_trainable_add(t->model, &b, t->targets, 0, false, &one));
-        sum += one;
-        count += t->batch.targets;
+        sums[0] += one;
+        sums[1] += (double)t->batch.targets;
     }
-    *loss = count ? sum / (double)count : (double)NAN;
+    HONE_TRY(sum_doubles(t, sums, 2));
+    *loss = sums[1] > 0 ? sums[0] / sums[1] : (double)NAN;
     return HONE_OK;
 }
 
@@ -289,12 +317,17 @@ static hone_status count_bad(hone_trainer *t, const hone_trainer_state *now)
 
 static hone_status one_step(hone_trainer *t, hone_trainer_state *now)
 {
+    const hone_ranks *k = &t->ranks;
     HONE_TRY(hone_dataset_next(t->data, &t->batch));
-    hone_backward_batch b = sequences_of(t);
+    const uint64_t rows = t->batch.rows;
+    hone_backward_batch b = sequences_of(t, (uint32_t)(rows * k->rank / k->count),
+                                         (uint32_t)(rows * (k->rank + 1) / k->count));
     double sum, targets = t->batch.targets ? (double)t->batch.targets : 1;
     hone_trainable_zero(t->model);
-    hone_trainable_draw(t->model, true, t->s.steps);
+    hone_trainable_draw(t->model, true, t->s.steps * k->count + k->rank);
     HONE_TRY(hone_trainable_add(t->model, &b, t->targets, 1 / targets, true, &sum));
+    HONE_TRY(sum_gradients(t));
+    HONE_TRY(sum_doubles(t, &sum, 1));
     now->loss = sum / targets;
     now->norm = hone_gradient_norm(&t->optimizer, t->model);
     now->rate = hone_schedule_rate(&t->o.schedule, t->s.steps) * t->s.rate_scale;
@@ -314,6 +347,8 @@ static hone_status one_step(hone_trainer *t, hone_trainer_state *now)
 
 static hone_status checkpoint(hone_trainer *t)
 {
+    if (!writes(t))
+        return HONE_OK;
     if (fflush(t->log) != 0)
         return hone_fail(HONE_DISK, "%s: log.jsonl cannot be written", t->folder);
     HONE_TRY(hone_events_flush(t->events));
@@ -323,6 +358,8 @@ static hone_status checkpoint(hone_trainer *t)
 static hone_status note(hone_trainer *t, const hone_trainer_state *s)
 {
     char validation[48] = "", loss[32] = "null", norm[32] = "null";
+    if (!writes(t))
+        return HONE_OK;
     if (isfinite(s->validation))
         snprintf(validation, sizeof validation, ", \"validation\": %.6f", s->validation);
     if (isfinite(s->loss))
@@ -362,10 +399,12 @@ hone_status hone_trainer_run(hone_trainer *t, hone_trainer_event *event, void *a
                                 .loss = (double)NAN,
                                 .validation = (double)NAN};
     while (t->s.steps < steps) {
-        hone_status s = hone_interrupt_check();
-        if (s != HONE_OK) { /* keep what is done */
+        double stop = hone_interrupted();
+        HONE_TRY(sum_doubles(t, &stop, 1));
+        if (stop > 0) { /* keep what is done */
             HONE_TRY(checkpoint(t));
-            return hone_interrupt_check();
+            HONE_TRY(hone_interrupt_check());
+            return hone_fail(HONE_INTERRUPTED, "another rank was stopped");
         }
         HONE_TRY(one_step(t, out));
         out->step = t->s.steps;

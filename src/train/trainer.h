@@ -6,6 +6,9 @@
  * later step depends on is in the checkpoint, so that a run that was killed and goes on from
  * it gives the bits of one that was not.
  *
+ * Several ranks take rows of each step, sum gradients and losses, and then make the same step of
+ * the optimiser, each of its own weights: what they decide by is the same on all of them.
+ *
  * A step whose loss or gradient is not finite changes nothing; three in a row halve the learning
  * rate, ten end the run with a reason.
  *
@@ -23,6 +26,16 @@
 #include "train/optimizer.h"
 #include "train/schedule.h"
 
+/* Processes that make the steps of one run together, each with a share of every step's rows: what
+ * MPI, or whoever connects them, has to give. All are called with the same options and data. */
+typedef struct hone_ranks {
+    uint32_t rank, count; /* this one, of all */
+    /* x[n] = the sum over all ranks, the same bits on each of them. An error ends the run. */
+    hone_status (*sum_floats)(void *arg, float *x, size_t n);
+    hone_status (*sum_doubles)(void *arg, double *x, size_t n);
+    void *arg;
+} hone_ranks;
+
 typedef struct hone_trainer_options {
     hone_trainable_options model; /* max_rows: tokens of a part */
     hone_optimizer_options optimizer;
@@ -36,6 +49,9 @@ typedef struct hone_trainer_options {
     uint64_t until; /* stop after this step, as if it were the last; 0 = go through the schedule */
     const char *branch; /* a run on the same data, from whose checkpoint this one starts; or NULL */
     const char *base;   /* of an adapter: the model's path or name, for its config */
+    /* NULL = alone. Rank 0 alone writes to the folder, which the others must be able to read; the
+     * bits of a run depend on the number of ranks. Only copied. */
+    const hone_ranks *ranks;
 } hone_trainer_options;
 
 /* After a step; validation is NAN but where it was measured. */

@@ -10,6 +10,7 @@
 #include "train/trainer.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -145,6 +146,14 @@ static const char tokenizer_json[] =
     "{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{\"<e>\":0,\"a\":1,\"b\":2,"
     "\"c\":3,\"d\":4},\"merges\":[]}}";
 
+static hone_dataset *open_rows(void)
+{
+    const hone_dataset_options rows = {.length = 8, .seed = 1, .shuffle = true};
+    hone_dataset *out;
+    assert_int_equal(hone_dataset_open(in_folder("set"), "train", &rows, &out), HONE_OK);
+    return out;
+}
+
 static hone_dataset *open_data(void)
 {
     static const char text[] = "{\"text\": \"abcdabcdabcdabcd\"}\n{\"text\": \"bcdabcdabcda\"}\n";
@@ -152,7 +161,6 @@ static hone_dataset *open_data(void)
     const char *paths[] = {path};
     hone_tokenizer *t;
     hone_documents *d;
-    hone_dataset *out;
     hone_dataset_build_report report;
     assert_int_equal(hone_make_directory(in_folder("tok")), HONE_OK);
     assert_int_equal(
@@ -170,9 +178,7 @@ static hone_dataset *open_data(void)
     assert_int_equal(hone_dataset_build(d, &o, in_folder("set"), &report), HONE_OK);
     hone_documents_close(d);
     hone_tokenizer_close(t);
-    const hone_dataset_options rows = {.length = 8, .seed = 1, .shuffle = true};
-    assert_int_equal(hone_dataset_open(in_folder("set"), "train", &rows, &out), HONE_OK);
-    return out;
+    return open_rows();
 }
 
 typedef struct spoil {
@@ -241,6 +247,154 @@ static void steps_that_are_not_finite_are_skipped_and_lower_the_rate(void **stat
     hone_free(x.before);
 }
 
+/* ---- ranks ----------------------------------------------------------------------------------- */
+
+enum { RANKS = 2, WEIGHTS = 1 << 13 };
+
+/* Threads instead of processes: who comes last has all of it. */
+typedef struct meeting {
+    pthread_barrier_t all;
+    float *floats[RANKS], float_sums[WEIGHTS];
+    double *doubles[RANKS], double_sums[2];
+    uint64_t lost; /* at this call each is cut off from the other; 0 = never */
+} meeting;
+
+typedef struct rank {
+    hone_ranks ranks;
+    meeting *m;
+    hone_dataset *data;
+    hone_trainer *trainer;
+    hone_trainer_state end;
+    hone_status status;
+    uint64_t calls;
+    double losses;
+    pthread_t thread;
+} rank;
+
+/* All are here with what they have, and then it is summed. */
+static hone_status meet(rank *r)
+{
+    if (r->m->lost && ++r->calls >= r->m->lost)
+        return hone_fail(HONE_BUSY, "the other rank is gone");
+    pthread_barrier_wait(&r->m->all);
+    return HONE_OK;
+}
+
+static hone_status sum_floats(void *arg, float *x, size_t n)
+{
+    rank *r = arg;
+    meeting *m = r->m;
+    assert_true(n <= WEIGHTS);
+    m->floats[r->ranks.rank] = x;
+    HONE_TRY(meet(r));
+    for (size_t i = 0; i < n && !r->ranks.rank; i++)
+        m->float_sums[i] = m->floats[0][i] + m->floats[1][i];
+    pthread_barrier_wait(&m->all);
+    memcpy(x, m->float_sums, n * sizeof *x);
+    return HONE_OK;
+}
+
+static hone_status sum_doubles(void *arg, double *x, size_t n)
+{
+    rank *r = arg;
+    meeting *m = r->m;
+    m->doubles[r->ranks.rank] = x;
+    HONE_TRY(meet(r));
+    for (size_t i = 0; i < n && !r->ranks.rank; i++)
+        m->double_sums[i] = m->doubles[0][i] + m->doubles[1][i];
+    pthread_barrier_wait(&m->all);
+    memcpy(x, m->double_sums, n * sizeof *x);
+    return HONE_OK;
+}
+
+static void add_losses(void *arg, const hone_trainer_state *s)
+{
+    ((rank *)arg)->losses += s->loss + s->validation;
+}
+
+static void *run_rank(void *arg)
+{
+    rank *r = arg;
+    r->status = hone_trainer_run(r->trainer, add_losses, r, &r->end);
+    return NULL;
+}
+
+/* Steps of `count` ranks in this folder, up to `until`, their weights to w[rank]; the first one's
+ * status. */
+static hone_status run_ranks(const char *run, uint32_t count, uint64_t until, uint64_t lost,
+                             float w[RANKS][WEIGHTS], double *losses)
+{
+    static meeting m;
+    static rank ranks[RANKS];
+    hone_file *f;
+    char path[300];
+    snprintf(path, sizeof path, "%s", in_folder(run));
+    m = (meeting){.lost = lost};
+    assert_int_equal(pthread_barrier_init(&m.all, NULL, count), 0);
+    assert_int_equal(hone_file_open(in_folder("a"), &f), HONE_OK);
+    for (uint32_t i = 0; i < count; i++) {
+        rank *r = &ranks[i];
+        *r = (rank){{i, count, sum_floats, sum_doubles, r}, &m, .data = open_rows()};
+        const hone_trainer_options o = {
+            .model = {.f32 = true, .threads = 1, .max_rows = 32},
+            .optimizer = {.beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-3f, .clip = 1},
+            .schedule = {.kind = HONE_SCHEDULE_CONSTANT, .rate = 0.01, .steps = 6},
+            .rows = 3,
+            .length = 8,
+            .type = HONE_DTYPE_F32,
+            .validation_rows = 7,
+            .validate_every = 1,
+            .until = until,
+            .ranks = count > 1 ? &r->ranks : NULL};
+        if (hone_trainer_open(f, path, &o, r->data, r->data, &r->trainer) != HONE_OK)
+            fail_msg("%s", hone_error());
+    }
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(pthread_create(&ranks[i].thread, NULL, run_rank, &ranks[i]), 0);
+    for (uint32_t i = 0; i < count; i++) {
+        const hone_trainable *t = hone_trainer_model(ranks[i].trainer);
+        pthread_join(ranks[i].thread, NULL);
+        assert_int_equal(ranks[i].status, ranks[0].status);
+        assert_true(t->p.floats <= WEIGHTS);
+        memcpy(w[i], t->weights, t->p.floats * sizeof(float));
+        hone_trainer_close(ranks[i].trainer);
+        hone_dataset_close(ranks[i].data);
+    }
+    *losses = ranks[0].losses;
+    assert_true(count < 2 || ranks[0].losses == ranks[1].losses || lost);
+    hone_file_close(f);
+    pthread_barrier_destroy(&m.all);
+    return ranks[0].status;
+}
+
+/* Two ranks make the steps of one, but for the order of sums; the same bits on both, and when they
+ * go on after a stop. The odd row of a step is one rank's alone. */
+static void ranks_make_the_steps_of_one(void **state)
+{
+    (void)state;
+    static float alone[RANKS][WEIGHTS], w[RANKS][WEIGHTS], again[RANKS][WEIGHTS];
+    double loss, loss_alone, part;
+    hone_dataset_close(open_data());
+    assert_int_equal(run_ranks("alone", 1, 0, 0, alone, &loss_alone), HONE_OK);
+    assert_int_equal(run_ranks("ranks", 2, 0, 0, w, &loss), HONE_OK);
+    assert_memory_equal(w[0], w[1], sizeof w[0]);
+    assert_true(fabs(loss - loss_alone) < 1e-3 && loss_alone > 6);
+    for (size_t i = 0; i < WEIGHTS; i++)
+        assert_true(fabsf(w[0][i] - alone[0][i]) < 1e-4f);
+    assert_int_equal(run_ranks("again", 2, 2, 0, again, &part), HONE_OK);
+    assert_memory_not_equal(w[0], again[0], sizeof w[0]);
+    assert_int_equal(run_ranks("again", 2, 0, 0, again, &part), HONE_OK);
+    assert_memory_equal(w, again, sizeof w);
+}
+
+static void a_lost_rank_ends_the_run(void **state)
+{
+    (void)state;
+    static float w[RANKS][WEIGHTS];
+    double losses;
+    assert_int_equal(run_ranks("lost", 2, 0, 3, w, &losses), HONE_BUSY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +404,8 @@ int main(void)
         cmocka_unit_test(a_model_to_train_survives_every_failing_allocation),
         cmocka_unit_test(a_damaged_checkpoint_is_named),
         cmocka_unit_test(steps_that_are_not_finite_are_skipped_and_lower_the_rate),
+        cmocka_unit_test(ranks_make_the_steps_of_one),
+        cmocka_unit_test(a_lost_rank_ends_the_run),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
