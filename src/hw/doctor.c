@@ -188,12 +188,34 @@ static void examine_huge_pages(exam *e)
                  "echo madvise >/sys/kernel/mm/transparent_hugepage/enabled");
 }
 
+/* How many numbers a list such as "0-1,4" names; 0 if it is none. */
+static unsigned count_list(const char *text)
+{
+    unsigned count = 0, first, last;
+    for (int used; *text; text += used + (text[used] == ',')) {
+        if (sscanf(text, "%u%n", &first, &used) != 1)
+            return 0;
+        last = first;
+        if (text[used] == '-') {
+            text += used + 1;
+            if (sscanf(text, "%u%n", &last, &used) != 1 || last < first)
+                return 0;
+        }
+        if (text[used] && text[used] != ',')
+            return 0;
+        count += last - first + 1;
+    }
+    return count;
+}
+
 static void examine_numa(exam *e)
 {
-    if (!read_text(e, "/sys/devices/system/node/online"))
+    unsigned nodes = read_text(e, "/sys/devices/system/node/online") ? count_list(e->text) : 0;
+    if (!nodes)
         return;
-    hone_doctor_fact *f = add(e, "NUMA nodes", "%.60s", e->text);
-    if (strcmp(e->text, "0") != 0)
+    hone_doctor_fact *f =
+        add(e, "NUMA nodes", "%u (node%s %.60s)", nodes, nodes > 1 ? "s" : "", e->text);
+    if (nodes > 1)
         complain(f, HONE_HEALTH_NOTE,
                  "memory of another node is slower; hone does not place weights by node yet",
                  "numactl --cpunodebind=0 --membind=0 hone ...");
@@ -296,28 +318,35 @@ static void examine_groups(exam *e)
         examine_group_v1(e);
 }
 
-static const char *limit_text(rlim_t v, char *buf, size_t size)
+/* A limit of bytes as ulimit has it, in KiB. */
+static hone_doctor_fact *add_kib(exam *e, const char *name, rlim_t bytes)
 {
-    if (v == RLIM_INFINITY)
-        snprintf(buf, size, "unlimited");
-    else
-        snprintf(buf, size, "%llu", (unsigned long long)v);
-    return buf;
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+    if (bytes == RLIM_INFINITY)
+        return add(e, name, "unlimited");
+    double v = (double)bytes / 1024;
+    size_t u = 0;
+    for (; v >= 1024 && u < 3; u++)
+        v /= 1024;
+    unsigned long long kib = bytes / 1024;
+    return u ? add(e, name, "%llu KiB (%.1f %s)", kib, v, units[u]) : add(e, name, "%llu KiB", kib);
 }
 
+/* Locked memory is told only: nothing is locked. */
 static void examine_rlimits(exam *e)
 {
     struct rlimit r;
-    char text[32];
     if (getrlimit(RLIMIT_AS, &r) == 0) {
-        hone_doctor_fact *f =
-            add(e, "address space (ulimit -v)", "%s", limit_text(r.rlim_cur, text, sizeof text));
+        hone_doctor_fact *f = add_kib(e, "address space (ulimit -v)", r.rlim_cur);
         if (r.rlim_cur != RLIM_INFINITY)
             complain(f, HONE_HEALTH_NOTE, "mapped models count against it", "ulimit -v unlimited");
     }
+    if (getrlimit(RLIMIT_MEMLOCK, &r) == 0)
+        add_kib(e, "locked memory (ulimit -l)", r.rlim_cur);
     if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
-        hone_doctor_fact *f =
-            add(e, "open files (ulimit -n)", "%s", limit_text(r.rlim_cur, text, sizeof text));
+        bool all = r.rlim_cur == RLIM_INFINITY;
+        hone_doctor_fact *f = add(e, "open files (ulimit -n)", all ? "unlimited" : "%llu",
+                                  (unsigned long long)r.rlim_cur);
         if (r.rlim_cur < 256)
             complain(f, HONE_HEALTH_NOTE, "models in many shards need a file each",
                      "ulimit -n 1024");

@@ -14,17 +14,23 @@ fact() { sed -n "s/^.\{4\}  $1  *//p" "$WORK/out"; }
 expect 0 "$HONE" doctor
 [ "$(fact 'open files (ulimit -n)')" = "$(ulimit -n)" ] || fail "ulimit -n is $(ulimit -n), not $(fact 'open files.*')"
 [ "$(ulimit -v)" != unlimited ] || [ "$(fact 'address space (ulimit -v)')" = unlimited ] || fail "ulimit -v is unlimited"
+# shellcheck disable=SC3045 # dash and bash have -l
+[ "$(fact 'locked memory (ulimit -l)' | cut -d ' ' -f 1)" = "$(ulimit -l)" ] || fail "ulimit -l is $(ulimit -l)"
 NODES=/sys/devices/system/node/online
-[ ! -r $NODES ] || [ "$(fact 'NUMA nodes')" = "$(cat $NODES)" ] || fail "nodes $(cat $NODES), not $(fact 'NUMA nodes')"
+[ ! -r $NODES ] || [ "$(fact 'NUMA nodes' | sed 's/.*(nodes* \(.*\))/\1/')" = "$(cat $NODES)" ] ||
+    fail "nodes $(cat $NODES), not $(fact 'NUMA nodes')"
 expect 0 sh -c 'ulimit -n 123; exec "$HONE" doctor'
 [ "$(fact 'open files (ulimit -n)')" = 123 ] || fail "ulimit -n 123 is not shown"
 prints "ulimit -n 1024"
+expect 0 sh -c 'ulimit -l 64; ulimit -v 67108864; exec "$HONE" doctor'
+[ "$(fact 'locked memory (ulimit -l)')" = "64 KiB" ] || fail "ulimit -l 64 is $(fact 'locked.*-l)')"
+[ "$(fact 'address space (ulimit -v)')" = "67108864 KiB (64.0 GiB)" ] || fail "ulimit -v is $(fact 'address.*-v)')"
 expect 0 sh -c 'ulimit -n 300; exec "$HONE" doctor --json'
 tr -d '\n' <"$WORK/out" | grep -q '"open files (ulimit -n)", *"value": "300", *"health": "fine"' || fail "300 files are wrong"
 echo 0-1 >"$WORK/nodes"
 if unshare -m mount --bind "$WORK/nodes" $NODES 2>/dev/null; then
     expect 0 unshare -m sh -c 'mount --bind "$1" "$2" && exec "$HONE" doctor' sh "$WORK/nodes" $NODES
-    [ "$(fact 'NUMA nodes')" = 0-1 ] || fail "nodes 0-1, not $(fact 'NUMA nodes')"
+    [ "$(fact 'NUMA nodes')" = "2 (nodes 0-1)" ] || fail "nodes 0-1, not $(fact 'NUMA nodes')"
     prints "numactl --cpunodebind=0"
 else
     echo "SKIP test_doctor: other NUMA nodes need the right to mount"

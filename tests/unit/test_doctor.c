@@ -104,6 +104,26 @@ static void huge_pages_that_are_off_are_noted(void **state)
     assert_int_equal(f->health, HONE_HEALTH_FINE);
 }
 
+static void numa_nodes_are_counted(void **state)
+{
+    static const struct {
+        const char *online, *value;
+        hone_health health;
+    } cases[] = {{"0\n", "1 (node 0)", HONE_HEALTH_FINE},
+                 {"0-1\n", "2 (nodes 0-1)", HONE_HEALTH_NOTE},
+                 {"0-3,8,10-11\n", "7 (nodes 0-3,8,10-11)", HONE_HEALTH_NOTE}};
+    hone_doctor_report r;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put("/sys/devices/system/node/online", cases[i].online);
+        assert_string_equal(examine(&r, "NUMA nodes")->value, cases[i].value);
+        assert_int_equal(find(&r, "NUMA nodes")->health, cases[i].health);
+    }
+    put("/sys/devices/system/node/online", "many\n");
+    hone_doctor_examine(folder, &r);
+    assert_null(find(&r, "NUMA nodes"));
+}
+
 static void memory_that_is_nearly_gone_is_bad(void **state)
 {
     hone_doctor_report r;
@@ -165,6 +185,7 @@ int main(void)
         DOCTOR_TEST(turbo_and_gpu_drivers_are_found),
         DOCTOR_TEST(powersave_governor_is_noted_with_the_command_that_mends_it),
         DOCTOR_TEST(huge_pages_that_are_off_are_noted),
+        DOCTOR_TEST(numa_nodes_are_counted),
         DOCTOR_TEST(memory_that_is_nearly_gone_is_bad),
         DOCTOR_TEST(limits_of_the_group_and_of_its_parents_are_found_cgroup_v2),
         DOCTOR_TEST(limits_of_the_group_are_found_cgroup_v1),
