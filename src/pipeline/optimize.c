@@ -85,33 +85,50 @@ static hone_status set_base(pipeline *p, hone_config c)
     return hone_config_to_json(&c, &p->base_json);
 }
 
-/* The default arithmetic must pass the gate itself; if it does not, float32 is the baseline. */
-static hone_status choose_base(pipeline *p, pipeline_trial *t)
+static hone_status try_base(pipeline *p, pipeline_trial *t)
 {
+    HONE_TRY(pipeline_do_trial(p, t));
+    return t->failed ? hone_fail(HONE_UNSUPPORTED, "the baseline cannot be evaluated: %s", t->error)
+                     : HONE_OK;
+}
+
+/* The original is what quality is measured from: its own is known. */
+static hone_status take_f32(pipeline *p, pipeline_trial *t)
+{
+    hone_config f32 = p->base;
+    f32.compute = HONE_COMPUTE_F32;
+    f32.kv_format = HONE_KV_F32;
+    f32.products = HONE_PRODUCTS_EXACT;
+    p->base_is_f32 = true;
+    p->base_quality = (pipeline_quality){.perplexity_ref = p->base_quality.perplexity_ref,
+                                         .perplexity = p->base_quality.perplexity_ref,
+                                         .top1_agreement = 1,
+                                         .scored = p->base_quality.scored};
+    HONE_TRY(set_base(p, f32));
+    *t = (pipeline_trial){
+        .key = "base:f32", .label = "baseline f32", .config = f32, .judge_only = true};
+    return try_base(p, t);
+}
+
+/* The default arithmetic must pass the gate itself; if it does not, float32 is the baseline. t[2]:
+ * how they were judged; *n: how many. */
+static hone_status choose_base(pipeline *p, pipeline_trial *t, size_t *n)
+{
+    *n = 1;
     HONE_TRY(set_base(p, hone_config_default()));
     *t = (pipeline_trial){.key = "base:bf16",
                           .label = "baseline bf16",
                           .config = p->base,
                           .lossy = true,
                           .judge_only = true};
-    HONE_TRY(pipeline_do_trial(p, t));
-    if (t->failed)
-        return hone_fail(HONE_UNSUPPORTED, "the baseline cannot be evaluated: %s", t->error);
+    HONE_TRY(try_base(p, t));
     p->base_quality = t->quality;
     if (pipeline_passes(p, t))
         return HONE_OK;
     pipeline_note(p, "bf16 arithmetic loses up to %.5f %%: the baseline is float32",
                   100 * t->quality.loss_upper);
-    hone_config f32 = p->base;
-    f32.compute = HONE_COMPUTE_F32;
-    f32.kv_format = HONE_KV_F32;
-    f32.products = HONE_PRODUCTS_EXACT;
-    p->base_is_f32 = true;
-    p->base_quality = (pipeline_quality){.perplexity_ref = t->quality.perplexity_ref,
-                                         .perplexity = t->quality.perplexity_ref,
-                                         .top1_agreement = 1,
-                                         .scored = t->quality.scored};
-    return set_base(p, f32);
+    *n = 2;
+    return take_f32(p, &t[1]);
 }
 
 /* ---- candidates ---------------------------------------------------------------------------------
@@ -367,14 +384,15 @@ static bool must_promote(const pipeline *p, const hone_pipeline_result *out)
 }
 
 /* Decisions, the run's end and the promotion: one transaction. */
-static hone_status conclude(pipeline *p, const pipeline_trial *base, const candidates *c,
-                            hone_pipeline_result *out)
+static hone_status conclude(pipeline *p, const pipeline_trial *base, size_t n_base,
+                            const candidates *c, hone_pipeline_result *out)
 {
     char *config;
     HONE_TRY(hone_config_to_json(&out->chosen, &config));
     hone_status s = hone_registry_begin(p->r);
     if (s == HONE_OK) {
-        s = decide(p, base, false);
+        for (size_t i = 0; s == HONE_OK && i < n_base; i++)
+            s = decide(p, &base[i], false);
         for (size_t i = 0; s == HONE_OK && i < c->count; i++)
             s = decide(p, &c->list[i], out->won && i + 1 == c->count);
         if (s == HONE_OK)
@@ -393,8 +411,9 @@ static hone_status conclude(pipeline *p, const pipeline_trial *base, const candi
 
 static hone_status work(pipeline *p, candidates *c, hone_pipeline_result *out)
 {
-    pipeline_trial base;
-    HONE_TRY(choose_base(p, &base));
+    pipeline_trial base[2];
+    size_t n_base;
+    HONE_TRY(choose_base(p, base, &n_base));
     HONE_TRY(profile(p));
     list_candidates(p, c);
     for (size_t i = 0; i < c->screened; i++)
@@ -403,7 +422,7 @@ static hone_status work(pipeline *p, candidates *c, hone_pipeline_result *out)
     out->chosen = p->base;
     snprintf(out->label, sizeof out->label, "%s", p->base_is_f32 ? "baseline f32" : "baseline");
     HONE_TRY(choose(p, c, out));
-    return conclude(p, &base, c, out);
+    return conclude(p, base, n_base, c, out);
 }
 
 /* ---- a run and its resumption

@@ -390,7 +390,7 @@ static void find_choice(hone_report *r)
     r->base = r->choice = -1;
     for (size_t i = 0; i < r->n_experiments; i++) {
         const hone_report_experiment *e = &r->experiments[i];
-        if (e->role == HONE_REPORT_BASE && r->base < 0)
+        if (e->role == HONE_REPORT_BASE) /* the last: those before were found wanting */
             r->base = (int)i;
         if (r->won && strcmp(e->verdict, "chosen") == 0)
             r->choice = (int)i;
@@ -409,7 +409,7 @@ static void find_compared(hone_report *r)
     for (size_t i = 0; i < r->n_experiments; i++) {
         hone_report_experiment *e = &r->experiments[i];
         bool repeated = choice && e != choice && strcmp(e->label, choice->label) == 0;
-        bool base = e->role == HONE_REPORT_BASE && e->has_quality;
+        bool base = (int)i == r->base && e->has_quality;
         e->compared = !repeated && e->role != HONE_REPORT_COMBINE && !isinf(e->loss_upper) &&
                       (base || (e->gain > 0 && isfinite(e->gain)));
     }
