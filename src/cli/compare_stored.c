@@ -99,6 +99,27 @@ static hone_status add_bench(const char *path, hone_compare *page, hone_compare_
 
 /* ---- runs ------------------------------------------------------------------------------------ */
 
+/* What was found of the configuration that the run ended on; NULL = nothing. */
+static const hone_report_experiment *end_of(const hone_report *r)
+{
+    int i = r->choice >= 0 ? r->choice : r->base;
+    return i >= 0 && strcmp(r->experiments[i].config, r->config) == 0 ? &r->experiments[i] : NULL;
+}
+
+static void take_end(const hone_report *r, const hone_report_experiment *e, hone_compare_side *side)
+{
+    bool memory = strcmp(r->goal, "memory") == 0;
+    side->memory_bytes = e->weight_bytes;
+    side->cost_seconds = memory || !(e->cost > 0) ? NAN : e->cost;
+    if (!e->has_quality)
+        return;
+    side->perplexity = e->perplexity;
+    side->perplexity_ratio = e->perplexity / e->perplexity_original;
+    side->kl_mean = e->kl_mean;
+    side->kl_p99 = e->kl_p99;
+    side->top1 = e->top1_agreement;
+}
+
 static hone_status add_run(const cli_context *c, const char *operand, hone_compare *page,
                            hone_compare_side *side)
 {
@@ -113,27 +134,16 @@ static hone_status add_run(const cli_context *c, const char *operand, hone_compa
     hone_registry_close(registry);
     HONE_TRY(s);
     char headline[300];
-    const hone_report_experiment *e = r->choice >= 0 ? &r->experiments[r->choice]
-                                      : r->base >= 0 ? &r->experiments[r->base]
-                                                     : NULL;
+    const hone_report_experiment *e = end_of(r);
     snprintf(side->label, sizeof side->label, "run %lld: %.100s", (long long)run, r->label);
     snprintf(side->note, sizeof side->note, "%.80s, goal %.40s: %.250s", r->model_name, r->goal,
              hone_report_headline(r, headline, sizeof headline));
     side->path = hone_strdup(r->model_path);
     side->config = *r->config ? hone_strdup(r->config) : NULL;
-    if (e) {
-        side->memory_bytes = e->weight_bytes;
-        bool memory = strcmp(r->goal, "memory") == 0;
-        side->cost_seconds = memory || !(e->cost > 0) ? NAN : e->cost;
-        if (e->has_quality) {
-            side->perplexity = e->perplexity;
-            side->kl_mean = e->kl_mean;
-            side->kl_p99 = e->kl_p99;
-            side->top1 = e->top1_agreement;
-        }
-    }
+    if (e)
+        take_end(r, e, side);
     hone_report_free(r);
-    (void)page;
+    page->reference = "the original of each run, in float32";
     return side->path ? HONE_OK : hone_fail_memory(1, "a path");
 }
 
@@ -145,9 +155,34 @@ hone_status compare_add_stored(const cli_context *c, const char *operand, hone_c
     return is_number(operand) ? add_run(c, operand, page, side) : add_bench(operand, page, side);
 }
 
+/* Perplexities of different texts say nothing of each other: what a run chose was judged on another
+ * part of the text than its baseline. The same original has the same perplexity on the same text
+ * only. */
+static void relate_perplexities(hone_compare *page)
+{
+    double original = NAN;
+    bool same = true;
+    for (size_t i = 0; i < page->n_sides; i++) {
+        double of = page->sides[i].perplexity / page->sides[i].perplexity_ratio;
+        if (!isfinite(of))
+            continue;
+        same = same && !(fabs(of / original - 1) > 1e-12);
+        original = of;
+    }
+    for (size_t i = 0; i < page->n_sides && !same; i++)
+        page->sides[i].perplexity = NAN;
+    if (!isfinite(original))
+        page->reference = "";
+    else
+        page->protocol = same ? "all were judged on the same text"
+                              : "each was judged on its own text, so that perplexities are told as "
+                                "multiples of the original's there";
+}
+
 /* Two benches one after the other: their intervals are all that is known, so both must move. */
 void compare_stored_finish(hone_compare *page)
 {
+    relate_perplexities(page);
     for (size_t i = 1; i < page->n_sides; i++) {
         for (size_t t = 0; t < page->n_tests; t++) {
             const hone_interval *a = &page->sides[0].speed[t].tok_s;

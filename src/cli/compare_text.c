@@ -19,6 +19,8 @@ static void put_number(cli_table *t, const char *fmt, double v)
         snprintf(text, sizeof text, "%.1f %%", 100 * v);
     else if (strcmp(fmt, "bits") == 0)
         snprintf(text, sizeof text, "%.2f", v);
+    else if (strcmp(fmt, "ratio") == 0)
+        snprintf(text, sizeof text, "%.5f", v);
     else if (strcmp(fmt, "speed") == 0)
         snprintf(text, sizeof text, "%.1f", v);
     else
@@ -61,6 +63,7 @@ static const column before[] = {
 static const column after[] = {
     {">seconds", "number", offsetof(hone_compare_side, cost_seconds)},
     {">perplexity", "number", offsetof(hone_compare_side, perplexity)},
+    {">perplexity to original's", "ratio", offsetof(hone_compare_side, perplexity_ratio)},
     {">KL mean", "number", offsetof(hone_compare_side, kl_mean)},
     {">KL p99", "number", offsetof(hone_compare_side, kl_p99)},
     {">top-1", "percent", offsetof(hone_compare_side, top1)},

@@ -13,6 +13,7 @@ void hone_compare_side_clear(hone_compare_side *s)
                              .bits = NAN,
                              .memory_bytes = NAN,
                              .perplexity = NAN,
+                             .perplexity_ratio = NAN,
                              .kl_mean = NAN,
                              .kl_p99 = NAN,
                              .top1 = NAN,
@@ -143,6 +144,7 @@ static json_t *side_json(const hone_compare *c, size_t i)
     put(o, "bits_per_weight", s->bits);
     put(o, "memory_bytes", s->memory_bytes);
     put(o, "perplexity", s->perplexity);
+    put(o, "perplexity_to_original", s->perplexity_ratio);
     put(o, "kl", s->kl_mean);
     put(o, "kl_p99", s->kl_p99);
     put(o, "top1_agreement", s->top1);

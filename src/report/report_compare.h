@@ -28,6 +28,7 @@ typedef struct hone_compare_side {
     double bits;                /* per weight in the file */
     double memory_bytes;        /* packed weights and the KV of one context */
     double perplexity;
+    double perplexity_ratio;      /* to the original's on the same text */
     double kl_mean, kl_p99, top1; /* against the reference; top1: share of equal first tokens */
     double cost_seconds;          /* of a run of the registry: its choice's median cost */
     hone_compare_speed speed[HONE_COMPARE_TESTS];

@@ -218,6 +218,8 @@ static void put_number(report_page *p, const char *fmt, double v)
         snprintf(text, sizeof text, "%.1f %%", 100 * v);
     else if (*fmt == 's')
         snprintf(text, sizeof text, "%.1f", v);
+    else if (*fmt == 'r')
+        snprintf(text, sizeof text, "%.5f", v);
     else
         snprintf(text, sizeof text, "%.4g", v);
     report_put(p, "<td class=\"n\">%s</td>", text);
@@ -242,6 +244,14 @@ static void put_speed(report_page *p, const hone_compare *c, size_t i, size_t te
                s->ratio.point, s->ratio.lo, s->ratio.hi, v == HONE_VERDICT_UNKNOWN ? " ?" : "");
 }
 
+static bool is_related(const hone_compare *c)
+{
+    bool any = false;
+    for (size_t i = 0; i < c->n_sides; i++)
+        any |= isfinite(c->sides[i].perplexity_ratio);
+    return any;
+}
+
 static void put_row(report_page *p, const hone_compare *c, size_t i)
 {
     const hone_compare_side *s = &c->sides[i];
@@ -259,6 +269,8 @@ static void put_row(report_page *p, const hone_compare *c, size_t i)
     for (size_t t = 0; t < c->n_tests; t++)
         put_speed(p, c, i, t);
     put_number(p, "g", s->perplexity);
+    if (is_related(c))
+        put_number(p, "r", s->perplexity_ratio);
     put_number(p, "g", s->kl_mean);
     put_number(p, "g", s->kl_p99);
     put_number(p, "%", s->top1);
@@ -278,7 +290,9 @@ static void put_table(report_page *p, const hone_compare *c)
         report_put_text(p, name);
         report_put(p, "<br/>tok/s</th><th class=\"n\">ratio</th>");
     }
-    report_put(p, "<th class=\"n\">perplexity</th><th class=\"n\">KL mean</th><th class=\"n\">KL "
+    report_put(p, "<th class=\"n\">perplexity</th>%s",
+               is_related(c) ? "<th class=\"n\">perplexity to the original's</th>" : "");
+    report_put(p, "<th class=\"n\">KL mean</th><th class=\"n\">KL "
                   "p99</th><th class=\"n\">top-1</th></tr>\n");
     for (size_t i = 0; i < c->n_sides; i++)
         put_row(p, c, i);

@@ -80,18 +80,27 @@ for i, side in enumerate(sides["sides"], 1):
     assert side["label"] == f"run {i}: " + run["label"], side["label"]
     assert side["model"] == run["model"]["path"] and side["config"] == json.loads(run["config"]), side
     assert side["label"] in text and run["headline"] in text and run["headline"] in side["note"], text
-    for chosen in (e for e in run["experiments"] if e["verdict"] == "chosen"):
-        quality = chosen["quality"] | {"memory_bytes": chosen["weight_bytes"], "kl": chosen["quality"]["kl_mean"]}
-        for key in ("memory_bytes", "perplexity", "kl", "kl_p99", "top1_agreement"):
-            assert side[key] == quality[key], (key, side, quality)
-        row = next(line for line in text.splitlines() if line.startswith(side["label"]))
-        assert "%.4g" % quality["perplexity"] in row and "%.1f %%" % (100 * quality["top1_agreement"]) in row, row
+    # of the configuration that the run ended on, whether chosen or the baseline
+    ends = [e for e in run["experiments"] if e["config"] == run["config"] and "quality" in e][-1]
+    quality = ends["quality"] | {"memory_bytes": ends["weight_bytes"], "kl": ends["quality"]["kl_mean"],
+                                 "perplexity_to_original": ends["quality"]["perplexity"] / ends["quality"]["perplexity_original"]}
+    for key in ("memory_bytes", "kl", "kl_p99", "top1_agreement", "perplexity_to_original"):
+        assert abs(side[key] - quality[key]) <= 1e-10 * quality[key], (key, side, quality)
+    assert "perplexity" not in side, "perplexities of different texts"
+    row = next(line for line in text.splitlines() if line.startswith(side["label"]))
+    assert "%.5f" % side["perplexity_to_original"] in row and "%.1f %%" % (100 * quality["top1_agreement"]) in row, row
+    assert sides["reference"] and "multiples of the original's" in sides["protocol"] and sides["protocol"] in text, sides
+f32 = sides["sides"][1]
+assert f32["kl"] == 0 and f32["top1_agreement"] == 1 and f32["perplexity_to_original"] == 1, f32
 assert [e for e in load("run1")["experiments"] if e["verdict"] == "chosen"], "nothing was chosen: no test"
 assert any(d.startswith("compute: ") for d in sides["differences"]), sides["differences"]
 PY
 else
     echo "SKIP test_optimize: the figures of compare need python3 to be read"
 fi
+expect 0 "$HONE" compare 2 2 --json # one text: its perplexity too
+prints '"perplexity": '
+prints "on the same text"
 expect 3 "$HONE" compare 1 99
 says "there is no run 99"
 expect 2 "$HONE" compare 1 "$MODEL"
