@@ -16,26 +16,39 @@ typedef struct info_memory {
     const hone_arch *arch; /* NULL = hone cannot run it; `why` says it */
     hone_hparams hp;
     char why[512];
+    info_model model;
     info_weights weights;
     uint64_t weight_bytes, kv_bytes_per_token, kv_bytes_context;
     uint64_t kv_formats[HONE_KV_COUNT]; /* per token */
 } info_memory;
 
-static hone_status plan_memory(const hone_file *f, info_memory *m)
+/* What the engine would hold: of a model that hone cannot run all that is there. */
+static hone_status plan_weights(const hone_file *f, info_memory *m)
 {
-    memset(m, 0, sizeof *m);
-    HONE_TRY(info_weights_read(f, &m->weights));
+    m->model =
+        (info_model){.arch = m->arch, .hp = &m->hp, .gguf = hone_file_kind(f) == HONE_FILE_GGUF};
+    if (m->arch && !m->model.gguf)
+        m->model.prefix = hone_arch_prefix(m->arch, f);
+    HONE_TRY(info_weights_read(f, &m->model, &m->weights));
     m->weight_bytes = m->weights.packed_bytes;
     for (size_t i = 0; i < hone_file_tensor_count(f); i++) {
         const hone_tensor *t = hone_file_tensor_at(f, i);
-        if (t->n_dims != 2 && !hone_source_is_part(t->name))
+        if (t->n_dims != 2 && !hone_source_is_part(t->name) && info_takes(&m->model, t->name))
             m->weight_bytes += hone_tensor_elements(t) * sizeof(float);
     }
+    return HONE_OK;
+}
+
+static hone_status plan_memory(const hone_file *f, info_memory *m)
+{
+    memset(m, 0, sizeof *m);
     if (hone_arch_read(f, &m->arch, &m->hp) != HONE_OK) {
         m->arch = NULL;
         snprintf(m->why, sizeof m->why, "%s", hone_error());
-        return HONE_OK;
     }
+    HONE_TRY(plan_weights(f, m));
+    if (!m->arch)
+        return HONE_OK;
     static hone_kv_tables tables;
     for (int k = 0; k < HONE_KV_COUNT; k++) {
         hone_kv_tables_plan(&m->hp, (hone_kv_format)k, &tables);

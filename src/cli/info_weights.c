@@ -40,11 +40,28 @@ static void note(info_weights *w, const char *text)
         snprintf(w->notes[w->n_notes++], INFO_NOTE, "%s", text);
 }
 
+bool info_takes(const info_model *m, const char *tensor)
+{
+    return !m->arch || hone_slot_claims(m->arch, m->hp, m->gguf, m->prefix, tensor);
+}
+
+static void note_unused(info_weights *w, const char *tensor, const char *why)
+{
+    char text[INFO_NOTE];
+    w->unused++;
+    snprintf(text, sizeof text, "tensor %.200s %s", tensor, why);
+    note(w, text);
+}
+
 static void take(void *arg, const char *weight, hone_status status, const hone_source *s)
 {
     info_weights *w = arg;
     hone_packed p;
-    (void)weight;
+    if (!info_takes(w->model, weight)) {
+        note_unused(w, weight,
+                    "is not used: the embedding is the head (tied), or there is no place");
+        return;
+    }
     if (status != HONE_OK) {
         w->broken++;
         note(w, hone_error());
@@ -77,17 +94,13 @@ static void take(void *arg, const char *weight, hone_status status, const hone_s
 
 static void take_leftover(void *arg, const hone_tensor *t)
 {
-    info_weights *w = arg;
-    char text[INFO_NOTE];
-    w->unused++;
-    snprintf(text, sizeof text, "tensor %.200s belongs to no matrix: it would not be used",
-             t->name);
-    note(w, text);
+    note_unused(arg, t->name, "belongs to no matrix: it would not be used");
 }
 
-hone_status info_weights_read(const hone_file *f, info_weights *out)
+hone_status info_weights_read(const hone_file *f, const info_model *m, info_weights *out)
 {
     memset(out, 0, sizeof *out);
+    out->model = m;
     hone_source_each(f, take, out);
     return hone_source_leftovers(f, take_leftover, out);
 }

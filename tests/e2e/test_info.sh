@@ -23,12 +23,13 @@ expect 0 "$HONE" compare "$LLAMA" "$TIED" "$WORK/tied" --prefill 0 --decode 2 --
 # shellcheck disable=SC2046 # three numbers
 set -- $(number memory_bytes)
 [ $(($1 - $3)) = $((528 * 64 * 2)) ] || fail "untied takes $1 bytes, tied $3"
-for model in "$LLAMA" "$TIED"; do
+for model in "$LLAMA" "$TIED" "$WORK/tied"; do
     expect 0 "$HONE" info --json "$model"
     planned=$(($(number weights | tail -n 1) + 64 * $(number kv_per_token)))
     [ "$1" -ge $planned ] && [ "$1" -lt $((planned + 5000)) ] || fail "$model: planned are $planned bytes, taken $1"
     shift
 done
+prints "lm_head.weight is not used"
 
 expect 3 "$HONE" info "$WORK/nothing.gguf"
 says "nothing.gguf"
