@@ -88,7 +88,7 @@ static hone_status measure(const hone_synth_shape *s, shape_memory *m)
     const hone_arch *a;
     hone_file *f;
     snprintf(config, sizeof config, s->config, s->layers);
-    HONE_TRY(hone_file_from_config(config, &f));
+    HONE_TRY(hone_file_from_config(config, s->name, &f));
     hone_status st = hone_arch_read(f, &a, &m->h);
     hone_file_close(f);
     HONE_TRY(st);

@@ -94,7 +94,7 @@ static hone_status begin(const cli_train_start *s, const char *folder, const cha
     if (s->model)
         HONE_TRY(write_member(folder, "config.json", config, n));
     else
-        HONE_TRY(hone_fresh_write(config, s->seed, folder));
+        HONE_TRY(hone_fresh_write(config, from ? from : s->config, s->seed, folder));
     if (from)
         HONE_TRY(copy_tokenizer(from, folder));
     if (s->tokenizer) {

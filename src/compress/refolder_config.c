@@ -252,7 +252,7 @@ static const char *check(const json_t *c, const hone_hparams *h)
     hone_hparams again;
     hone_file *f;
     char *text = json_dumps(c, JSON_REAL_PRECISION(17));
-    if (!text || hone_file_from_config(text, &f) != HONE_OK) {
+    if (!text || hone_file_from_config(text, "the folder to be written", &f) != HONE_OK) {
         free(text);
         return "config.json";
     }

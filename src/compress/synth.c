@@ -158,7 +158,7 @@ static hone_status plan(synth_job *j)
     char text[1024];
     hone_rope_config rope = {.scaling = HONE_ROPE_DEFAULT};
     snprintf(text, sizeof text, j->shape->config, j->o->layers ? j->o->layers : j->shape->layers);
-    HONE_TRY(hone_file_from_config(text, &j->config));
+    HONE_TRY(hone_file_from_config(text, j->shape->name, &j->config));
     HONE_TRY(hone_arch_read(j->config, &j->arch, &j->h));
     j->most = 2 * ((size_t)j->h.layers * HONE_LAYER_SLOTS + HONE_SLOTS) + 2;
     j->tensors = hone_calloc(j->most, sizeof *j->tensors);

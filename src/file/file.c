@@ -245,9 +245,19 @@ hone_status hone_file_open_bytes(hone_file_kind_id kind, const void *data, size_
     return s;
 }
 
-hone_status hone_file_from_config(const char *json, hone_file **out)
+hone_status hone_file_from_config(const char *json, const char *path, hone_file **out)
 {
-    return hone_file_open_bytes(HONE_FILE_HF, json, strlen(json), out);
+    hone_file *f = NULL;
+    *out = NULL;
+    HONE_TRY(new_file(path, &f));
+    f->kind = HONE_FILE_HF;
+    hone_status s = hone_file_read_config(f, json, strlen(json));
+    if (s == HONE_OK) {
+        *out = f;
+        return HONE_OK;
+    }
+    hone_file_close(f);
+    return hone_fail_in(s, "%s", path);
 }
 
 hone_status hone_file_open(const char *path, hone_file **out)

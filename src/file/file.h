@@ -32,9 +32,9 @@ typedef enum hone_file_kind_id {
 /* Errors: NOT_FOUND, PERMISSION, FORMAT (damaged; the message names file and tensor or key),
  * UNSUPPORTED (a tensor type or version that hone cannot read yet), LIMIT, MEMORY, IO. */
 HONE_CHECKED hone_status hone_file_open(const char *path, hone_file **out);
-/* A Hugging Face folder of which only the config.json is there: no tensors, and `json` for a path
- * in messages. What it says can be read as of any other. */
-HONE_CHECKED hone_status hone_file_from_config(const char *json, hone_file **out);
+/* A Hugging Face folder of which only the config.json is there, as text: no tensors; `path` is for
+ * messages. What it says can be read as of any other. */
+HONE_CHECKED hone_status hone_file_from_config(const char *json, const char *path, hone_file **out);
 void hone_file_close(hone_file *f); /* NULL is fine */
 
 hone_file_kind_id hone_file_kind(const hone_file *f);

@@ -96,10 +96,10 @@ static hone_status write_fresh(const hone_file *f, const char *json, uint64_t se
     return s;
 }
 
-hone_status hone_fresh_write(const char *json, uint64_t seed, const char *folder)
+hone_status hone_fresh_write(const char *json, const char *path, uint64_t seed, const char *folder)
 {
     hone_file *f;
-    HONE_TRY(hone_file_from_config(json, &f));
+    HONE_TRY(hone_file_from_config(json, path, &f));
     hone_hparams *h = hone_malloc(sizeof *h);
     hone_status s =
         h ? write_fresh(f, json, seed, folder, h) : hone_fail_memory(sizeof *h, "hyper-parameters");

@@ -14,8 +14,10 @@
 
 #include "file/file.h"
 
-/* Writes the two files into `folder`, which is made; json is the text of config.json. Errors: those
- * of hone_arch_read, DISK, PERMISSION, MEMORY, USAGE (the folder has a model already). */
-HONE_CHECKED hone_status hone_fresh_write(const char *json, uint64_t seed, const char *folder);
+/* Writes the two files into `folder`, which is made; json is the text of config.json, `path` where
+ * it is from, for messages. Errors: those of hone_arch_read, DISK, PERMISSION, MEMORY, USAGE (the
+ * folder has a model already). */
+HONE_CHECKED hone_status hone_fresh_write(const char *json, const char *path, uint64_t seed,
+                                          const char *folder);
 
 #endif

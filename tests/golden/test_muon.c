@@ -28,7 +28,8 @@ static const char config[] =
 
 static int make_model(void **state)
 {
-    return make_folder(state) || hone_fresh_write(config, 1, in_folder("m")) != HONE_OK;
+    return make_folder(state) ||
+           hone_fresh_write(config, "config.json", 1, in_folder("m")) != HONE_OK;
 }
 
 /* As numbers() of make_muon.py */

@@ -113,7 +113,7 @@ static hone_status read_config(const char *model, const char *changes)
     assert_non_null(change);
     json_object_update(config, change);
     char *text = json_dumps(config, 0);
-    assert_int_equal(hone_file_from_config(text, &f), HONE_OK);
+    assert_int_equal(hone_file_from_config(text, "a shape", &f), HONE_OK);
     hone_status s = hone_arch_read(f, &a, &h);
     hone_file_close(f);
     free(text);

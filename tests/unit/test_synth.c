@@ -170,7 +170,8 @@ static void each_shape_is_its_model_and_loads(void **state)
         hone_file *f;
         assert_non_null(s);
         snprintf(config, sizeof config, s->config, s->layers);
-        if (hone_file_from_config(config, &f) != HONE_OK || hone_arch_read(f, &a, &h) != HONE_OK)
+        if (hone_file_from_config(config, "a shape", &f) != HONE_OK ||
+            hone_arch_read(f, &a, &h) != HONE_OK)
             fail_msg("%s: %s", s->name, hone_error());
         double parameters = 0;
         for (hone_slot slot = 0; slot < HONE_SLOTS; slot++)
