@@ -247,7 +247,7 @@ static hone_status train_on(cli_context *c, hone_file **model, const hone_traine
     HONE_TRY(hone_trainer_open(*model, folder, o, data, validation, &w.trainer));
     hone_file_close(*model);
     *model = NULL;
-    cli_train_begun(folder);
+    cli_train_settle(folder);
     w.first = hone_trainer_step(w.trainer);
     if (w.first)
         fprintf(stderr, "going on after step %" PRIu64 "\n", w.first);
@@ -275,12 +275,13 @@ static hone_status prepare_adapter(const cli_context *c, const cli_train_start *
 
 static hone_status run(cli_context *c)
 {
-    const cli_train_start start = {.model = cli_text(c, "model"),
-                                   .like = cli_text(c, "like"),
-                                   .config = cli_text(c, "config"),
-                                   .branch = cli_text(c, "branch"),
-                                   .tokenizer = cli_text(c, "tokenizer"),
-                                   .seed = (uint64_t)cli_int(c, "seed")};
+    cli_train_start start = {.model = cli_text(c, "model"),
+                             .like = cli_text(c, "like"),
+                             .config = cli_text(c, "config"),
+                             .branch = cli_text(c, "branch"),
+                             .tokenizer = cli_text(c, "tokenizer"),
+                             .data = cli_operand(c, 0),
+                             .seed = (uint64_t)cli_int(c, "seed")};
     hone_trainer_options o;
     hone_adapter_options adapter;
     hone_dataset *data = NULL, *validation = NULL;
@@ -289,14 +290,17 @@ static hone_status run(cli_context *c)
     HONE_TRY(read_options(c, &o));
     HONE_TRY(read_adapter(c, &adapter, &o));
     hone_status s = open_data(c, &o, &data, &validation);
-    if (s == HONE_OK && o.model.adapter)
-        s = prepare_adapter(c, &start, &source);
-    else if (s == HONE_OK)
-        s = cli_train_prepare(&start, cli_text(c, "output"), &source);
+    if (s == HONE_OK) {
+        start.fingerprint = hone_dataset_get_info(data)->fingerprint;
+        s = o.model.adapter ? prepare_adapter(c, &start, &source)
+                            : cli_train_prepare(&start, cli_text(c, "output"), &source);
+    }
     if (s == HONE_OK)
         s = hone_file_open(source, &model);
     if (s == HONE_OK)
         s = train_on(c, &model, &o, data, validation);
+    if (s != HONE_OK && s != HONE_BUSY) /* another one's folder stays as it is */
+        cli_train_settle(cli_text(c, "output"));
     hone_file_close(model);
     hone_dataset_close(validation);
     hone_dataset_close(data);
@@ -326,8 +330,9 @@ static const cli_option options[] = {
      .help = "start where another run stands (weights, means, data), to go on by other settings"},
     {.name = "tokenizer",
      .type = CLI_TEXT,
-     .argument = "FILE",
-     .help = "a tokenizer.json to put beside the model"},
+     .argument = "PATH",
+     .help = "a tokenizer.json, or a folder with a tokenizer's files, to put beside the model in "
+             "place of its own"},
     {.name = "lora",
      .type = CLI_INT,
      .argument = "RANK",

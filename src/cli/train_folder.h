@@ -12,20 +12,27 @@ typedef struct cli_train_start {
     const char *like;      /* a folder whose config.json (and tokenizer) is taken, or NULL */
     const char *config;    /* a config.json, or NULL */
     const char *branch;    /* a run from whose checkpoint another one starts, or NULL */
-    const char *tokenizer; /* a tokenizer.json that goes with it, or NULL */
+    const char *tokenizer; /* a tokenizer.json, or a folder with a tokenizer's files, or NULL */
+    const char *data;      /* the data set's path, for messages */
+    uint64_t fingerprint;  /* of the tokenizer that cut it (train/data/dataset.h) */
     uint64_t seed;         /* of fresh weights */
 } cli_train_start;
 
-/* Makes `folder` ready if no run was begun there: config.json and tokenizer, fresh weights. *source
- * is the folder to load weights from (not to be freed). A run that was stopped before its first
- * checkpoint is begun again. Errors: USAGE (none or several of model, like, config, branch; the
- * folder holds another model), NOT_FOUND, DISK, and those of hone_fresh_write. */
+/* Makes `folder` ready if no run was begun there: config.json (without what it says of quantised
+ * weights) and tokenizer, fresh weights. *source is the folder to load weights from (not to be
+ * freed). A run that was stopped before its first checkpoint is begun again; of one that goes on
+ * the options that are given must say what the folder holds. Whatever comes of it,
+ * cli_train_settle must follow. Errors: USAGE (none or several of model, like, config, branch; the
+ * folder holds another model or a run of another), NOT_FOUND, DATA (the tokenizer is not that of
+ * the data, or has more tokens than the model), DISK, and those of hone_arch_read,
+ * hone_tokenizer_open and hone_fresh_write. */
 HONE_CHECKED hone_status cli_train_prepare(const cli_train_start *s, const char *folder,
                                            const char **source);
 /* The same for an adapter beside `model`, a folder or a GGUF file, which stays where it is. Errors:
  * USAGE (no model; the folder holds something else), DISK. */
 HONE_CHECKED hone_status cli_train_prepare_adapter(const char *model, const char *folder);
-/* The first checkpoint is written: from now on the folder is continued. */
-void cli_train_begun(const char *folder);
+/* From its first checkpoint on the folder is continued; without one, what was put there is taken
+ * away again. */
+void cli_train_settle(const char *folder);
 
 #endif

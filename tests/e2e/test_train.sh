@@ -170,32 +170,104 @@ fresh() { # fresh FOLDER [OPTION]...
     "$HONE" train "$WORK/data400" -o "$WORK/$folder" --steps 1 --batch 64 --length 64 --type f32 "$@"
 }
 shape() { "$HONE" info "$1" | sed 1d | sort; } # without the path: dimensions, metadata, tensors
+refused() { # refused CODE TEXT FOLDER [OPTION]...: and nothing of it stays
+    want=$1 text=$2 into=$3
+    shift 3
+    expect "$want" fresh "$into" "$@"
+    says "$text"
+    [ ! -e "$WORK/$into" ] || fail "$into is left: $(ls "$WORK/$into")"
+}
 mkdir "$WORK/mamba" && echo '{"model_type": "mamba", "vocab_size": 521}' >"$WORK/mamba/config.json"
-expect 2 fresh llama --like "$GOLDEN/llama" --model "$WORK/whole"
-says "--like"
-expect 2 fresh llama --like "$MODEL"
-says "$MODEL is not a Hugging Face folder"
-expect 3 fresh llama --like "$WORK/data400"
-says "data400 holds no config.json"
-expect 6 fresh llama --like "$WORK/mamba"
-says '"mamba" is not one that hone runs'
+echo '{"model_type": "llama"}' >"$WORK/lacks.json"
+echo '{"model_type": ' >"$WORK/cut.json"
+refused 2 "--like" llama --like "$GOLDEN/llama" --model "$WORK/whole"
+refused 2 "$MODEL is not a Hugging Face folder" llama --like "$MODEL"
+refused 3 "$WORK/nowhere" llama --like "$WORK/nowhere"
+refused 3 "data400 holds no config.json" llama --like "$WORK/data400"
+refused 6 '"mamba" is not one that hone runs' llama --like "$WORK/mamba"
+says "$WORK/mamba"
+refused 3 "$WORK/lacks.json: config.json: 'num_hidden_layers' is missing" llama --config "$WORK/lacks.json"
+refused 5 "$WORK/cut.json" llama --config "$WORK/cut.json"
+refused 10 "the data has tokens up to 399, the model 389" llama --like "$GOLDEN/llama-tied"
+mkdir "$WORK/llama" # what the user had stays
 expect 10 fresh llama --like "$GOLDEN/llama-tied"
-says "the data has tokens up to 399, the model 389"
-expect 3 fresh llama --like "$GOLDEN/llama" --tokenizer "$WORK/no.json"
-says "no.json"
+[ "$(ls -A "$WORK/llama" | wc -l)" = 0 ] || fail "left: $(ls -A "$WORK/llama")"
+cp "$WORK/fewer.json" "$WORK/llama/tokenizer.json"
+expect 2 fresh llama --like "$GOLDEN/llama" --tokenizer "$WORK/pieces"
+says "holds another tokenizer.json"
+cmp -s "$WORK/fewer.json" "$WORK/llama/tokenizer.json" || fail "the user's tokenizer.json was touched"
+rm -r "$WORK/llama"
+mkdir "$WORK/begun" # a start that was killed
+cp "$WORK/fewer.json" "$WORK/begun/tokenizer.json"
+cp "$GOLDEN/llama/config.json" "$WORK/begun"
+printf 'tokenizer.json\n.\n' >"$WORK/begun/training.begun"
+refused 10 "the data has tokens up to 399" begun --like "$GOLDEN/llama-tied"
+
+# A tokenizer must be one, fit the vocabulary, and be that of the data.
+expect 0 "$HONE" tokenizer train "$HONE_SOURCE_DIR"/docs/*.md --vocab 600 -o "$WORK/more"
+refused 3 "no.json" llama --like "$GOLDEN/llama" --tokenizer "$WORK/no.json"
+refused 5 "text.txt is no tokenizer.json" llama --like "$GOLDEN/llama" --tokenizer "$WORK/text.txt"
+refused 3 "holds no tokenizer" llama --like "$GOLDEN/llama" --tokenizer "$WORK/data400"
+refused 10 "600 tokens" llama --like "$GOLDEN/llama" --tokenizer "$WORK/more"
+refused 10 "fewer.json ...)" llama --like "$GOLDEN/llama" --tokenizer "$WORK/fewer.json"
+says "data400 was cut by another tokenizer ($(sed -n 's/.*"tokenizer": "\(.*\)".*/\1/p' "$WORK/data400/data.json"))"
 for name in llama gpt2 gemma3; do
-    expect 0 fresh $name --like "$GOLDEN/$name" --tokenizer "$WORK/fewer.json"
+    expect 0 fresh $name --like "$GOLDEN/$name" --tokenizer "$WORK/pieces/tokenizer.json"
     shape "$GOLDEN/$name" >"$WORK/wanted"
     shape "$WORK/$name" >"$WORK/got"
     cmp -s "$WORK/wanted" "$WORK/got" || fail "--like $name: $(diff "$WORK/wanted" "$WORK/got" | head -n 5)"
-    cmp -s "$WORK/fewer.json" "$WORK/$name/tokenizer.json" || fail "--like $name: tokenizer.json is not the given one"
+    cmp -s "$WORK/pieces/tokenizer.json" "$WORK/$name/tokenizer.json" || fail "--like $name: not the given tokenizer.json"
     grep -q '"loss": 6\.[12345]' "$WORK/$name/log.jsonl" || fail "not fresh: $(cat "$WORK/$name/log.jsonl")"
 done
 expect 0 "$HONE" run "$WORK/llama" -p Document -n 2
-mv "$WORK/fewer.json" "$WORK/llama/tokenizer.json" && cp "$WORK/pieces"/* "$WORK/llama"
-expect 0 fresh shaped --like "$WORK/llama"
+
+# --tokenizer takes the place of the model's own, all of it; a folder gives all of its files.
+mkdir "$WORK/mixed" && cp "$GOLDEN/llama/config.json" "$WORK/mixed"
+cp "$WORK/more/tokenizer.json" "$WORK/mixed"
+for file in tokenizer_config.json special_tokens_map.json vocab.json generation_config.json; do
+    echo '{}' >"$WORK/mixed/$file"
+done
+: >"$WORK/mixed/merges.txt"
+expect 10 fresh shaped --like "$WORK/mixed"
+says "mixed has 600 tokens"
+expect 0 fresh shaped --like "$WORK/mixed" --tokenizer "$WORK/pieces"
 for file in "$WORK/pieces"/*; do
-    cmp -s "$file" "$WORK/shaped/$(basename "$file")" || fail "--like: $(basename "$file") did not come along"
+    cmp -s "$file" "$WORK/shaped/$(basename "$file")" || fail "--tokenizer: $(basename "$file") did not come along"
+done
+for file in special_tokens_map.json vocab.json generation_config.json merges.txt; do
+    [ ! -e "$WORK/shaped/$file" ] || fail "--tokenizer: $file of --like stands beside it"
+done
+expect 0 fresh likewise --like "$WORK/shaped"
+for file in "$WORK/pieces"/*; do
+    cmp -s "$file" "$WORK/likewise/$(basename "$file")" || fail "--like: $(basename "$file") did not come along"
+done
+
+# A run that goes on: other sources are refused by name, the same or none are fine.
+again() { fresh shaped "$@"; }
+expect 0 again --like "$WORK/mixed" --tokenizer "$WORK/pieces"
+says "going on after step 1"
+expect 0 again --config "$GOLDEN/llama/config.json"
+expect 0 again
+expect 2 again --like "$GOLDEN/gpt2" --tokenizer "$WORK/pieces"
+says "another config.json than --like"
+expect 2 again --like "$WORK/mixed"
+says "another tokenizer.json than --like"
+expect 2 again --like "$WORK/mixed" --tokenizer "$WORK/fewer.json"
+says "another tokenizer.json than --tokenizer"
+expect 3 again --tokenizer "$WORK/nowhere"
+expect 3 again --config "$WORK/nowhere.json"
+expect 3 again --like "$WORK/nowhere"
+expect 2 again --like "$GOLDEN/llama" --config "$GOLDEN/llama/config.json"
+
+# A quantised model's shape: the weights are plain, and config.json says nothing else.
+expect 0 "$HONE" synth tiny --type gptq-4bit-g128 -o "$WORK/gptq"
+cp "$WORK/gptq/config.json" "$WORK/gptq.json"
+expect 0 fresh plain --like "$WORK/gptq" --tokenizer "$WORK/pieces"
+expect 0 fresh plainer --config "$WORK/gptq.json"
+for name in plain plainer; do
+    grep -q quantization_config "$WORK/gptq.json" || fail "gptq's config.json has no quantization_config: no test"
+    if grep -q quantization_config "$WORK/$name/config.json"; then fail "$name keeps quantization_config"; fi
+    expect 0 "$HONE" logits "$WORK/$name" --tokens 1,2,3 -o "$WORK/plain.npy"
 done
 
 # A disk that is full at the second checkpoint: the run stops, the first one is whole, and with room it goes on.
