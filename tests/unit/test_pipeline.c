@@ -245,6 +245,29 @@ static void a_generous_bound_takes_the_faster_lossier_one(void **state)
     assert_true(has(&out.chosen, HONE_DTYPE_Q4_0) || has(&out.chosen, HONE_DTYPE_Q4_1));
 }
 
+static hone_status take_metrics(void *arg, const hone_experiment_record *e)
+{
+    char **metrics = arg;
+    if (strcmp(e->key, "base:f32") == 0)
+        *metrics = hone_strdup(e->metrics);
+    return HONE_OK;
+}
+
+/* The float32 baseline has figures of its own: no loss, and its weights. */
+static void check_f32_figures(int64_t run)
+{
+    hone_registry *r;
+    char *metrics = NULL;
+    assert_int_equal(hone_registry_open(REGISTRY, false, &r), HONE_OK);
+    assert_int_equal(hone_registry_each_experiment(r, run, take_metrics, &metrics), HONE_OK);
+    hone_registry_close(r);
+    assert_non_null(metrics);
+    assert_non_null(strstr(metrics, "\"kl_mean\":0.0,"));
+    assert_non_null(strstr(metrics, "\"top1_agreement\":1.0"));
+    assert_non_null(strstr(metrics, "\"weight_bytes\":"));
+    hone_free(metrics);
+}
+
 static void a_tight_bound_refuses_everything_lossy(void **state)
 {
     (void)state;
@@ -258,6 +281,7 @@ static void a_tight_bound_refuses_everything_lossy(void **state)
     char *in_force = current();
     assert_non_null(strstr(in_force, "f32"));
     hone_free(in_force);
+    check_f32_figures(out.run);
 
     f.speed_threads = 0.5; /* lossless: still allowed */
     assert_int_equal(optimize(&f, 1e-6, true, &out), HONE_OK);
