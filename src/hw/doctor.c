@@ -13,7 +13,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-enum { FILE_BYTES = 65536, GROUP_DEPTH_MAX = 16 };
+enum { FILE_BYTES = 65536, GROUP_DEPTH_MAX = 16, GROUP_PATH_MAX = 1024 };
 
 typedef struct exam {
     const char *root;
@@ -248,74 +248,109 @@ static void examine_memory(exam *e)
                  "swapoff -a && swapon -a");
 }
 
-/* cgroup v2: the limits of this process's group and of those above it. */
-static void examine_group_v2(exam *e, const char *group)
+/* ---- control groups: the limits of this process's and of those above it -----------------------
+ */
+
+/* Adds what limits the group that this folder is; whether there was anything. */
+typedef bool group_fn(exam *e, const char *folder);
+
+static bool read_member(exam *e, const char *folder, const char *name)
 {
-    char path[768], name[512];
+    char path[GROUP_PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return read_text(e, path);
+}
+
+static bool add_cpus(exam *e, double quota, double period)
+{
+    if (!(quota > 0 && period > 0))
+        return false;
+    complain(add(e, "container CPU limit", "%.2f CPUs", quota / period), HONE_HEALTH_NOTE,
+             "the group is stopped when its share is used up: use no more threads than that",
+             "hone ... --threads N");
+    return true;
+}
+
+static bool add_memory(exam *e, double bytes)
+{
+    if (bytes > 0)
+        add(e, "container memory limit", "%.2f GiB", bytes / (1 << 30));
+    return bytes > 0;
+}
+
+static bool group_v2(exam *e, const char *folder)
+{
+    double quota, period, bytes;
+    bool any = read_member(e, folder, "cpu.max") &&
+               sscanf(e->text, "%lf %lf", &quota, &period) == 2 && add_cpus(e, quota, period);
+    return (read_member(e, folder, "memory.max") && sscanf(e->text, "%lf", &bytes) == 1 &&
+            add_memory(e, bytes)) ||
+           any;
+}
+
+static bool group_cpu_v1(exam *e, const char *folder)
+{
+    double quota = read_member(e, folder, "cpu.cfs_quota_us") ? strtod(e->text, NULL) : -1;
+    return quota > 0 && read_member(e, folder, "cpu.cfs_period_us") &&
+           add_cpus(e, quota, strtod(e->text, NULL));
+}
+
+static bool group_memory_v1(exam *e, const char *folder)
+{
+    double bytes = read_member(e, folder, "memory.limit_in_bytes") ? strtod(e->text, NULL) : 0;
+    return bytes < 1e18 && add_memory(e, bytes); /* "no limit" is near 2^63 */
+}
+
+/* The group of a controller ("": of v2) by /proc/self/cgroup, whose lines are ID:LIST:PATH */
+static void group_of(exam *e, const char *controller, char *out, size_t size)
+{
+    const size_t n = strlen(controller);
+    *out = 0;
+    if (!read_text(e, "/proc/self/cgroup"))
+        return;
+    for (const char *line = e->text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        const char *list = line + strcspn(line, ":\n");
+        const char *path = list + 1 + (*list == ':' ? strcspn(list + 1, ":\n") : 0);
+        for (const char *c = list; *list == ':' && *path == ':' && c < path;
+             c += 1 + strcspn(c + 1, ",:"))
+            if (strncmp(c + 1, controller, n) == 0 && (c[1 + n] == ',' || c + 1 + n == path))
+                snprintf(out, size, "%.*s", (int)strcspn(path + 1, "\n"), path + 1);
+    }
+}
+
+/* From the group up to the root; in a container the root may be the group itself, and its path not
+ * to be seen. */
+static bool walk_group(exam *e, const char *root, const char *controller, group_fn *examine)
+{
+    char group[GROUP_PATH_MAX / 2], folder[GROUP_PATH_MAX];
     bool any = false;
-    snprintf(name, sizeof name, "%s", group);
+    group_of(e, controller, group, sizeof group);
     for (int depth = 0; depth < GROUP_DEPTH_MAX; depth++) {
-        double quota, period, bytes;
-        snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", name);
-        if (read_text(e, path) && sscanf(e->text, "%lf %lf", &quota, &period) == 2) {
-            complain(
-                add(e, "container CPU limit", "%.2f CPUs", quota / period), HONE_HEALTH_NOTE,
-                "the group is stopped when its share is used up: use no more threads than that",
-                "hone ... --threads N");
-            any = true;
-        }
-        snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.max", name);
-        if (read_text(e, path) && sscanf(e->text, "%lf", &bytes) == 1) {
-            add(e, "container memory limit", "%.2f GiB", bytes / (1 << 30));
-            any = true;
-        }
-        char *slash = strrchr(name, '/');
-        if (!slash || (slash == name && name[1] == 0))
+        char *slash = strrchr(group, '/');
+        if (slash && slash[1] == 0)
+            *slash = 0;
+        snprintf(folder, sizeof folder, "%s%s", root, group);
+        any |= examine(e, folder);
+        if (!group[0] || !(slash = strrchr(group, '/')))
             break;
         *slash = 0;
     }
-    if (!any)
-        add(e, "container limits", "none (cgroup v2)");
-}
-
-static void examine_group_v1(exam *e)
-{
-    double quota = -1, period = 0, bytes = 0;
-    bool any = false;
-    if (read_text(e, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"))
-        quota = strtod(e->text, NULL);
-    if (read_text(e, "/sys/fs/cgroup/cpu/cpu.cfs_period_us"))
-        period = strtod(e->text, NULL);
-    if (quota > 0 && period > 0) {
-        complain(add(e, "container CPU limit", "%.2f CPUs", quota / period), HONE_HEALTH_NOTE,
-                 "the group is stopped when its share is used up: use no more threads than that",
-                 "hone ... --threads N");
-        any = true;
-    }
-    if (read_text(e, "/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-        bytes = strtod(e->text, NULL);
-    if (bytes > 0 && bytes < 1e18) { /* "no limit" is near 2^63 */
-        add(e, "container memory limit", "%.2f GiB", bytes / (1 << 30));
-        any = true;
-    }
-    if (!any)
-        add(e, "container limits", "none (cgroup v1)");
+    return any;
 }
 
 static void examine_groups(exam *e)
 {
-    char group[512] = "";
+    bool v2 = read_text(e, "/sys/fs/cgroup/cgroup.controllers"), any;
     if (!read_text(e, "/proc/self/cgroup"))
         return;
-    const char *line = strncmp(e->text, "0::", 3) == 0 ? e->text : strstr(e->text, "\n0::");
-    if (line) {
-        line = strstr(line, "::") + 2;
-        snprintf(group, sizeof group, "%.*s", (int)strcspn(line, "\n"), line);
+    if (v2) {
+        any = walk_group(e, "/sys/fs/cgroup", "", group_v2);
+    } else {
+        any = walk_group(e, "/sys/fs/cgroup/cpu", "cpu", group_cpu_v1);
+        any |= walk_group(e, "/sys/fs/cgroup/memory", "memory", group_memory_v1);
     }
-    if (read_text(e, "/sys/fs/cgroup/cgroup.controllers"))
-        examine_group_v2(e, strcmp(group, "/") == 0 ? "" : group);
-    else
-        examine_group_v1(e);
+    if (!any)
+        add(e, "container limits", "none (cgroup v%d)", v2 ? 2 : 1);
 }
 
 /* A limit of bytes as ulimit has it, in KiB. */

@@ -165,6 +165,19 @@ static void limits_of_the_group_are_found_cgroup_v1(void **state)
     assert_non_null(strstr(examine(&r, "container limits")->value, "none"));
     put("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "200000\n");
     assert_string_equal(examine(&r, "container CPU limit")->value, "2.00 CPUs");
+    /* of a group that is not the root, and of the one above it */
+    put("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
+    put("/proc/self/cgroup", "12:pids:/x\n4:memory:/pod/box\n3:cpuset:/y\n2:cpu,cpuacct:/slice\n"
+                             "1:name=systemd:/\n0::/z\n");
+    put("/sys/fs/cgroup/cpu/slice/cpu.cfs_quota_us", "50000\n");
+    put("/sys/fs/cgroup/cpu/slice/cpu.cfs_period_us", "100000\n");
+    put("/sys/fs/cgroup/memory/pod/box/memory.limit_in_bytes", "9223372036854771712\n");
+    put("/sys/fs/cgroup/memory/pod/memory.limit_in_bytes", "3221225472\n");
+    assert_string_equal(examine(&r, "container CPU limit")->value, "0.50 CPUs");
+    assert_string_equal(find(&r, "container memory limit")->value, "3.00 GiB");
+    put("/sys/fs/cgroup/memory/pod/memory.limit_in_bytes", "9223372036854771712\n");
+    put("/proc/self/cgroup", "4:memory\n:::\n7:cpu,cpuacct\n");
+    assert_non_null(strstr(examine(&r, "container limits")->value, "cgroup v1"));
 }
 
 static void stolen_time_is_bad(void **state)
