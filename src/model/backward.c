@@ -10,9 +10,8 @@
 enum {
     ROWS_PER_ITEM = 16,
     COLUMNS_PER_ITEM = 64,
-    LOGIT_BYTES = 32 << 20,
-    /* of a head that stands still: its codes are expanded for each chunk */
-    STILL_LOGIT_BYTES = 128 << 20
+    /* Each chunk of logits adds to the head's gradient, or expands a head that stands still */
+    LOGIT_BYTES = 128 << 20
 };
 
 static size_t larger(size_t a, size_t b)
@@ -225,8 +224,7 @@ static hone_status allocate(hone_backward *b, const hone_backward_options *o)
 {
     const hone_hparams *h = &b->f->model->hp;
     const uint64_t bytes_max = o->memory_max;
-    size_t usual = b->f->model->adapter ? STILL_LOGIT_BYTES : LOGIT_BYTES,
-           bytes = o->logit_bytes ? o->logit_bytes : usual, least = o->logit_bytes ? 16 : 64,
+    size_t bytes = o->logit_bytes ? o->logit_bytes : LOGIT_BYTES, least = o->logit_bytes ? 16 : 64,
            chunk = bytes / (h->vocab * sizeof(float)) / 16 * 16;
     b->chunk = (uint32_t)(chunk < least ? least : chunk);
     if (b->chunk > b->max_rows)
