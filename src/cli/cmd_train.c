@@ -264,13 +264,13 @@ static hone_status train_on(cli_context *c, hone_file **model, const hone_traine
 }
 
 static hone_status prepare_adapter(const cli_context *c, const cli_train_start *start,
-                                   const char **source)
+                                   const char **source, bool *begun)
 {
     if (start->like || start->config || start->tokenizer)
         return hone_fail(HONE_USAGE, "an adapter goes with --model, not with --like, --config or "
                                      "--tokenizer: it is trained beside weights that are there");
     *source = start->model;
-    return cli_train_prepare_adapter(start->model, cli_text(c, "output"));
+    return cli_train_prepare_adapter(start->model, cli_text(c, "output"), begun);
 }
 
 static hone_status run(cli_context *c)
@@ -287,19 +287,20 @@ static hone_status run(cli_context *c)
     hone_dataset *data = NULL, *validation = NULL;
     hone_file *model = NULL;
     const char *source;
+    bool begun = false;
     HONE_TRY(read_options(c, &o));
     HONE_TRY(read_adapter(c, &adapter, &o));
     hone_status s = open_data(c, &o, &data, &validation);
     if (s == HONE_OK) {
         start.fingerprint = hone_dataset_get_info(data)->fingerprint;
-        s = o.model.adapter ? prepare_adapter(c, &start, &source)
-                            : cli_train_prepare(&start, cli_text(c, "output"), &source);
+        s = o.model.adapter ? prepare_adapter(c, &start, &source, &begun)
+                            : cli_train_prepare(&start, cli_text(c, "output"), &source, &begun);
     }
     if (s == HONE_OK)
         s = hone_file_open(source, &model);
     if (s == HONE_OK)
         s = train_on(c, &model, &o, data, validation);
-    if (s != HONE_OK && s != HONE_BUSY) /* another one's folder stays as it is */
+    if (begun && s != HONE_OK && s != HONE_BUSY) /* another one's folder stays as it is */
         cli_train_settle(cli_text(c, "output"));
     hone_file_close(model);
     hone_dataset_close(validation);

@@ -174,9 +174,9 @@ static void relate_perplexities(hone_compare *page)
     if (!isfinite(original))
         page->reference = "";
     else
-        page->protocol = same ? "all were judged on the same text"
-                              : "each was judged on its own text, so that perplexities are told as "
-                                "multiples of the original's there";
+        page->protocol = same ? "judged on the same text"
+                              : "judged on different texts or beside different originals, so that "
+                                "perplexities are told as multiples of the original's";
 }
 
 /* Two benches one after the other: their intervals are all that is known, so both must move. */

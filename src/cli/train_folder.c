@@ -321,16 +321,25 @@ static hone_status open_folder(const char *folder, char *list, size_t size)
     return s;
 }
 
-static hone_status begin(const cli_train_start *s, const origin *o, const char *folder)
+/* What take_back would take away is not the user's. */
+static hone_status check_free(const char *folder)
+{
+    for (int i = 0; i < RUN_FILES; i++)
+        if (has(folder, run_files[i]))
+            return hone_fail(HONE_USAGE,
+                             "%s holds %s, but no run of hone train; give another --output", folder,
+                             run_files[i]);
+    return HONE_OK;
+}
+
+static hone_status begin(const cli_train_start *s, const origin *o, const char *folder, bool *begun)
 {
     char list[512] = "";
     take_back(folder);
-    if (has(folder, "config.json") || has(folder, "model.safetensors"))
-        return hone_fail(HONE_USAGE,
-                         "%s holds a model that is no run of hone train; give another --output",
-                         folder);
+    HONE_TRY(check_free(folder));
     HONE_TRY(plan(o, folder, list, sizeof list));
     HONE_TRY(open_folder(folder, list, sizeof list));
+    *begun = true;
     if (s->model)
         HONE_TRY(write_member(folder, "config.json", o->config.text, o->config.n));
     else
@@ -342,7 +351,8 @@ static hone_status begin(const cli_train_start *s, const origin *o, const char *
     return HONE_OK;
 }
 
-hone_status cli_train_prepare(const cli_train_start *s, const char *folder, const char **source)
+hone_status cli_train_prepare(const cli_train_start *s, const char *folder, const char **source,
+                              bool *begun)
 {
     const bool goes_on = hone_checkpoint_exists(folder);
     int given = (s->model != NULL) + (s->like != NULL) + (s->config != NULL) + (s->branch != NULL);
@@ -363,13 +373,13 @@ hone_status cli_train_prepare(const cli_train_start *s, const char *folder, cons
             *source = s->model;
         status = check_origin(s, &o);
         if (status == HONE_OK)
-            status = begin(s, &o, folder);
+            status = begin(s, &o, folder, begun);
     }
     origin_free(&o);
     return status;
 }
 
-hone_status cli_train_prepare_adapter(const char *model, const char *folder)
+hone_status cli_train_prepare_adapter(const char *model, const char *folder, bool *begun)
 {
     char list[8] = "";
     if (!model)
@@ -379,12 +389,10 @@ hone_status cli_train_prepare_adapter(const char *model, const char *folder)
     if (hone_checkpoint_exists(folder))
         return HONE_OK;
     take_back(folder);
-    for (int i = 0; i < RUN_FILES; i++)
-        if (has(folder, run_files[i]))
-            return hone_fail(HONE_USAGE,
-                             "%s holds %s, but no run of hone train; give another --output", folder,
-                             run_files[i]);
-    return open_folder(folder, list, sizeof list);
+    HONE_TRY(check_free(folder));
+    HONE_TRY(open_folder(folder, list, sizeof list));
+    *begun = true;
+    return HONE_OK;
 }
 
 void cli_train_settle(const char *folder)

@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct cli_train_start {
@@ -20,17 +21,18 @@ typedef struct cli_train_start {
 
 /* Makes `folder` ready if no run was begun there: config.json (without what it says of quantised
  * weights) and tokenizer, fresh weights. *source is the folder to load weights from (not to be
- * freed). A run that was stopped before its first checkpoint is begun again; of one that goes on
- * the options that are given must say what the folder holds. Whatever comes of it,
- * cli_train_settle must follow. Errors: USAGE (none or several of model, like, config, branch; the
- * folder holds another model or a run of another), NOT_FOUND, DATA (the tokenizer is not that of
- * the data, or has more tokens than the model), DISK, and those of hone_arch_read,
- * hone_tokenizer_open and hone_fresh_write. */
+ * freed), *begun whether files were put there. A run that was stopped before its first checkpoint
+ * is begun again; of one that goes on the options that are given must say what the folder holds. If
+ * *begun, cli_train_settle must follow, also after an error. Errors: USAGE (none or several of
+ * model, like, config, branch; the folder holds another model or a run of another), NOT_FOUND, DATA
+ * (the tokenizer is not that of the data, or has more tokens than the model), DISK, and those of
+ * hone_arch_read, hone_tokenizer_open and hone_fresh_write. */
 HONE_CHECKED hone_status cli_train_prepare(const cli_train_start *s, const char *folder,
-                                           const char **source);
+                                           const char **source, bool *begun);
 /* The same for an adapter beside `model`, a folder or a GGUF file, which stays where it is. Errors:
  * USAGE (no model; the folder holds something else), DISK. */
-HONE_CHECKED hone_status cli_train_prepare_adapter(const char *model, const char *folder);
+HONE_CHECKED hone_status cli_train_prepare_adapter(const char *model, const char *folder,
+                                                   bool *begun);
 /* From its first checkpoint on the folder is continued; without one, what was put there is taken
  * away again. */
 void cli_train_settle(const char *folder);

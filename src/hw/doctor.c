@@ -348,6 +348,7 @@ static void examine_groups(exam *e)
     } else {
         any = walk_group(e, "/sys/fs/cgroup/cpu", "cpu", group_cpu_v1);
         any |= walk_group(e, "/sys/fs/cgroup/memory", "memory", group_memory_v1);
+        any |= walk_group(e, "/sys/fs/cgroup/unified", "", group_v2); /* beside v1 */
     }
     if (!any)
         add(e, "container limits", "none (cgroup v%d)", v2 ? 2 : 1);

@@ -102,7 +102,7 @@ void hone_pack_turned(const hone_kernels *kt, const hone_packed *from, size_t k0
     assert(w->n <= HONE_TURNED && w->k == from->n && k0 % 32 == 0 && k0 + w->n <= from->k);
     for (size_t n = 0; n < w->k_pad; n += 32) {
         for (size_t p = n / 16; p < n / 16 + 2; p++) {
-            float *to = rows[0] + p * 16 - n;
+            float *to = rows[0] + (p * 16 - n);
             if (p < from->n_panels)
                 kt->numbers(from, p, k0, k0 + columns, to, 32);
             for (size_t i = 0; p >= from->n_panels && i < columns; i++)

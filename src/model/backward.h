@@ -108,9 +108,8 @@ typedef struct hone_back_job {
 void hone_back_linear(hone_backward *b, int layer, const hone_back_job *jobs, size_t n_jobs,
                       const float *x, size_t rows, float *dx);
 /* y[rows][n] = x[rows][k] F of factor F[k][n], or by_rows x F^T of F[n][k], with the products of
- * the way back; for optimisers. rows at most max_rows or the model's width, n and k its widest
- * matrix's.
- */
+ * the way back; for optimisers, not beside an adapter. rows at most max_rows or the model's width,
+ * n and k its widest matrix's. */
 void hone_back_multiply(hone_backward *b, const float *x, size_t rows, size_t k,
                         const float *factor, size_t n, bool by_rows, float *y);
 /* Of y = norm(x) with what stands in `slot`: dx from dy (may be the same), rows of n. */

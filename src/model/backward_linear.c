@@ -241,27 +241,26 @@ typedef struct matrices_work {
     tiles to; /* of dx */
 } matrices_work;
 
-/* Lays factors and activations out, with base NULL to learn the size. elsewhere: W's factor is not
- * among them. */
+/* Lays factors and activations out, with base NULL to learn the size; the head's W is elsewhere. */
 static size_t lay_matrices(const hone_backward *b, const size_t *n, size_t n_jobs, size_t k,
-                           size_t rows, bool elsewhere, void *base, matrices_work *w)
+                           size_t rows, bool head, void *base, matrices_work *w)
 {
     size_t at = 0;
     w->x = factor_at(b, NULL, k, rows, base, &at);
     for (size_t j = 0; j < n_jobs; j++) {
         act_at(b, rows, n[j], base, &at, &w->jobs[j].dy);
         act_at(b, n[j], rows, base, &at, &w->jobs[j].turned);
-        if (!elsewhere)
+        if (!head)
             w->jobs[j].w = factor_at(b, NULL, k, n[j], base, &at);
     }
     return at;
 }
 
 size_t hone_back_matrices_bytes(const hone_backward *b, const size_t *n, size_t n_jobs, size_t k,
-                                size_t rows, bool elsewhere)
+                                size_t rows, bool head)
 {
     matrices_work w;
-    return lay_matrices(b, n, n_jobs, k, rows, elsewhere, NULL, &w);
+    return lay_matrices(b, n, n_jobs, k, rows, head, NULL, &w);
 }
 
 static void ready_rows(const matrices_work *w, matrix_job *j, size_t item)
@@ -357,11 +356,11 @@ static const hone_parameter *matrix_of(const hone_backward *b, int layer, hone_s
 void hone_back_linear(hone_backward *b, int layer, const hone_back_job *jobs, size_t n_jobs,
                       const float *x, size_t rows, float *dx)
 {
-    hone_back_matrix m[JOBS] = {{0}};
     if (b->f->model->adapter) {
         hone_back_adapted(b, layer, jobs, n_jobs, x, rows, dx);
         return;
     }
+    hone_back_matrix m[JOBS] = {{0}};
     assert(n_jobs <= JOBS);
     for (size_t j = 0; j < n_jobs; j++) {
         const bool head = jobs[j].slot == HONE_SLOT_HEAD;

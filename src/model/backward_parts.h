@@ -20,9 +20,9 @@ typedef struct hone_back_matrix {
  * wanted. x may be dx: it is read first. */
 void hone_back_matrices(hone_backward *b, const hone_back_matrix *m, size_t n_jobs, const float *x,
                         size_t rows, float *dx, bool add);
-/* What they and hone_back_multiply need at b->products; elsewhere: W's factor is not there. */
+/* What they and hone_back_multiply need at b->products. */
 size_t hone_back_matrices_bytes(const hone_backward *b, const size_t *n, size_t n_jobs, size_t k,
-                                size_t rows, bool elsewhere);
+                                size_t rows, bool head);
 size_t hone_back_multiply_bytes(const hone_backward *b, size_t rows, size_t k, size_t n);
 /* to[n] += the sum of rows of x, each chunk's by itself and then theirs in order. */
 void hone_back_add_rows(hone_backward *b, const float *x, size_t rows, size_t n, float *to);

@@ -114,6 +114,9 @@ hone_status hone_optimizer_open(const hone_trainable *t, const hone_optimizer_op
                                 hone_optimizer *out)
 {
     size_t n = t->p.floats;
+    *out = (hone_optimizer){0};
+    if (t->adapter && o->kind == HONE_OPTIMIZER_MUON)
+        return hone_fail(HONE_USAGE, "Muon is not for adapters: take adamw");
     *out = (hone_optimizer){
         .o = *o, .floats = n, .chunks = (n + CHUNK - 1) / CHUNK, .count = t->p.count};
     out->sums = hone_calloc(out->chunks, sizeof *out->sums);

@@ -196,6 +196,7 @@ hone_status hone_trainer_open(const hone_file *model, const char *folder,
         return hone_fail_memory(sizeof *t, "a trainer");
     t->o = *o;
     t->ranks = o->ranks ? *o->ranks : (hone_ranks){.count = 1};
+    t->o.ranks = NULL;
     t->data = data;
     t->validation = validation;
     t->lock = -1;
@@ -250,6 +251,33 @@ static hone_status sum_doubles(const hone_trainer *t, double *x, size_t n)
     return t->ranks.count > 1 ? t->ranks.sum_doubles(t->ranks.arg, x, n) : HONE_OK;
 }
 
+/* This rank's status, or that another one failed: none is left to wait for one that is gone. */
+static hone_status agree(const hone_trainer *t, hone_status s)
+{
+    double failed = s != HONE_OK;
+    if (t->ranks.count < 2)
+        return s;
+    hone_status sum = sum_doubles(t, &failed, 1);
+    if (s != HONE_OK || sum != HONE_OK)
+        return s != HONE_OK ? s : sum;
+    return failed > 0 ? hone_fail(HONE_INTERRUPTED, "another rank failed: it says why") : HONE_OK;
+}
+
+/* Whether all ranks stand at the same step of the same run. */
+static hone_status check_ranks(const hone_trainer *t)
+{
+    const double mine[2] = {(double)t->s.steps,
+                            (double)(XXH3_64bits(t->settings, strlen(t->settings)) >> 24)};
+    double all[2] = {mine[0], mine[1]}, count = t->ranks.count;
+    HONE_TRY(sum_doubles(t, all, 2));
+    if (all[0] == count * mine[0] && all[1] == count * mine[1])
+        return HONE_OK;
+    return hone_fail(HONE_USAGE,
+                     "the ranks are at different steps or have different settings (here step "
+                     "%" PRIu64 ", %s): do all of them read the checkpoint in %s?",
+                     t->s.steps, t->settings, t->folder);
+}
+
 static hone_status sum_gradients(const hone_trainer *t)
 {
     const hone_trainable *m = t->model;
@@ -286,14 +314,16 @@ static hone_status validate(hone_trainer *t, double *loss)
         rows = t->o.validation_rows;
     hone_trainable_draw(t->model, false, 0);
     const uint64_t batch = t->o.rows, share = batch * t->ranks.count;
-    for (uint64_t first = batch * t->ranks.rank; first < rows; first += share) {
-        double one;
-        hone_dataset_read(t->validation, first, &t->batch);
+    hone_status s = HONE_OK;
+    for (uint64_t i = batch * t->ranks.rank; s == HONE_OK && i < rows; i += share) {
+        double one = 0;
+        hone_dataset_read(t->validation, i, &t->batch);
         hone_backward_batch b = sequences_of(t, 0, t->batch.rows);
-        HONE_TRY(hone_trainable_add(t->model, &b, t->targets, 0, false, &one));
+        s = hone_trainable_add(t->model, &b, t->targets, 0, false, &one);
         sums[0] += one;
         sums[1] += (double)t->batch.targets;
     }
+    HONE_TRY(agree(t, s));
     HONE_TRY(sum_doubles(t, sums, 2));
     *loss = sums[1] > 0 ? sums[0] / sums[1] : (double)NAN;
     return HONE_OK;
@@ -315,20 +345,32 @@ static hone_status count_bad(hone_trainer *t, const hone_trainer_state *now)
                      BAD_STOPS, now->loss, now->norm, t->s.steps, t->folder);
 }
 
-static hone_status one_step(hone_trainer *t, hone_trainer_state *now)
+/* Of all ranks */
+static double targets_of(const hone_trainer *t)
+{
+    return t->batch.targets ? (double)t->batch.targets : 1;
+}
+
+/* This rank's part of the gradient and of the loss of the next batch */
+static hone_status add_share(hone_trainer *t, double *sum)
 {
     const hone_ranks *k = &t->ranks;
     HONE_TRY(hone_dataset_next(t->data, &t->batch));
     const uint64_t rows = t->batch.rows;
     hone_backward_batch b = sequences_of(t, (uint32_t)(rows * k->rank / k->count),
                                          (uint32_t)(rows * (k->rank + 1) / k->count));
-    double sum, targets = t->batch.targets ? (double)t->batch.targets : 1;
     hone_trainable_zero(t->model);
     hone_trainable_draw(t->model, true, t->s.steps * k->count + k->rank);
-    HONE_TRY(hone_trainable_add(t->model, &b, t->targets, 1 / targets, true, &sum));
+    return hone_trainable_add(t->model, &b, t->targets, 1 / targets_of(t), true, sum);
+}
+
+static hone_status one_step(hone_trainer *t, hone_trainer_state *now)
+{
+    double sum = 0;
+    HONE_TRY(agree(t, add_share(t, &sum)));
     HONE_TRY(sum_gradients(t));
     HONE_TRY(sum_doubles(t, &sum, 1));
-    now->loss = sum / targets;
+    now->loss = sum / targets_of(t);
     now->norm = hone_gradient_norm(&t->optimizer, t->model);
     now->rate = hone_schedule_rate(&t->o.schedule, t->s.steps) * t->s.rate_scale;
     now->skipped = !isfinite(now->loss) || !isfinite(now->norm);
@@ -398,6 +440,8 @@ hone_status hone_trainer_run(hone_trainer *t, hone_trainer_event *event, void *a
                                 .tokens = tokens,
                                 .loss = (double)NAN,
                                 .validation = (double)NAN};
+    hone_status s;
+    HONE_TRY(check_ranks(t));
     while (t->s.steps < steps) {
         double stop = hone_interrupted();
         HONE_TRY(sum_doubles(t, &stop, 1));
@@ -414,9 +458,10 @@ hone_status hone_trainer_run(hone_trainer *t, hone_trainer_event *event, void *a
         out->validation = (double)NAN;
         if (t->validation && due(t->o.validate_every, t->s.steps, all))
             HONE_TRY(validate(t, &out->validation));
-        HONE_TRY(note(t, out));
-        if (due(t->o.checkpoint_every, t->s.steps, steps))
-            HONE_TRY(checkpoint(t));
+        s = note(t, out);
+        if (s == HONE_OK && due(t->o.checkpoint_every, t->s.steps, steps))
+            s = checkpoint(t);
+        HONE_TRY(agree(t, s));
         if (event)
             event(arg, out);
     }

@@ -2,7 +2,7 @@
  * trainer - steps over a data set: batches, gradient, optimiser, validation, checkpoints.
  *
  * A step takes `rows` rows of the data set (dataset.h), goes through them in parts of at most
- * `part_rows` tokens, adds their gradients and makes one step of the optimiser. Everything that a
+ * `max_rows` tokens, adds their gradients and makes one step of the optimiser. Everything that a
  * later step depends on is in the checkpoint, so that a run that was killed and goes on from
  * it gives the bits of one that was not.
  *
@@ -30,7 +30,8 @@
  * MPI, or whoever connects them, has to give. All are called with the same options and data. */
 typedef struct hone_ranks {
     uint32_t rank, count; /* this one, of all */
-    /* x[n] = the sum over all ranks, the same bits on each of them. An error ends the run. */
+    /* x[n] = the sum over all ranks, the same bits on each of them. An error ends the run. In a run
+     * a rank that fails tells the others; whoever cannot open his trainer has to end them. */
     hone_status (*sum_floats)(void *arg, float *x, size_t n);
     hone_status (*sum_doubles)(void *arg, double *x, size_t n);
     void *arg;
@@ -80,7 +81,8 @@ const hone_trainable *hone_trainer_model(const hone_trainer *t);
 const char *
 hone_trainer_settings(const hone_trainer *t); /* all that its bits depend on, in words */
 /* Runs to the last step, with a checkpoint there. Errors: DISK (the last checkpoint stays),
- * INTERRUPTED (after a checkpoint), DATA (ten steps in a row were not finite), MEMORY. */
+ * INTERRUPTED (after a checkpoint, or another rank failed), USAGE (ranks at different steps), DATA
+ * (ten steps in a row were not finite), MEMORY. */
 HONE_CHECKED hone_status hone_trainer_run(hone_trainer *t, hone_trainer_event *event, void *arg,
                                           hone_trainer_state *out);
 

@@ -22,9 +22,12 @@ NODES=/sys/devices/system/node/online
 expect 0 sh -c 'ulimit -n 123; exec "$HONE" doctor'
 [ "$(fact 'open files (ulimit -n)')" = 123 ] || fail "ulimit -n 123 is not shown"
 prints "ulimit -n 1024"
-expect 0 sh -c 'ulimit -l 64; ulimit -v 67108864; exec "$HONE" doctor'
+expect 0 sh -c 'ulimit -l 64; exec "$HONE" doctor'
 [ "$(fact 'locked memory (ulimit -l)')" = "64 KiB" ] || fail "ulimit -l 64 is $(fact 'locked.*-l)')"
-[ "$(fact 'address space (ulimit -v)')" = "67108864 KiB (64.0 GiB)" ] || fail "ulimit -v is $(fact 'address.*-v)')"
+if ! ldd "$HONE" 2>/dev/null | grep -q 'lib[at]san'; then # whose shadow is address space, too
+    expect 0 sh -c 'ulimit -v 67108864; exec "$HONE" doctor'
+    [ "$(fact 'address space (ulimit -v)')" = "67108864 KiB (64.0 GiB)" ] || fail "ulimit -v is $(fact 'address.*-v)')"
+fi
 expect 0 sh -c 'ulimit -n 300; exec "$HONE" doctor --json'
 tr -d '\n' <"$WORK/out" | grep -q '"open files (ulimit -n)", *"value": "300", *"health": "fine"' || fail "300 files are wrong"
 echo 0-1 >"$WORK/nodes"

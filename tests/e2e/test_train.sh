@@ -66,7 +66,7 @@ RATE="--rate 0.02" expect 2 train killed
 says "other settings"
 mkdir "$WORK/other" && echo '{}' >"$WORK/other/config.json"
 expect 2 train other
-says "holds a model"
+says "holds config.json"
 [ "$(cat "$WORK/other/config.json")" = '{}' ] || fail "another model was touched"
 LENGTH=256 expect 10 train long
 says "context"
@@ -196,6 +196,11 @@ cp "$WORK/fewer.json" "$WORK/llama/tokenizer.json"
 expect 2 fresh llama --like "$GOLDEN/llama" --tokenizer "$WORK/pieces"
 says "holds another tokenizer.json"
 cmp -s "$WORK/fewer.json" "$WORK/llama/tokenizer.json" || fail "the user's tokenizer.json was touched"
+rm "$WORK/llama/tokenizer.json"
+echo '{}' >"$WORK/llama/adapter_config.json"
+expect 2 fresh llama --like "$GOLDEN/llama" --tokenizer "$WORK/pieces"
+says "holds adapter_config.json"
+[ "$(ls -A "$WORK/llama")" = adapter_config.json ] || fail "the user's adapter was touched: $(ls -A "$WORK/llama")"
 rm -r "$WORK/llama"
 mkdir "$WORK/begun" # a start that was killed
 cp "$WORK/fewer.json" "$WORK/begun/tokenizer.json"

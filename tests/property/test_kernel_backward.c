@@ -361,7 +361,8 @@ static void turned_weights_are_those_of_the_packer(void **state)
         size_t n, k;
     } cases[] = {{HONE_DTYPE_BF16, 32, 16}, {HONE_DTYPE_BF16, 85, 48},  {HONE_DTYPE_F32, 21, 144},
                  {HONE_DTYPE_Q8_0, 40, 96}, {HONE_DTYPE_Q4_1, 25, 160}, {HONE_DTYPE_Q6_K, 16, 256},
-                 {HONE_DTYPE_Q4_K, 7, 512}, {HONE_DTYPE_Q3_K, 16, 256}, {HONE_DTYPE_IQ4_NL, 3, 64}};
+                 {HONE_DTYPE_Q4_K, 7, 512}, {HONE_DTYPE_Q3_K, 16, 256}, {HONE_DTYPE_IQ4_NL, 3, 64},
+                 {HONE_DTYPE_NF4, 9, 256}};
     numbers(3);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int isa = 0; isa < HONE_ISA_COUNT; isa++)

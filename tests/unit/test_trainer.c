@@ -266,6 +266,7 @@ typedef struct rank {
     hone_trainer *trainer;
     hone_trainer_state end;
     hone_status status;
+    bool fails;
     uint64_t calls;
     double losses;
     pthread_t thread;
@@ -284,8 +285,9 @@ static hone_status sum_floats(void *arg, float *x, size_t n)
 {
     rank *r = arg;
     meeting *m = r->m;
-    assert_true(n <= WEIGHTS);
     m->floats[r->ranks.rank] = x;
+    if (n > WEIGHTS)
+        return hone_fail(HONE_LIMIT, "%zu weights", n);
     HONE_TRY(meet(r));
     for (size_t i = 0; i < n && !r->ranks.rank; i++)
         m->float_sums[i] = m->floats[0][i] + m->floats[1][i];
@@ -309,7 +311,11 @@ static hone_status sum_doubles(void *arg, double *x, size_t n)
 
 static void add_losses(void *arg, const hone_trainer_state *s)
 {
-    ((rank *)arg)->losses += s->loss + s->validation;
+    rank *r = arg;
+    hone_trainable *t = (hone_trainable *)(uintptr_t)hone_trainer_model(r->trainer);
+    r->losses += s->loss + s->validation;
+    if (r->fails && s->step == 2 && r->ranks.rank == 1)
+        t->max_rows = 1; /* no sequence fits: this rank alone fails at its next step */
 }
 
 static void *run_rank(void *arg)
@@ -319,80 +325,104 @@ static void *run_rank(void *arg)
     return NULL;
 }
 
-/* Steps of `count` ranks in this folder, up to `until`, their weights to w[rank]; the first one's
- * status. */
-static hone_status run_ranks(const char *run, uint32_t count, uint64_t until, uint64_t lost,
-                             float w[RANKS][WEIGHTS], double *losses)
+typedef struct ranks_run {
+    const char *folder, *other; /* other: rank 1's, or NULL */
+    uint32_t count, rows;
+    uint64_t until, lost;
+    bool fails; /* rank 1 alone */
+    float w[RANKS][WEIGHTS];
+    double losses; /* of rank 0 */
+    hone_status status[RANKS];
+} ranks_run;
+
+static hone_status run_ranks(ranks_run *x)
 {
     static meeting m;
     static rank ranks[RANKS];
     hone_file *f;
     char path[300];
-    snprintf(path, sizeof path, "%s", in_folder(run));
-    m = (meeting){.lost = lost};
-    assert_int_equal(pthread_barrier_init(&m.all, NULL, count), 0);
+    m = (meeting){.lost = x->lost};
+    assert_int_equal(pthread_barrier_init(&m.all, NULL, x->count), 0);
     assert_int_equal(hone_file_open(in_folder("a"), &f), HONE_OK);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < x->count; i++) {
         rank *r = &ranks[i];
-        *r = (rank){{i, count, sum_floats, sum_doubles, r}, &m, .data = open_rows()};
+        *r = (rank){
+            {i, x->count, sum_floats, sum_doubles, r}, &m, .data = open_rows(), .fails = x->fails};
+        snprintf(path, sizeof path, "%s", in_folder(i && x->other ? x->other : x->folder));
         const hone_trainer_options o = {
             .model = {.f32 = true, .threads = 1, .max_rows = 32},
             .optimizer = {.beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-3f, .clip = 1},
             .schedule = {.kind = HONE_SCHEDULE_CONSTANT, .rate = 0.01, .steps = 6},
-            .rows = 3,
+            .rows = x->rows,
             .length = 8,
             .type = HONE_DTYPE_F32,
             .validation_rows = 7,
             .validate_every = 1,
-            .until = until,
-            .ranks = count > 1 ? &r->ranks : NULL};
+            .until = x->until,
+            .ranks = x->count > 1 ? &r->ranks : NULL};
         if (hone_trainer_open(f, path, &o, r->data, r->data, &r->trainer) != HONE_OK)
             fail_msg("%s", hone_error());
     }
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < x->count; i++)
         assert_int_equal(pthread_create(&ranks[i].thread, NULL, run_rank, &ranks[i]), 0);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < x->count; i++) {
         const hone_trainable *t = hone_trainer_model(ranks[i].trainer);
         pthread_join(ranks[i].thread, NULL);
-        assert_int_equal(ranks[i].status, ranks[0].status);
         assert_true(t->p.floats <= WEIGHTS);
-        memcpy(w[i], t->weights, t->p.floats * sizeof(float));
+        memcpy(x->w[i], t->weights, t->p.floats * sizeof(float));
         hone_trainer_close(ranks[i].trainer);
         hone_dataset_close(ranks[i].data);
     }
-    *losses = ranks[0].losses;
-    assert_true(count < 2 || ranks[0].losses == ranks[1].losses || lost);
+    x->losses = ranks[0].losses;
+    for (uint32_t i = 0; i < x->count; i++)
+        x->status[i] = ranks[i].status;
+    if (x->status[0] == HONE_OK && x->count > 1)
+        assert_true(ranks[0].losses == ranks[1].losses);
     hone_file_close(f);
     pthread_barrier_destroy(&m.all);
-    return ranks[0].status;
+    return x->status[0];
 }
 
 /* Two ranks make the steps of one, but for the order of sums; the same bits on both, and when they
- * go on after a stop. The odd row of a step is one rank's alone. */
+ * go on after a stop. The odd row of a step is one rank's alone; of one row the other has none. */
 static void ranks_make_the_steps_of_one(void **state)
 {
     (void)state;
-    static float alone[RANKS][WEIGHTS], w[RANKS][WEIGHTS], again[RANKS][WEIGHTS];
-    double loss, loss_alone, part;
+    static ranks_run alone, two, again;
     hone_dataset_close(open_data());
-    assert_int_equal(run_ranks("alone", 1, 0, 0, alone, &loss_alone), HONE_OK);
-    assert_int_equal(run_ranks("ranks", 2, 0, 0, w, &loss), HONE_OK);
-    assert_memory_equal(w[0], w[1], sizeof w[0]);
-    assert_true(fabs(loss - loss_alone) < 1e-3 && loss_alone > 6);
-    for (size_t i = 0; i < WEIGHTS; i++)
-        assert_true(fabsf(w[0][i] - alone[0][i]) < 1e-4f);
-    assert_int_equal(run_ranks("again", 2, 2, 0, again, &part), HONE_OK);
-    assert_memory_not_equal(w[0], again[0], sizeof w[0]);
-    assert_int_equal(run_ranks("again", 2, 0, 0, again, &part), HONE_OK);
-    assert_memory_equal(w, again, sizeof w);
+    for (uint32_t rows = 1; rows <= 3; rows += 2) {
+        const char *names[] = {rows > 1 ? "alone" : "alone1", rows > 1 ? "two" : "two1"};
+        alone = (ranks_run){.folder = names[0], .count = 1, .rows = rows};
+        two = (ranks_run){.folder = names[1], .count = 2, .rows = rows};
+        assert_int_equal(run_ranks(&alone), HONE_OK);
+        assert_int_equal(run_ranks(&two), HONE_OK);
+        assert_int_equal(two.status[1], HONE_OK);
+        assert_memory_equal(two.w[0], two.w[1], sizeof two.w[0]);
+        assert_true(fabs(two.losses - alone.losses) < 1e-3 && alone.losses > 6);
+        for (size_t i = 0; i < WEIGHTS; i++)
+            assert_true(fabsf(two.w[0][i] - alone.w[0][i]) < 1e-4f);
+    }
+    again = (ranks_run){.folder = "again", .count = 2, .rows = 3, .until = 2};
+    assert_int_equal(run_ranks(&again), HONE_OK);
+    assert_memory_not_equal(two.w[0], again.w[0], sizeof two.w[0]);
+    again.until = 0;
+    again.other = "elsewhere"; /* a rank that does not see the checkpoint */
+    assert_int_equal(run_ranks(&again), HONE_USAGE);
+    again.other = NULL;
+    assert_int_equal(run_ranks(&again), HONE_OK);
+    assert_memory_equal(two.w, again.w, sizeof two.w);
 }
 
-static void a_lost_rank_ends_the_run(void **state)
+static void what_ends_one_rank_ends_all(void **state)
 {
     (void)state;
-    static float w[RANKS][WEIGHTS];
-    double losses;
-    assert_int_equal(run_ranks("lost", 2, 0, 3, w, &losses), HONE_BUSY);
+    static ranks_run x;
+    x = (ranks_run){.folder = "lost", .count = 2, .rows = 3, .lost = 6};
+    assert_int_equal(run_ranks(&x), HONE_BUSY);
+    assert_int_equal(x.status[1], HONE_BUSY);
+    x = (ranks_run){.folder = "failed", .count = 2, .rows = 3, .fails = true};
+    assert_int_equal(run_ranks(&x), HONE_INTERRUPTED);
+    assert_int_equal(x.status[1], HONE_LIMIT);
 }
 
 int main(void)
@@ -405,7 +435,7 @@ int main(void)
         cmocka_unit_test(a_damaged_checkpoint_is_named),
         cmocka_unit_test(steps_that_are_not_finite_are_skipped_and_lower_the_rate),
         cmocka_unit_test(ranks_make_the_steps_of_one),
-        cmocka_unit_test(a_lost_rank_ends_the_run),
+        cmocka_unit_test(what_ends_one_rank_ends_all),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
