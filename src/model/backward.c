@@ -98,7 +98,7 @@ static size_t lay_tapes(hone_backward *b, void *base, size_t at)
 static size_t product_bytes(const hone_backward *b, const widths *w)
 {
     const hone_hparams *h = &b->f->model->hp;
-    const size_t m = b->max_rows, d = h->hidden;
+    const size_t m = b->max_rows, d = h->hidden, vocab = h->vocab;
     size_t all = hone_back_multiply_bytes(b, larger(m, d), w->widest, w->widest);
     for (uint32_t i = 0; i < h->n_kinds; i++) {
         const hone_layer_kind *y = &h->kinds[i];
@@ -109,7 +109,7 @@ static size_t product_bytes(const hone_backward *b, const widths *w)
         all = larger(all, hone_back_matrices_bytes(b, mlp, y->gated ? 2 : 1, d, m, false));
         all = larger(all, hone_back_matrices_bytes(b, &d, 1, y->ffn, m, false));
     }
-    return larger(all, hone_back_matrices_bytes(b, &(size_t){h->vocab}, 1, d, b->chunk, true));
+    return larger(all, hone_back_matrices_bytes(b, &vocab, 1, d, b->chunk, true));
 }
 
 /* The same beside matrices that stand still: nothing of the head's size is turned or packed whole

@@ -320,7 +320,7 @@ void hone_back_matrices(hone_backward *b, const hone_back_matrix *m, size_t n_jo
         .b = b, .n_jobs = n_jobs, .rows = rows, .k = m[0].p->k, .dx = dx, .add = add};
     const bool head = m[0].head;
     size_t n[JOBS], ready = 0, items = 0;
-    assert(n_jobs <= JOBS && (!head || n_jobs == 1));
+    assert(n_jobs > 0 && n_jobs <= JOBS && (!head || n_jobs == 1));
     for (size_t j = 0; j < n_jobs; j++)
         n[j] = m[j].p->n;
     lay_matrices(b, n, n_jobs, w.k, rows, head, b->products, &w);
@@ -361,7 +361,7 @@ void hone_back_linear(hone_backward *b, int layer, const hone_back_job *jobs, si
         return;
     }
     hone_back_matrix m[JOBS] = {{0}};
-    assert(n_jobs <= JOBS);
+    assert(n_jobs > 0 && n_jobs <= JOBS);
     for (size_t j = 0; j < n_jobs; j++) {
         const bool head = jobs[j].slot == HONE_SLOT_HEAD;
         /* of zeros, and only once: what is added to a layer's matrix may as well be written */

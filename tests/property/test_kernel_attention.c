@@ -148,9 +148,11 @@ static void check_case(setup *s, size_t tokens, int32_t last, int32_t window)
     for (int isa = 0; isa < HONE_ISA_COUNT; isa++) {
         if (!hone_isa_supported((hone_isa)isa))
             continue;
-        float *got = run(s, (hone_isa)isa, 0, tokens, last, window, false);
-        check_equal(s, want, got, tokens, hone_isa_name((hone_isa)isa));
-        drop(s, got, tokens);
+        float *got = isa ? run(s, (hone_isa)isa, 0, tokens, last, window, false) : NULL;
+        if (got) {
+            check_equal(s, want, got, tokens, hone_isa_name((hone_isa)isa));
+            drop(s, got, tokens);
+        }
         got = run(s, (hone_isa)isa, 0, tokens, last, window, true);
         check_equal(s, want, got, tokens, "in pieces");
         drop(s, got, tokens);

@@ -61,15 +61,15 @@ typedef struct problem {
     float *x, *bias;
     uint8_t *source;
     size_t rows;
+    float *want[2]; /* scalar's results, without and with bias, once somebody asked for them */
 } problem;
 
 static void open_problem(problem *p, hone_dtype t, bool f32, size_t n, size_t k, size_t rows,
                          int kind)
 {
+    *p = (problem){.type = t, .rows = rows};
     size_t row_bytes = 0;
     float *v = get(k * 4);
-    p->type = t;
-    p->rows = rows;
     assert_true(hone_dtype_row_bytes(t, k, &row_bytes));
     hone_coding coding = hone_dtype_coding(t);
     assert_int_equal(hone_packed_plan(hone_layout_for(&coding, f32), &coding, n, k, &p->w),
@@ -104,6 +104,8 @@ static void close_problem(problem *p)
     hone_free_big(p->data, hone_packed_bytes(&p->w) + 64);
     hone_free_big(p->x, p->rows * p->w.k * 4 + 64);
     hone_free_big(p->bias, p->w.n * 4 + 64);
+    for (int bias = 0; bias < 2; bias++)
+        hone_free_big(p->want[bias], p->rows * (p->w.n + 3) * 4 + 64);
 }
 
 /* y[rows][ldy] by one slot of one set; the columns past n keep a mark that must survive. */
@@ -137,17 +139,19 @@ static float *run(const problem *p, int isa, bool many, bool bias, size_t ldy)
     return y;
 }
 
-static void compare(const problem *p, size_t kind, int isa, bool many, bool bias)
+static void compare(problem *p, size_t kind, int isa, bool many, bool bias)
 {
     size_t n = p->w.n, ldy = n + 3;
-    float *want = run(p, HONE_ISA_SCALAR, true, bias, ldy), *got = run(p, isa, many, bias, ldy);
+    if (!p->want[bias])
+        p->want[bias] = run(p, HONE_ISA_SCALAR, true, bias, ldy);
+    const float *want = p->want[bias];
+    float *got = run(p, isa, many, bias, ldy);
     for (size_t i = 0; i < p->rows * ldy; i++)
         if (!same(want[i], got[i]))
             fail_msg("%s %s %s%s kind %d: n %zu k %zu rows %zu: [%zu][%zu] is %a, scalar %a",
                      hone_isa_name((hone_isa)isa), hone_dtype_name(p->type), many ? "many" : "few",
                      bias ? " bias" : "", (int)kind, n, p->w.k, p->rows, i / ldy, i % ldy,
                      (double)got[i], (double)want[i]);
-    hone_free_big(want, p->rows * ldy * 4 + 64);
     hone_free_big(got, p->rows * ldy * 4 + 64);
 }
 
@@ -339,7 +343,7 @@ static void every_coding_equals_scalar(void **state)
     hone_coding c = {.bits = 6, .group = 16, .nested = true, .low = -32};
     check_made(c, 150, 2304, 40);
     c = (hone_coding){.bits = 4, .group = 0, .wide = true, .has_min = true};
-    check_made(c, 150, 2304, 275);
+    check_made(c, 50, 2304, 275);
 }
 
 /* Tables of equal steps take a shortcut where they are whole and small; those that only look so,

@@ -80,8 +80,8 @@ V16_INLINE void whole_half(int layout, int digits, int P, const whole_job *w, si
     }
 }
 
-/* What code 0 stands for, times the numbers' sum. It fits; but whoever was lent an item that is done
- * by now (base/threads.h) reads what others write, and may compute anything. */
+/* What code 0 stands for, times the numbers' sum. It fits; but whoever was lent an item that is
+ * done by now (base/threads.h) reads what others write, and may compute anything. */
 static inline int32_t whole_low(const whole_job *w, int32_t low, int32_t high)
 {
     return (int32_t)((uint32_t)w->low * ((uint32_t)low + (uint32_t)high));
