@@ -248,8 +248,7 @@ static void examine_memory(exam *e)
                  "swapoff -a && swapon -a");
 }
 
-/* ---- control groups: the limits of this process's and of those above it -----------------------
- */
+/* ---- control groups: the limits of this process's and of those above it ---------------------- */
 
 /* Adds what limits the group that this folder is; whether there was anything. */
 typedef bool group_fn(exam *e, const char *folder);

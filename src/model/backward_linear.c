@@ -125,10 +125,9 @@ typedef struct factor {
     bool by_rows;
 } factor;
 
-static factor factor_at(const hone_backward *b, const float *x, size_t n, size_t k, void *base,
-                        size_t *at)
+static factor factor_at(const hone_backward *b, size_t n, size_t k, void *base, size_t *at)
 {
-    factor f = {.w = plan(b, n, k), .x = x};
+    factor f = {.w = plan(b, n, k)};
     f.w.data = f.to = hone_cut(base, at, hone_packed_bytes(&f.w));
     return f;
 }
@@ -177,7 +176,7 @@ static size_t lay_multiply(const hone_backward *b, size_t rows, size_t k, size_t
 {
     size_t at = 0;
     act_at(b, rows, k, base, &at, &w->act);
-    w->f = factor_at(b, NULL, n, k, base, &at);
+    w->f = factor_at(b, n, k, base, &at);
     return at;
 }
 
@@ -218,8 +217,7 @@ void hone_back_multiply(hone_backward *b, const float *x, size_t rows, size_t k,
     hone_pool_run(b->f->pool, multiply_item, &w, w.t.items);
 }
 
-/* ---- dx and dW of matrices that share their inputs --------------------------------------------
- */
+/* ---- dx and dW of matrices that share their inputs ------------------------------------------- */
 
 enum { JOBS = 3 };
 
@@ -246,12 +244,12 @@ static size_t lay_matrices(const hone_backward *b, const size_t *n, size_t n_job
                            size_t rows, bool head, void *base, matrices_work *w)
 {
     size_t at = 0;
-    w->x = factor_at(b, NULL, k, rows, base, &at);
+    w->x = factor_at(b, k, rows, base, &at);
     for (size_t j = 0; j < n_jobs; j++) {
         act_at(b, rows, n[j], base, &at, &w->jobs[j].dy);
         act_at(b, n[j], rows, base, &at, &w->jobs[j].turned);
         if (!head)
-            w->jobs[j].w = factor_at(b, NULL, k, n[j], base, &at);
+            w->jobs[j].w = factor_at(b, k, n[j], base, &at);
     }
     return at;
 }
@@ -327,7 +325,7 @@ void hone_back_matrices(hone_backward *b, const hone_back_matrix *m, size_t n_jo
     w.x.x = x;
     if (head) {
         size_t at = 0;
-        w.jobs[0].w = factor_at(b, NULL, w.k, n[0], b->packed_head, &at);
+        w.jobs[0].w = factor_at(b, w.k, n[0], b->packed_head, &at);
         w.jobs[0].packed = b->head_ready;
         b->head_ready = true;
     }

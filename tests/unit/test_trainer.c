@@ -281,33 +281,23 @@ static hone_status meet(rank *r)
     return HONE_OK;
 }
 
-static hone_status sum_floats(void *arg, float *x, size_t n)
-{
-    rank *r = arg;
-    meeting *m = r->m;
-    m->floats[r->ranks.rank] = x;
-    if (n > WEIGHTS)
-        return hone_fail(HONE_LIMIT, "%zu weights", n);
-    HONE_TRY(meet(r));
-    for (size_t i = 0; i < n && !r->ranks.rank; i++)
-        m->float_sums[i] = m->floats[0][i] + m->floats[1][i];
-    pthread_barrier_wait(&m->all);
-    memcpy(x, m->float_sums, n * sizeof *x);
-    return HONE_OK;
-}
-
-static hone_status sum_doubles(void *arg, double *x, size_t n)
-{
-    rank *r = arg;
-    meeting *m = r->m;
-    m->doubles[r->ranks.rank] = x;
-    HONE_TRY(meet(r));
-    for (size_t i = 0; i < n && !r->ranks.rank; i++)
-        m->double_sums[i] = m->doubles[0][i] + m->doubles[1][i];
-    pthread_barrier_wait(&m->all);
-    memcpy(x, m->double_sums, n * sizeof *x);
-    return HONE_OK;
-}
+#define SUM_FN(type)                                                                               \
+    static hone_status sum_##type##s(void *arg, type *x, size_t n)                                 \
+    {                                                                                              \
+        rank *r = arg;                                                                             \
+        meeting *m = r->m;                                                                         \
+        if (n > sizeof m->type##_sums / sizeof *m->type##_sums)                                    \
+            return hone_fail(HONE_LIMIT, "%zu numbers", n);                                        \
+        m->type##s[r->ranks.rank] = x;                                                             \
+        HONE_TRY(meet(r));                                                                         \
+        for (size_t i = 0; i < n && !r->ranks.rank; i++)                                           \
+            m->type##_sums[i] = m->type##s[0][i] + m->type##s[1][i];                               \
+        pthread_barrier_wait(&m->all);                                                             \
+        memcpy(x, m->type##_sums, n * sizeof *x);                                                  \
+        return HONE_OK;                                                                            \
+    }
+SUM_FN(float)
+SUM_FN(double)
 
 static void add_losses(void *arg, const hone_trainer_state *s)
 {
