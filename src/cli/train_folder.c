@@ -24,21 +24,6 @@ enum {
     COPIED_BYTES_MAX = 256 << 20
 };
 
-static const char *const tokenizer_files[] = {"tokenizer.json",
-                                              "tokenizer_config.json",
-                                              "special_tokens_map.json",
-                                              "tokenizer.model",
-                                              "vocab.json",
-                                              "merges.txt",
-                                              "added_tokens.json",
-                                              "chat_template.jinja",
-                                              "vocab.txt",
-                                              "spiece.model",
-                                              "sentencepiece.bpe.model",
-                                              "qwen.tiktoken",
-                                              "generation_config.json"};
-enum { TOKENIZER_FILES = sizeof tokenizer_files / sizeof *tokenizer_files };
-
 /* What a run has besides; without BEGUN they are the user's. */
 static const char *const run_files[] = {"config.json", "model.safetensors", "adapter_config.json",
                                         "adapter_model.safetensors"};
@@ -53,7 +38,7 @@ typedef struct content {
  * tokenizer's files, in their order above. */
 typedef struct origin {
     const char *config_option, *config_from, *tokenizer_option, *tokenizer_from;
-    content config, tokenizer[TOKENIZER_FILES];
+    content config, tokenizer[HONE_TOKENIZER_FILES];
 } origin;
 
 /* ---- files ----------------------------------------------------------------------------------- */
@@ -154,8 +139,8 @@ static hone_status read_tokenizer(origin *o)
 {
     const char *from = o->tokenizer_from;
     if (hone_is_directory(from)) {
-        for (int i = 0; i < TOKENIZER_FILES; i++)
-            HONE_TRY(read_member(from, tokenizer_files[i], &o->tokenizer[i]));
+        for (int i = 0; i < HONE_TOKENIZER_FILES; i++)
+            HONE_TRY(read_member(from, hone_tokenizer_files[i], &o->tokenizer[i]));
         return HONE_OK;
     }
     HONE_TRY(hone_read_file(from, COPIED_BYTES_MAX, &o->tokenizer[0].text, &o->tokenizer[0].n));
@@ -171,7 +156,7 @@ static hone_status read_tokenizer(origin *o)
 static void origin_free(origin *o)
 {
     hone_free(o->config.text);
-    for (int i = 0; i < TOKENIZER_FILES; i++)
+    for (int i = 0; i < HONE_TOKENIZER_FILES; i++)
         hone_free(o->tokenizer[i].text);
 }
 
@@ -264,8 +249,8 @@ static hone_status check_same(const char *folder, const char *name, const conten
 static hone_status check_run(const origin *o, const char *folder)
 {
     HONE_TRY(check_same(folder, "config.json", &o->config, o->config_option, o->config_from));
-    for (int i = 0; i < TOKENIZER_FILES; i++)
-        HONE_TRY(check_same(folder, tokenizer_files[i], &o->tokenizer[i], o->tokenizer_option,
+    for (int i = 0; i < HONE_TOKENIZER_FILES; i++)
+        HONE_TRY(check_same(folder, hone_tokenizer_files[i], &o->tokenizer[i], o->tokenizer_option,
                             o->tokenizer_from));
     return HONE_OK;
 }
@@ -279,9 +264,9 @@ static void take_back(const char *folder)
         return;
     for (int i = 0; i < RUN_FILES; i++)
         drop(folder, run_files[i]);
-    for (int i = 0; i < TOKENIZER_FILES; i++)
-        if (lists(list.text, tokenizer_files[i]))
-            drop(folder, tokenizer_files[i]);
+    for (int i = 0; i < HONE_TOKENIZER_FILES; i++)
+        if (lists(list.text, hone_tokenizer_files[i]))
+            drop(folder, hone_tokenizer_files[i]);
     drop(folder, BEGUN);
     if (lists(list.text, "."))
         (void)rmdir(folder);
@@ -291,8 +276,8 @@ static void take_back(const char *folder)
 /* Leaves *list, the lines of BEGUN, with what is to be written: all but what is there already. */
 static hone_status plan(const origin *o, const char *folder, char *list, size_t size)
 {
-    for (int i = 0; i < TOKENIZER_FILES; i++) {
-        const char *name = tokenizer_files[i];
+    for (int i = 0; i < HONE_TOKENIZER_FILES; i++) {
+        const char *name = hone_tokenizer_files[i];
         bool there, same;
         if (!o->tokenizer[i].text)
             continue;
@@ -344,10 +329,10 @@ static hone_status begin(const cli_train_start *s, const origin *o, const char *
         HONE_TRY(write_member(folder, "config.json", o->config.text, o->config.n));
     else
         HONE_TRY(hone_fresh_write(o->config.text, o->config_from, s->seed, folder));
-    for (int i = 0; i < TOKENIZER_FILES; i++)
-        if (lists(list, tokenizer_files[i]))
-            HONE_TRY(
-                write_member(folder, tokenizer_files[i], o->tokenizer[i].text, o->tokenizer[i].n));
+    for (int i = 0; i < HONE_TOKENIZER_FILES; i++)
+        if (lists(list, hone_tokenizer_files[i]))
+            HONE_TRY(write_member(folder, hone_tokenizer_files[i], o->tokenizer[i].text,
+                                  o->tokenizer[i].n));
     return HONE_OK;
 }
 

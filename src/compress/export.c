@@ -18,20 +18,6 @@
 
 enum { CONFIG_BYTES = 4 << 20, CONFIG_DEPTH = 32, CONFIG_VALUES = 1 << 20 };
 
-static const char *const carried[] = {
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "tokenizer.model",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-    "generation_config.json",
-    "chat_template.jinja",
-    "chat_template.json",
-};
-
 typedef struct export_job {
     const hone_file *f;
     const char *adapter; /* to be merged, or NULL */
@@ -374,8 +360,8 @@ static hone_status end_folder(const char *dir, bool made, hone_status s)
         return s;
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         take_back(dir, own[i], unlink);
-    for (size_t i = 0; i < sizeof carried / sizeof *carried; i++)
-        take_back(dir, carried[i], unlink);
+    for (size_t i = 0; i < HONE_TOKENIZER_FILES; i++)
+        take_back(dir, hone_tokenizer_files[i], unlink);
     take_back(dir, "1_Pooling", rmdir);
     (void)rmdir(dir); /* stays if somebody else put something there */
     return s;
@@ -420,8 +406,8 @@ static hone_status write_merged(export_job *j, const char *dir)
 static hone_status export_folder(export_job *j, const char *dir)
 {
     HONE_TRY(j->adapter ? write_merged(j, dir) : write_weights(j, dir));
-    for (size_t i = 0; i < sizeof carried / sizeof *carried; i++)
-        HONE_TRY(carry_file(hone_file_path(j->f), dir, carried[i], j->result));
+    for (size_t i = 0; i < HONE_TOKENIZER_FILES; i++)
+        HONE_TRY(carry_file(hone_file_path(j->f), dir, hone_tokenizer_files[i], j->result));
     return write_config(j->f, dir, j->type);
 }
 
@@ -489,8 +475,8 @@ static hone_status by_way_of_gguf(const hone_file *f, const hone_coded *form, co
     if (path)
         (void)unlink(path);
     hone_free(path);
-    for (size_t i = 0; s == HONE_OK && i < sizeof carried / sizeof *carried; i++)
-        s = carry_file(hone_file_path(f), dir, carried[i], out);
+    for (size_t i = 0; s == HONE_OK && i < HONE_TOKENIZER_FILES; i++)
+        s = carry_file(hone_file_path(f), dir, hone_tokenizer_files[i], out);
     return s;
 }
 

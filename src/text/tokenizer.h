@@ -130,4 +130,9 @@ bool hone_tokenizer_adds_bos(const hone_tokenizer *t);
 /* "byte-level BPE, 128256 tokens, 280147 merges": one line for people. */
 const char *hone_tokenizer_describe(const hone_tokenizer *t);
 
+/* What a model's folder has of these goes along when the model is copied: its tokenizer's files,
+ * templates, and which tokens end an answer. tokenizer.json comes first. */
+enum { HONE_TOKENIZER_FILES = 14 };
+extern const char *const hone_tokenizer_files[HONE_TOKENIZER_FILES];
+
 #endif

@@ -5,6 +5,21 @@
 
 #include <string.h>
 
+const char *const hone_tokenizer_files[HONE_TOKENIZER_FILES] = {"tokenizer.json",
+                                                                "tokenizer_config.json",
+                                                                "special_tokens_map.json",
+                                                                "tokenizer.model",
+                                                                "vocab.json",
+                                                                "merges.txt",
+                                                                "added_tokens.json",
+                                                                "chat_template.jinja",
+                                                                "chat_template.json",
+                                                                "vocab.txt",
+                                                                "spiece.model",
+                                                                "sentencepiece.bpe.model",
+                                                                "qwen.tiktoken",
+                                                                "generation_config.json"};
+
 /* What a loader needs. */
 typedef struct source {
     const char *text; /* tokenizer.json, vocab.json with `merges`, or what `load` reads */
