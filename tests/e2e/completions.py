@@ -1,13 +1,16 @@
 """A server of completions for test_bench.sh: the first part of the path says how it behaves. A token every 4 ms, and in
 the end, as llama.cpp has it, an event without one. Usage: completions.py FILE (where the port is written)."""
+import contextlib
 import json
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    turn = threading.Lock()
 
     def log_message(self, *args):
         pass
@@ -37,7 +40,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, '{"choices": [{"text": "x"}]}')
         else:
             try:
-                self.stream(how, asked["max_tokens"])
+                with self.turn if how == "one-by-one" else contextlib.nullcontext():
+                    self.stream(how, asked["max_tokens"])
             except ConnectionError:  # it has heard enough
                 pass
 

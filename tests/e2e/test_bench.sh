@@ -57,7 +57,7 @@ if command -v python3 >/dev/null 2>&1; then
     tries=0
     until [ -s "$WORK/port" ] || [ $tries -ge 100 ]; do sleep 0.1 && tries=$((tries + 1)); done
     at=http://127.0.0.1:$(cat "$WORK/port")
-    OPENAI_API_KEY=secret expect 0 "$HONE" bench "$MODEL" --versus "$at/good/" --prefill 16 --decode 8 --batch 1,3 --rounds 10 --json
+    OPENAI_API_KEY=secret expect 0 "$HONE" bench "$MODEL" --versus "$at/good/" --prefill 16 --decode 32 --batch 1,3 --rounds 10 --json
     is_json "$WORK/out"
     python3 -c 'import json, sys
 o = json.load(open(sys.argv[1]))
@@ -71,6 +71,8 @@ for r in o["rows"]:
     done
     expect 9 "$HONE" bench "$MODEL" --versus "$at/refuses" --prefill 0 --decode 8 --rounds 10
     says '{"error": "no"}'
+    expect 5 "$HONE" bench "$MODEL" --versus "$at/one-by-one" --prefill 0 --decode 8 --batch 2 --rounds 10
+    says "serves fewer at once"
     expect 2 "$HONE" bench "$MODEL" --versus "http://127.0.0.1:80@localhost/" --decode 8
     expect 2 "$HONE" bench "$MODEL" --versus "$at/good" --prefill 16 --depth 8 --decode 0 --rounds 10
     kill $server
