@@ -243,8 +243,7 @@ static hone_status decode_cost(const endpoint *e, const bench_test *t, double *c
     return HONE_OK;
 }
 
-/* A machine that stalls may keep answers apart once; a server that does so every time serves fewer.
- */
+/* A machine that stalls may keep answers apart once; a server that always does serves fewer. */
 static hone_status sample_decode(endpoint *e, const bench_test *t, double *cost)
 {
     for (int tries = 0; tries < 5; tries++) {
