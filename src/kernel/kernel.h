@@ -143,6 +143,7 @@ typedef struct hone_act {
     uint16_t *bf16;   /* [rows/tile_rows][k_pad/32][tile_rows][32], the last rows unset where there
                          are none; NULL if the table does not want it */
     size_t tile_rows; /* 16 of at most 16 rows, otherwise 32 */
+    bool near;        /* what products make of it is read at once: never written past the caches */
     float *sums;      /* [rows][k_pad/32]: E + O of each block with weights 1; NULL without SUMS */
     float *sums16;    /* [rows][k_pad/16]: the same in blocks of 16; NULL without SUMS16 */
     /* Only of a table with int8 products, otherwise NULL: */

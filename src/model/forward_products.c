@@ -44,7 +44,9 @@ void hone_product_tile(const hone_kernels *kt, const hone_packed *w, const hone_
     const size_t ld = (p1 - p0) * HONE_PANEL;
     /* where the whole result would begin, of which this is the tile */
     uintptr_t begin = (uintptr_t)tile - (r0 * ld + p0 * HONE_PANEL) * sizeof *tile;
-    hone_product(kt, w, act, r0, r1, p0, p1, (float *)begin, ld, bias, scratch);
+    hone_act near = *act;
+    near.near = true;
+    hone_product(kt, w, &near, r0, r1, p0, p1, (float *)begin, ld, bias, scratch);
 }
 
 size_t hone_product_tile_rows(size_t panels)

@@ -12,7 +12,7 @@
 
 enum { ROW_BLOCK = 256, PANEL_BLOCK = 16 };
 enum { PART_SUMS = ROW_BLOCK * PANEL_BLOCK * 16 };
-enum { STREAM_BYTES = 1 << 20 }; /* results larger than this are written past the caches */
+enum { STREAM_BYTES = 512 << 10 }; /* results larger than this are written past the caches */
 
 /* What is worked on: rows x panels x steps along K (of 64 bytes of a row of tiles, as a rule). */
 typedef struct part {
@@ -60,11 +60,12 @@ static inline const uint8_t *weights_after(const tile_call *v, const part *j, si
     return v->w->data + (through && !last ? j->panel0 : panel) * v->w->panel_bytes;
 }
 
-/* Whether whole vectors of y can be written past the caches, and are worth it */
+/* Whether whole vectors of y can be written past the caches, and are worth it: it counts how large
+ * the result of all rows is, not the piece of this call. */
 static inline bool streams(const tile_call *v)
 {
-    return (uintptr_t)v->y % 64 == 0 && v->ldy % 16 == 0 &&
-           (v->row1 - v->row0) * v->ldy * sizeof *v->y > STREAM_BYTES;
+    return !v->a->near && (uintptr_t)v->y % 64 == 0 && v->ldy % 16 == 0 &&
+           v->a->rows * v->ldy * sizeof *v->y > STREAM_BYTES;
 }
 
 /* n results at y, which may be 16 or more */
