@@ -53,7 +53,7 @@ END {
     if (!json) {
         printf "limits measured in the same run: float32 %.3f TFLOP/s, bf16 %s; medians (lowest..highest) of whole steps\n",
             f32 / 1e12, bf16 ? sprintf("%.3f TFLOP/s", bf16 / 1e12) : "none"
-        format = "%-5s %-28s %26s %8s %8s %14s %10s %24s %8s  %s\n"
+        format = "%-7s %-28s %26s %8s %8s %14s %10s %24s %8s  %s\n"
         printf format, "case", "what", "tokens/s", "of f32", "of bf16", "CPU ms/token", "peak MB", "tokens/s of the peer", "memory", "to reach"
     }
     for (k = 1; k <= count; k++) {
