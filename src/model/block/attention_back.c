@@ -65,18 +65,14 @@ size_t hone_back_attention_bytes(const hone_backward *b, const hone_layer_kind *
     return lay_out(b, y, rows, NULL, &s);
 }
 
-/* y = x[rows][k] at ldx, or with `columns` the transpose of x[k][rows], times panels [panel0,
- * panel1) of a packed matrix. */
-static void multiply(const hone_backward *b, const float *x, size_t ldx, size_t rows, bool columns,
+/* y = x[rows][k] at ldx times panels [panel0, panel1) of a packed matrix. */
+static void multiply(const hone_backward *b, const float *x, size_t ldx, size_t rows,
                      const hone_packed *m, size_t panel0, size_t panel1, void *act_memory, float *y,
                      size_t ldy, void *product)
 {
     hone_act act;
     hone_act_init(b->kt, rows, m->k, hone_back_act_flags(b), act_memory, &act);
-    if (columns)
-        b->kt->act_columns(&act, x, ldx, 0, m->k);
-    else
-        b->kt->act_pack(&act, x, ldx, 0, rows);
+    b->kt->act_pack(&act, x, ldx, 0, rows);
     hone_product(b->kt, m, &act, 0, rows, panel0, panel1, y, ldy, NULL, product);
 }
 
@@ -84,6 +80,7 @@ static void multiply(const hone_backward *b, const float *x, size_t ldx, size_t 
 typedef struct block {
     size_t first, rows; /* tokens */
     size_t lo, hi;      /* keys that some of them see; lo a multiple of 32 */
+    size_t begun;       /* keys before this one have something in dk and dv already */
     size_t head;
 } block;
 
@@ -134,11 +131,15 @@ static void add_to_keys(const attend_work *w, const scratch *t, const block *q, 
                         const hone_packed *m, float *to, size_t ld_to)
 {
     const hone_kernels *kt = w->b->kt;
-    size_t keys = q->hi - q->lo, d = w->kind->head_dim;
-    multiply(w->b, s + q->lo, t->ld, keys, true, m, 0, m->n_panels, t->key_act, t->tile, d,
-             t->product);
-    for (size_t j = 0; j < keys; j++)
-        kt->add(to + (q->lo + j) * ld_to, t->tile + j * d, d);
+    const size_t keys = q->hi - q->lo, begun = q->begun - q->lo, d = w->kind->head_dim;
+    hone_act act;
+    hone_act_init(kt, keys, m->k, hone_back_act_flags(w->b), t->key_act, &act);
+    kt->act_columns(&act, s + q->lo, t->ld, 0, m->k);
+    to += q->lo * ld_to;
+    hone_product(kt, m, &act, 0, begun, 0, m->n_panels, t->tile, d, NULL, t->product);
+    for (size_t j = 0; j < begun; j++)
+        kt->add(to + j * ld_to, t->tile + j * d, d);
+    hone_product(kt, m, &act, begun, keys, 0, m->n_panels, to, ld_to, NULL, t->product);
 }
 
 /* base: the sequence's first row. */
@@ -152,19 +153,17 @@ static void block_back(const attend_work *w, const scratch *t, const block *q, s
            at = (base + q->first) * width + q->head * d;
     size_t panel0 = q->lo / HONE_PANEL, panel1 = (q->hi + HONE_PANEL - 1) / HONE_PANEL;
     const float *queries = b->f->tape->q + at, *d_out = w->d_out + at;
-    multiply(b, queries, width, q->rows, false, k, panel0, panel1, t->q_act, t->p, t->ld,
-             t->product);
+    multiply(b, queries, width, q->rows, k, panel0, panel1, t->q_act, t->p, t->ld, t->product);
     soften(w, t, q);
     hone_packed columns = hone_back_pack(b, d_out, width, d, q->rows, true, t->d_out_columns);
     add_to_keys(w, t, q, t->p, &columns, w->dv + kv_at, narrow);
-    multiply(b, d_out, width, q->rows, false, v, panel0, panel1, t->d_out_act, t->dp, t->ld,
-             t->product);
+    multiply(b, d_out, width, q->rows, v, panel0, panel1, t->d_out_act, t->dp, t->ld, t->product);
     harden(w, t, q);
     columns = hone_back_pack(b, queries, width, d, q->rows, true, t->q_columns);
     add_to_keys(w, t, q, t->dp, &columns, w->dk + kv_at, narrow);
     hone_packed seen = hone_back_part(k_columns, q->lo, q->hi - q->lo);
-    multiply(b, t->dp + q->lo, t->ld, q->rows, false, &seen, 0, seen.n_panels, t->score_act,
-             w->dq + at, width, t->product);
+    multiply(b, t->dp + q->lo, t->ld, q->rows, &seen, 0, seen.n_panels, t->score_act, w->dq + at,
+             width, t->product);
 }
 
 static void attend_item(void *arg, size_t item, int thread)
@@ -182,15 +181,12 @@ static void attend_item(void *arg, size_t item, int thread)
     hone_packed k = hone_back_pack(b, keys, narrow, n, d, false, t.k),
                 v = hone_back_pack(b, values, narrow, n, d, false, t.v),
                 k_columns = hone_back_pack(b, keys, narrow, d, n, true, t.k_columns);
-    for (size_t i = 0; i < n; i++) {
-        memset(w->dk + at + i * narrow, 0, d * sizeof *w->dk);
-        memset(w->dv + at + i * narrow, 0, d * sizeof *w->dv);
-    }
     for (size_t first = 0; first < n; first += QUERIES)
         for (size_t g = 0; g < group; g++) {
             block q = {.first = first, .rows = n - first < QUERIES ? n - first : QUERIES};
             q.lo = first_seen(y, first) / 32 * 32;
             q.hi = first + q.rows;
+            q.begun = g ? q.hi : first;
             q.head = kv_head * group + g;
             block_back(w, &t, &q, base, &k, &v, &k_columns);
         }
