@@ -20,8 +20,24 @@ static hone_status sought(hone_tokenizer *t, const hone_added *a, hone_str *out)
     return st;
 }
 
+/* An added token cuts the text where it is found: in the middle of a character if it is none of
+ * whole ones, and all that reads characters trusts them to be whole. */
+static hone_status check_characters(const hone_tokenizer *t)
+{
+    for (uint32_t i = 0; i < t->n_added && !t->byte_level; i++) {
+        hone_str s = t->added[i].content;
+        if (hone_utf8_valid_prefix(hone_pool_str(t, s), s.n) < s.n)
+            return hone_fail(HONE_FORMAT,
+                             "the added token %d is not valid UTF-8, which only a byte-level "
+                             "tokenizer may hold",
+                             t->added[i].id);
+    }
+    return HONE_OK;
+}
+
 hone_status hone_added_build(hone_tokenizer *t)
 {
+    HONE_TRY(check_characters(t));
     size_t bytes = ((size_t)t->n_added + 1) * sizeof(hone_trie_entry), n[2] = {0, 0};
     hone_trie_entry *entries[2] = {hone_malloc(bytes), hone_malloc(bytes)};
     hone_status s = HONE_OK;

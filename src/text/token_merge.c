@@ -172,7 +172,7 @@ static hone_status put_splits(hone_tokenizer *t, uint32_t id, uint32_t rank)
     hone_str s = t->symbols[id];
     const char *p = hone_pool_str(t, s);
     for (uint32_t i = 0; i < s.n;) {
-        i += t->byte_level ? 1 : (uint32_t)hone_utf8_length(p[i]);
+        i += hone_symbol_bytes(t, p + i, s.n - i);
         if (i >= s.n)
             break;
         int32_t left = hone_str_index_find(&t->by_symbol, t, t->symbols, p, i);
@@ -423,7 +423,7 @@ static hone_status cut_symbols(const hone_tokenizer *t, hone_scratch *s, hone_st
     const char *p = s->text + w.at;
     uint32_t n = 0, i = from;
     for (; i < w.n && n < most; n++) {
-        uint32_t len = t->byte_level ? 1 : (uint32_t)hone_utf8_length(p[i]);
+        uint32_t len = hone_symbol_bytes(t, p + i, w.n - i);
         HONE_TRY(HONE_GROW(s->nodes, s->node_capacity, (size_t)n + 1));
         int32_t symbol;
         if (t->word_end.n || t->word_mid.n)

@@ -5,7 +5,6 @@
  * visited once, each piece that starts there once.
  */
 #include "text/tokenizer_internal.h"
-#include "text/utf8.h"
 
 #include <math.h>
 
@@ -104,7 +103,7 @@ static hone_status encode(const hone_tokenizer *t, hone_scratch *s, hone_str w)
         s->paths[i].start = UINT32_MAX;
     const char *p = s->text + w.at;
     for (uint32_t i = 0; i < w.n;) {
-        uint32_t character = t->byte_level ? 1 : (uint32_t)hone_utf8_length(p[i]);
+        uint32_t character = hone_symbol_bytes(t, p + i, w.n - i);
         visit(t, s->paths, p, w.n, i, character);
         i += character;
     }

@@ -16,6 +16,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "base/mem.h"
 #include "text/tokenizer.h"
+#include "text/utf8.h"
 
 #include <pcre2.h>
 #include <string.h>
@@ -309,6 +310,13 @@ uint32_t hone_byte_alphabet_code(uint8_t b);
 int hone_byte_of_piece(const char *s, size_t n);
 /* Bytes that a Python literal (without its quotes) writes, into out (n at most); false if none. */
 bool hone_unescape_python(const char *s, size_t n, bool is_bytes, char *out, size_t *bytes);
+
+/* Bytes of the symbol at p, of which `left` are left: a byte, or a character. */
+static inline uint32_t hone_symbol_bytes(const hone_tokenizer *t, const char *p, uint32_t left)
+{
+    uint32_t n = t->byte_level ? 1 : (uint32_t)hone_utf8_length(*p);
+    return n < left ? n : left;
+}
 
 /* ---- token_merge.c: the model ---- */
 /* Makes room for n merges at once. */

@@ -2,6 +2,7 @@
 /* Behaviour of tokenizers at the edges: bad files, bad text, failing memory, long words. */
 #include "base/io.h"
 #include "base/mem.h"
+#include "file/write.h"
 #include "text/tokenizer.h"
 
 #include <pthread.h>
@@ -375,6 +376,59 @@ static void hostile_models_and_steps_are_refused_by_name(void **state)
 }
 
 /* What the tokenizers library does with them (0.22.2), too: the last rank of a merge counts. */
+static void ok(hone_status s)
+{
+    if (s != HONE_OK)
+        fail_msg("%s", hone_error());
+}
+
+/* A vocabulary in GGUF of which `last` is the last token; padding: the id, or -2 to say none. */
+static hone_status open_gguf(const char *model, const char *last, int32_t type, int32_t padding,
+                             hone_tokenizer **t)
+{
+    const char *const tokens[] = {"<unk>", "<s>", "</s>", "\xE2\x96\x81", "\xC3\xA9", "b", last};
+    const int32_t types[] = {2, 3, 3, 1, 1, 1, type};
+    const float scores[] = {0, 0, 0, -1, -2, -3, 0};
+    hone_gguf_writer *w;
+    ok(hone_gguf_writer_open(temporary(), &w));
+    ok(hone_gguf_writer_str(w, "general.architecture", "llama"));
+    ok(hone_gguf_writer_str(w, "tokenizer.ggml.model", model));
+    ok(hone_gguf_writer_str_array(w, "tokenizer.ggml.tokens", tokens, NULL, 7));
+    ok(hone_gguf_writer_str_array(w, "tokenizer.ggml.merges", NULL, NULL, 0));
+    ok(hone_gguf_writer_i32_array(w, "tokenizer.ggml.token_type", types, 7));
+    ok(hone_gguf_writer_f32_array(w, "tokenizer.ggml.scores", scores, 7));
+    if (padding != -2)
+        ok(hone_gguf_writer_i32(w, "tokenizer.ggml.padding_token_id", padding));
+    ok(hone_gguf_writer_commit(w));
+    hone_status s = hone_tokenizer_open(temporary(), t);
+    unlink(temporary());
+    return s;
+}
+
+/* Such a token cuts a text inside of its characters. */
+static void an_added_token_that_is_no_utf8_is_refused_unless_words_are_bytes(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"llama", "t5", "bert", "gpt2", "rwkv"};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+        for (int32_t type = 3; type <= 4; type++) {
+            hone_tokenizer *t;
+            hone_status s = open_gguf(models[i], "\xA9", type, -2, &t);
+            assert_int_equal(s, i < 3 ? HONE_FORMAT : HONE_OK);
+            if (s != HONE_OK)
+                assert_non_null(strstr(hone_error(), "token 6 is not valid UTF-8"));
+            hone_tokenizer_close(t);
+        }
+    /* Control pieces 0 to 2, what is normal, and the piece A9 as a control piece. */
+    static const char spm[] = "\n\x0E\n\x05<unk>\x15\0\0\0\0\x18\2"
+                              "\n\x0A\n\1a\x15\0\0\x80\xBF\x18\1"
+                              "\n\x0A\n\1\xA9\x15\0\0\0\0\x18\3"
+                              "\x12\2\x18\1\x1A\x0A\n\x08identity";
+    hone_tokenizer *t;
+    assert_int_equal(open_bytes(spm, sizeof spm - 1, &t), HONE_FORMAT);
+    assert_non_null(strstr(hone_error(), "token 2 is not valid UTF-8"));
+}
+
 static void a_merge_given_twice_keeps_its_last_rank(void **state)
 {
     (void)state;
@@ -636,6 +690,7 @@ int main(void)
         cmocka_unit_test(tokenizer_config_adds_tokens_to_a_model_file),
         cmocka_unit_test(hostile_tokenizer_json_is_refused),
         cmocka_unit_test(hostile_models_and_steps_are_refused_by_name),
+        cmocka_unit_test(an_added_token_that_is_no_utf8_is_refused_unless_words_are_bytes),
         cmocka_unit_test(a_merge_given_twice_keeps_its_last_rank),
         cmocka_unit_test(added_tokens_behind_a_unigram_vocabulary_are_tokens),
         cmocka_unit_test(a_character_map_of_noise_is_harmless),
