@@ -90,18 +90,18 @@ static hone_status add_merges(hone_tokenizer *t, const hone_file *f)
 
 static hone_status read_id(const hone_file *f, const char *key, int32_t fallback, int32_t *out)
 {
-    uint64_t v;
+    int64_t v;
     *out = fallback;
     if (!hone_file_has(f, key))
         return HONE_OK;
-    HONE_TRY(hone_file_u64(f, key, &v));
-    /* Some writers put -1 or 0xFFFFFFFF for "none". */
-    if (v == UINT32_MAX) {
+    HONE_TRY(hone_file_i64(f, key, &v));
+    /* Some writers put -1, of 32 bits with a sign or without, for "none". */
+    if (v < 0 || v == UINT32_MAX) {
         *out = -1;
         return HONE_OK;
     }
     if (v >= HONE_VOCAB_MAX)
-        return hone_fail(HONE_FORMAT, "%s is %llu", key, (unsigned long long)v);
+        return hone_fail(HONE_FORMAT, "%s is %lld", key, (long long)v);
     *out = (int32_t)v;
     return HONE_OK;
 }

@@ -429,6 +429,20 @@ static void an_added_token_that_is_no_utf8_is_refused_unless_words_are_bytes(voi
     assert_non_null(strstr(hone_error(), "token 2 is not valid UTF-8"));
 }
 
+static void a_special_id_of_minus_one_is_none(void **state)
+{
+    (void)state;
+    for (int32_t id = -2; id < 3; id++) {
+        hone_tokenizer *t;
+        ok(open_gguf("llama", "x", 1, id, &t));
+        assert_int_equal(hone_tokenizer_pad(t), id == -2 ? -1 : id);
+        hone_tokenizer_close(t);
+    }
+    hone_tokenizer *t;
+    assert_int_equal(open_gguf("llama", "x", 1, 1 << 22, &t), HONE_FORMAT);
+    assert_non_null(strstr(hone_error(), "padding_token_id is 4194304"));
+}
+
 static void a_merge_given_twice_keeps_its_last_rank(void **state)
 {
     (void)state;
@@ -691,6 +705,7 @@ int main(void)
         cmocka_unit_test(hostile_tokenizer_json_is_refused),
         cmocka_unit_test(hostile_models_and_steps_are_refused_by_name),
         cmocka_unit_test(an_added_token_that_is_no_utf8_is_refused_unless_words_are_bytes),
+        cmocka_unit_test(a_special_id_of_minus_one_is_none),
         cmocka_unit_test(a_merge_given_twice_keeps_its_last_rank),
         cmocka_unit_test(added_tokens_behind_a_unigram_vocabulary_are_tokens),
         cmocka_unit_test(a_character_map_of_noise_is_harmless),
