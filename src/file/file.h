@@ -126,10 +126,11 @@ void hone_file_describe(const hone_file *f, hone_file_sum *types, hone_file_sum 
 
 /*
  * Identity. The hash is the SHA-256 of the content: of a single file the one that sha256sum prints;
- * of a folder that of the lines "<sha256>  <name>\n" of config.json, the index and the weight files
- * in the order of their names (`sha256sum NAMES | sha256sum`). Reads everything: seconds per
- * gigabyte. The fingerprint is cheap: XXH3-128 of sizes, modification times, headers and sampled
- * blocks; equal fingerprints on one machine mean "not changed since", no more.
+ * of several that of the lines "<sha256>  <name>\n" of all of them - config.json, the index and the
+ * weight files of a folder, the parts of a GGUF - in the order of their names (`sha256sum NAMES |
+ * sha256sum`). Reads everything: seconds per gigabyte. The fingerprint is cheap: XXH3-128 of sizes,
+ * modification times, headers and sampled blocks; equal fingerprints on one machine mean "not
+ * changed since", no more.
  */
 HONE_CHECKED hone_status hone_file_hash(const hone_file *f, char hex[65]);
 HONE_CHECKED hone_status hone_file_fingerprint(const hone_file *f, char hex[33]);

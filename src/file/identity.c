@@ -56,7 +56,7 @@ hone_status hone_file_hash(const hone_file *f, char hex[65])
 {
     if (sodium_init() < 0)
         return hone_fail(HONE_INTERNAL, "libsodium cannot start");
-    if (f->kind != HONE_FILE_HF) {
+    if (f->kind != HONE_FILE_HF && f->map_count == 1) {
         hash_map(&f->maps[0], hex);
         return HONE_OK;
     }

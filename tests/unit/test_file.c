@@ -367,6 +367,29 @@ static void write_part(const char *name, uint32_t no, uint32_t parts, uint32_t f
     ok(hone_gguf_writer_commit(w));
 }
 
+static void a_split_model_s_hash_is_that_of_all_its_parts(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"h-00001-of-00002.gguf", "h-00002-of-00002.gguf"};
+    char hex[3][65];
+    write_part(names[0], 0, 2, 0, 0, 1);
+    write_part(names[1], 1, 2, 0, 1, 1);
+    for (int i = 0; i < 3; i++) {
+        if (i == 2) { /* another weight in the last part */
+            FILE *last = fopen(in_dir(names[1]), "r+b");
+            assert_non_null(last);
+            assert_int_equal(fseek(last, -4, SEEK_END), 0);
+            assert_int_equal(fputc('x', last), 'x');
+            fclose(last);
+        }
+        hone_file *f = must_open(in_dir(names[i % 2]));
+        ok(hone_file_hash(f, hex[i]));
+        hone_file_close(f);
+    }
+    assert_string_equal(hex[0], hex[1]);
+    assert_string_not_equal(hex[0], hex[2]);
+}
+
 static void a_split_model_opens_by_any_of_its_parts(void **state)
 {
     (void)state;
@@ -677,6 +700,7 @@ int main(void)
         cmocka_unit_test(what_is_no_model_is_refused),
         cmocka_unit_test(only_regular_files_are_mapped_or_replaced),
         cmocka_unit_test(a_split_model_opens_by_any_of_its_parts),
+        cmocka_unit_test(a_split_model_s_hash_is_that_of_all_its_parts),
         cmocka_unit_test(parts_that_do_not_belong_together_are_named),
         cmocka_unit_test(what_the_gguf_writer_wrote_reads_back),
         cmocka_unit_test(copied_metadata_is_the_same_bytes),
