@@ -231,6 +231,29 @@ static hone_status check_ropes(const hone_file *f, const hone_hparams *h)
     return HONE_OK;
 }
 
+/* A decoder that was trained on to see what follows, too, as embedding models are: another
+ * calculation under the same name. (Encoders see it anyway, whatever their files say of this.) */
+static hone_status check_mask(const hone_file *f, const hone_hparams *h)
+{
+    char key[96];
+    const struct {
+        const char *key;
+        bool causal;
+    } masks[] = {{"is_causal", true},
+                 {"use_bidirectional_attention", false},
+                 {hone_arch_gguf_key(f, "attention.causal", key), true}};
+    for (size_t i = 0; i < sizeof masks / sizeof *masks && !h->bidirectional; i++) {
+        bool is;
+        HONE_TRY(hone_file_bool_or(f, masks[i].key, masks[i].causal, &is));
+        if (is != masks[i].causal)
+            return hone_fail(HONE_UNSUPPORTED,
+                             "%s: %s is %s: hone runs this architecture only with tokens that see "
+                             "none behind them",
+                             hone_file_path(f), masks[i].key, is ? "true" : "false");
+    }
+    return HONE_OK;
+}
+
 _Static_assert((int)HONE_ROPE_DIM_MAX <= (int)HONE_HEAD_MAX, "heads that kernels take");
 
 hone_status hone_arch_read(const hone_file *f, const hone_arch **arch, hone_hparams *out)
@@ -244,6 +267,7 @@ hone_status hone_arch_read(const hone_file *f, const hone_arch **arch, hone_hpar
         HONE_TRY(read_gguf_tensors(f, a, out));
     HONE_TRY(check_sizes(f, out));
     HONE_TRY((a->build ? a->build : hone_arch_build)(f, out));
+    HONE_TRY(check_mask(f, out));
     HONE_TRY(check_scales(f, out));
     return check_ropes(f, out);
 }

@@ -17,13 +17,19 @@ static const hone_key keys[] = {
 
 static hone_status build(const hone_file *f, hone_hparams *h)
 {
-    static const char *const others[] = {"scale_attn_by_inverse_layer_idx", "add_cross_attention"};
-    for (size_t i = 0; i < 2; i++) {
-        bool yes;
-        HONE_TRY(hone_file_bool_or(f, others[i], false, &yes));
-        if (yes)
-            return hone_fail(HONE_UNSUPPORTED, "%s: hone does not run GPT-2 with %s",
-                             hone_file_path(f), others[i]);
+    /* reorder_and_upcast_attn is the same in other arithmetic. */
+    static const struct {
+        const char *key;
+        bool usual;
+    } others[] = {{"scale_attn_by_inverse_layer_idx", false},
+                  {"scale_attn_weights", true},
+                  {"add_cross_attention", false}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        bool is;
+        HONE_TRY(hone_file_bool_or(f, others[i].key, others[i].usual, &is));
+        if (is != others[i].usual)
+            return hone_fail(HONE_UNSUPPORTED, "%s: hone does not run GPT-2 with%s %s",
+                             hone_file_path(f), is ? "" : "out", others[i].key);
     }
     h->norm = HONE_NORM_LAYER;
     h->positions = h->context_tokens;
