@@ -274,7 +274,10 @@ int hone_pool_threads(const hone_pool *p)
 }
 
 /* Does an item that a worker has lent and does not come to finish; the worker then is not inside
- * any more. */
+ * any more. Behind that item there may be others in its range: a thief cuts another's range first
+ * and fills its own then, so that the caller can find all ranges empty in between. They are the
+ * caller's too. The worker takes none of them, nor any of a later run's: it leaves work() when it
+ * finds the item gone (`lost`). Others that are still inside may, by the same comparisons. */
 static bool take_back(hone_pool *p)
 {
     for (int i = 1; i < p->threads; i++) {
@@ -284,6 +287,8 @@ static bool take_back(hone_pool *p)
             continue;
         atomic_fetch_sub(&p->gate, 1);
         p->fn(p->arg, (size_t)(item - 1), 0);
+        for (uint32_t more; take(&p->workers[i], &more);)
+            p->fn(p->arg, more, 0);
         p->careful = CAREFUL_RUNS;
         return true;
     }
