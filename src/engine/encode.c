@@ -200,9 +200,10 @@ static void release(encoder *c)
     hone_free(c->types);
 }
 
-static uint32_t pages_of(uint32_t tokens)
+/* Of each table */
+static uint64_t pages_of(uint32_t tokens)
 {
-    return (tokens + HONE_PAGE_POSITIONS - 1) / HONE_PAGE_POSITIONS;
+    return ((uint64_t)tokens + HONE_PAGE_POSITIONS - 1) / HONE_PAGE_POSITIONS;
 }
 
 /* The longest first, as many as fit into a step and the pages each time. */
@@ -210,10 +211,11 @@ static hone_status run_all(encoder *c, uint32_t step, hone_encode_progress *prog
 {
     for (size_t at = 0, n; at < c->n; at += n) {
         HONE_TRY(hone_interrupt_check());
-        uint32_t rows = 0, pages = 0, most = step < STEP_ROWS ? step : STEP_ROWS;
+        uint32_t rows = 0, most = step < STEP_ROWS ? step : STEP_ROWS;
+        uint64_t pages = 0;
         for (n = 0; at + n < c->n; n++) {
             rows += c->order[at + n].n;
-            pages += pages_of(c->order[at + n].n);
+            pages += pages_of(c->order[at + n].n) * c->engine->forward->tables.count;
             if (n > 0 && (rows > most || pages > hone_pages_count(c->engine->pages)))
                 break;
         }

@@ -2,6 +2,7 @@
 /* Layers with a window hold their window's keys and values and no more; what was given back is
  * found again or named as gone; prefixes are still shared. */
 #include "base/mem.h"
+#include "engine/encode.h"
 #include "engine/engine.h"
 #include "model/kv_tables.h"
 
@@ -85,6 +86,27 @@ static void a_bound_that_only_windows_fit_is_enough(void **state)
     feed(s, 0, TOKENS, last);
     hone_session_close(s);
     hone_engine_close(e);
+}
+
+/* Five texts of one page in each of the seven tables, where two such fit. */
+static void texts_to_encode_go_into_as_many_steps_as_their_pages_need(void **state)
+{
+    (void)state;
+    hone_engine *e = open_gemma(false, 0);
+    const hone_model_facts f = *hone_engine_facts(e);
+    hone_engine_close(e);
+    const hone_text one = {tokens(), NULL, 6}, texts[] = {one, one, one, one, one};
+    float *out = hone_calloc(6 * (size_t)f.hidden, sizeof *out);
+    assert_non_null(out);
+    e = open_gemma(false, f.kv_bytes_per_token * HONE_KV_PAGE * 2);
+    for (size_t n = 1; n <= 5; n += 4)
+        if (hone_engine_encode(e, texts, n, HONE_POOLING_LAST, NULL, NULL,
+                               n == 1 ? out + 5 * f.hidden : out) != HONE_OK)
+            fail_msg("%zu texts: %s", n, hone_error());
+    for (size_t i = 0; i < 5; i++)
+        assert_memory_equal(out + i * f.hidden, out + 5 * f.hidden, f.hidden * sizeof *out);
+    hone_engine_close(e);
+    hone_free(out);
 }
 
 static void truncation_goes_back_as_far_as_the_window_is_kept(void **state)
@@ -173,6 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_session_holds_all_of_full_layers_and_the_window_of_the_others),
         cmocka_unit_test(a_bound_that_only_windows_fit_is_enough),
+        cmocka_unit_test(texts_to_encode_go_into_as_many_steps_as_their_pages_need),
         cmocka_unit_test(truncation_goes_back_as_far_as_the_window_is_kept),
         cmocka_unit_test(a_prefix_is_shared_where_its_window_is_left),
         cmocka_unit_test(tables_hold_as_many_layers_as_divide_every_window),
