@@ -56,8 +56,13 @@ hone_status hone_config_to_json(const hone_config *c, char **json)
                   "prefix_reuse", c->prefix_reuse, "numerics_version", (int)HONE_NUMERICS_VERSION,
                   "weights", kind_names[0], weight_name(c->weight_dtype[0]), kind_names[1],
                   weight_name(c->weight_dtype[1]), kind_names[2], weight_name(c->weight_dtype[2]));
-    if (o && *c->adapter) /* not written where there is none: texts of before stay equal */
-        (void)json_object_set_new(o, "adapter", json_string(c->adapter));
+    if (o && *c->adapter && /* not written where there is none: texts of before stay equal */
+        json_object_set_new(o, "adapter", json_string(c->adapter)) != 0) {
+        json_decref(o);
+        return hone_fail(HONE_UNSUPPORTED,
+                         "the path of the adapter is no UTF-8 text, or memory is short: a "
+                         "configuration cannot hold it (rename the folder)");
+    }
     char *text = o ? json_dumps(o, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
     json_decref(o);
     if (!text)

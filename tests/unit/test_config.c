@@ -81,6 +81,21 @@ static void every_field_survives_the_text(void **state)
     hone_free(again);
 }
 
+static void an_adapter_that_cannot_be_written_is_not_left_out(void **state)
+{
+    (void)state;
+    hone_config c = hone_config_default();
+    char *text;
+    strcpy(c.adapter, "\xC3\xA9");
+    assert_int_equal(hone_config_to_json(&c, &text), HONE_OK);
+    assert_string_equal(parsed(text).adapter, c.adapter);
+    hone_free(text);
+    strcpy(c.adapter, "\xE9");
+    assert_int_equal(hone_config_to_json(&c, &text), HONE_UNSUPPORTED);
+    assert_non_null(strstr(hone_error(), "adapter"));
+    assert_null(text);
+}
+
 static void missing_members_keep_their_defaults(void **state)
 {
     (void)state;
@@ -199,6 +214,7 @@ int main(void)
         cmocka_unit_test(default_is_bf16_as_filed_on_the_best_set),
         cmocka_unit_test(text_is_canonical_and_complete),
         cmocka_unit_test(every_field_survives_the_text),
+        cmocka_unit_test(an_adapter_that_cannot_be_written_is_not_left_out),
         cmocka_unit_test(missing_members_keep_their_defaults),
         cmocka_unit_test(float32_products_keep_float32_keys_unless_told),
         cmocka_unit_test(what_is_wrong_is_named),
