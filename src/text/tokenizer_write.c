@@ -223,15 +223,20 @@ static json_t *wordpiece_vocab(const hone_tokenizer *t)
         bool starts = n > 3 && memcmp(s, HONE_META_SPACE, 3) == 0;
         bool whole = starts || t->types[i] != HONE_TOKEN_NORMAL;
         char *name = hone_malloc(n + 3);
-        if (!name)
-            break;
-        memcpy(name, "##", 2);
-        memcpy(name + 2, s, n);
-        const char *key = starts ? s + 3 : whole ? s : name;
-        size_t bytes = starts ? n - 3 : whole ? n : n + 2;
-        if (n && !json_object_getn(vocab, key, bytes))
-            json_object_setn_new(vocab, key, bytes, json_integer(i));
+        bool ok = name != NULL;
+        if (ok) {
+            memcpy(name, "##", 2);
+            memcpy(name + 2, s, n);
+            const char *key = starts ? s + 3 : whole ? s : name;
+            size_t bytes = starts ? n - 3 : whole ? n : n + 2;
+            ok = n == 0 || json_object_getn(vocab, key, bytes) ||
+                 json_object_setn_new(vocab, key, bytes, json_integer(i)) == 0;
+        }
         hone_free(name);
+        if (!ok) {
+            json_decref(vocab);
+            return NULL;
+        }
     }
     return vocab;
 }

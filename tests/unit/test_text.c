@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "file/write.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_write.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -383,8 +384,7 @@ static void ok(hone_status s)
 }
 
 /* A vocabulary in GGUF of which `last` is the last token; padding: the id, or -2 to say none. */
-static hone_status open_gguf(const char *model, const char *last, int32_t type, int32_t padding,
-                             hone_tokenizer **t)
+static void write_gguf(const char *model, const char *last, int32_t type, int32_t padding)
 {
     const char *const tokens[] = {"<unk>", "<s>", "</s>", "\xE2\x96\x81", "\xC3\xA9", "b", last};
     const int32_t types[] = {2, 3, 3, 1, 1, 1, type};
@@ -400,6 +400,12 @@ static hone_status open_gguf(const char *model, const char *last, int32_t type, 
     if (padding != -2)
         ok(hone_gguf_writer_i32(w, "tokenizer.ggml.padding_token_id", padding));
     ok(hone_gguf_writer_commit(w));
+}
+
+static hone_status open_gguf(const char *model, const char *last, int32_t type, int32_t padding,
+                             hone_tokenizer **t)
+{
+    write_gguf(model, last, type, padding);
     hone_status s = hone_tokenizer_open(temporary(), t);
     unlink(temporary());
     return s;
@@ -441,6 +447,28 @@ static void a_special_id_of_minus_one_is_none(void **state)
     hone_tokenizer *t;
     assert_int_equal(open_gguf("llama", "x", 1, 1 << 22, &t), HONE_FORMAT);
     assert_non_null(strstr(hone_error(), "padding_token_id is 4194304"));
+}
+
+/* JSON has no place for it; what a vocabulary without it would do to texts nobody would see. */
+static void a_word_piece_that_is_no_utf8_is_not_left_out_of_tokenizer_json(void **state)
+{
+    (void)state;
+    static const char *const last[] = {"\xA9", "x"};
+    for (int i = 0; i < 2; i++) {
+        hone_file *f;
+        json_t *tokenizer, *config;
+        write_gguf("bert", last[i], 1, -2);
+        ok(hone_file_open(temporary(), &f));
+        hone_status s = hone_tokenizer_to_json(f, &tokenizer, &config);
+        assert_int_equal(s, i == 0 ? HONE_FORMAT : HONE_OK);
+        if (s == HONE_OK)
+            assert_int_equal(
+                json_object_size(json_object_get(json_object_get(tokenizer, "model"), "vocab")), 7);
+        json_decref(tokenizer);
+        json_decref(config);
+        hone_file_close(f);
+        unlink(temporary());
+    }
 }
 
 static void a_merge_given_twice_keeps_its_last_rank(void **state)
@@ -706,6 +734,7 @@ int main(void)
         cmocka_unit_test(hostile_models_and_steps_are_refused_by_name),
         cmocka_unit_test(an_added_token_that_is_no_utf8_is_refused_unless_words_are_bytes),
         cmocka_unit_test(a_special_id_of_minus_one_is_none),
+        cmocka_unit_test(a_word_piece_that_is_no_utf8_is_not_left_out_of_tokenizer_json),
         cmocka_unit_test(a_merge_given_twice_keeps_its_last_rank),
         cmocka_unit_test(added_tokens_behind_a_unigram_vocabulary_are_tokens),
         cmocka_unit_test(a_character_map_of_noise_is_harmless),
