@@ -301,6 +301,8 @@ hone_status hone_read_member(const char *folder, const char *name, size_t max_by
 
 hone_status hone_make_directory(const char *path)
 {
+    if (!*path)
+        return hone_fail(HONE_USAGE, "cannot make a directory: its name is empty");
     char *copy = hone_strdup(path);
     if (!copy)
         return hone_fail_memory(strlen(path), "a path");

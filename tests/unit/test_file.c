@@ -254,6 +254,13 @@ static void make_sharded(void)
                               "\"a\":\"s1.safetensors\"}}");
 }
 
+static void a_directory_without_a_name_is_not_made(void **state)
+{
+    (void)state;
+    assert_int_equal(hone_make_directory(""), HONE_USAGE);
+    ok(hone_make_directory("/"));
+}
+
 static void shards_are_joined_by_the_index(void **state)
 {
     (void)state;
@@ -695,6 +702,7 @@ int main(void)
         cmocka_unit_test(a_tensor_of_another_shape_is_refused_with_both_shapes),
         cmocka_unit_test(the_hash_is_what_sha256sum_prints),
         cmocka_unit_test(metadata_text_is_cut_and_escaped),
+        cmocka_unit_test(a_directory_without_a_name_is_not_made),
         cmocka_unit_test(shards_are_joined_by_the_index),
         cmocka_unit_test(an_index_that_lies_or_escapes_is_refused),
         cmocka_unit_test(what_is_no_model_is_refused),
