@@ -414,6 +414,8 @@ static hone_status f_round(run *r, const jinja_args *a, value *out)
         *out = jinja_float(strtod(buf, NULL));
     } else {
         double big = rint(x * scale) / scale;
+        if (v->type != JINJA_V_FLOAT && fabs(big) >= 0x1p63)
+            return jinja_raise(r, HONE_UNSUPPORTED, "a whole number beyond 64 bits");
         *out = v->type == JINJA_V_FLOAT ? jinja_float(big) : jinja_int((int64_t)big);
     }
     return HONE_OK;

@@ -71,6 +71,7 @@ static void unknown_constructs_are_named_with_line_and_column(void **state)
             "line 1, column 13: 'str object' has no attribute 'shout'");
     refused("{{ 99999999999999999999 }}", HONE_UNSUPPORTED, "beyond 64 bits");
     refused("{{ 2 ** 64 }}", HONE_UNSUPPORTED, "beyond 64 bits");
+    refused("{{ 9000000000000000000|round(-19) }}", HONE_UNSUPPORTED, "beyond 64 bits");
     refused("{{ x|map('string') }}", HONE_UNSUPPORTED, "map was printed");
 }
 
