@@ -59,8 +59,8 @@ HONE_CHECKED hone_status hone_sampler_open(const hone_sampling *settings, uint32
 void hone_sampler_close(hone_sampler *s); /* NULL is fine */
 
 /* Picks the token for absolute position `position`. logits[vocab]; history[n]: the tokens so far,
- * prompt included. Errors: DATA (a logit is NaN or +infinity: names the token; or no token is
- * left). */
+ * prompt included. Errors: FORMAT (a logit is NaN or +infinity: names the token), DATA (no token is
+ * left; an id of the history outside the vocabulary). */
 HONE_CHECKED hone_status hone_sampler_pick(hone_sampler *s, const float *logits,
                                            const int32_t *history, size_t n, uint64_t position,
                                            int32_t *token);
