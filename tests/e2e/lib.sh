@@ -1,10 +1,11 @@
 # Helpers of the end-to-end tests; sourced. HONE: the program. HONE_SOURCE_DIR: the source tree.
 set -u
 : "${HONE:?the path of the hone program}" "${HONE_SOURCE_DIR:?the source tree}"
-WORK=$(mktemp -d)
+WORK=$(mktemp -d) || exit 1 # it says why
 trap 'rm -rf "$WORK"' EXIT
 export HONE_HOME="$WORK/home" # no test may see, or touch, the user's registry
 export HONE_CACHE="$WORK/cache"
+export LC_ALL=C.UTF-8 # sort, ranges, messages: the same everywhere
 
 # A trained model where there is one; else one with random weights, of which the text means nothing.
 STORIES=${HONE_SHARED:-$HONE_SOURCE_DIR/../shared}/data/stories260k
