@@ -6,6 +6,7 @@ trap 'rm -rf "$WORK"' EXIT
 export HONE_HOME="$WORK/home" # no test may see, or touch, the user's registry
 export HONE_CACHE="$WORK/cache"
 export LC_ALL=C.UTF-8 # sort, ranges, messages: the same everywhere
+export no_proxy='*'   # a test's servers are on this machine
 
 # A trained model where there is one; else one with random weights, of which the text means nothing.
 STORIES=${HONE_SHARED:-$HONE_SOURCE_DIR/../shared}/data/stories260k

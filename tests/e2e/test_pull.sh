@@ -3,7 +3,7 @@
 trained || skip "needs ../shared/data/stories260k"
 : "${HUB_SERVER:?the program tests/support/hub_server_main.c}"
 unset HF_TOKEN HUGGING_FACE_HUB_TOKEN HF_ENDPOINT HF_HUB_CACHE HUGGINGFACE_HUB_CACHE HF_HUB_OFFLINE TRANSFORMERS_OFFLINE
-export HF_HOME="$WORK/home" no_proxy='*'
+export HF_HOME="$WORK/home"
 
 mkdir "$WORK/repo"
 cp "$STORIES"/hf/* "$WORK/repo"

@@ -7,7 +7,7 @@ python=${HONE_HF_PYTHON:-python3}
 "$python" -c 'import huggingface_hub' 2>/dev/null ||
     skip "needs python3 with huggingface_hub (or HONE_HF_PYTHON)"
 unset HF_TOKEN HUGGING_FACE_HUB_TOKEN HF_HUB_CACHE HUGGINGFACE_HUB_CACHE HF_HUB_OFFLINE TRANSFORMERS_OFFLINE
-export HF_HOME="$WORK/home" no_proxy='*' HF_HUB_DISABLE_XET=1 HF_HUB_DISABLE_TELEMETRY=1
+export HF_HOME="$WORK/home" HF_HUB_DISABLE_XET=1 HF_HUB_DISABLE_TELEMETRY=1
 
 mkdir -p "$WORK/repo/sub folder"
 cp "$STORIES"/hf/* "$WORK/repo"

@@ -746,6 +746,7 @@ int main(void)
                                             "http_proxy",
                                             "all_proxy",
                                             "ALL_PROXY",
+                                            "NO_PROXY",
                                             "HF_TOKEN_PATH",
                                             "HF_HUB_OFFLINE",
                                             "TRANSFORMERS_OFFLINE",
