@@ -37,7 +37,7 @@ typedef struct hub_server_counts {
     atomic_int leaks;                  /* of the token: requests to the CDN that carried one */
     atomic_int proxied;                /* requests to it as a proxy */
     atomic_int tokens;                 /* requests with the right token */
-    atomic_llong body_bytes;           /* of files, sent */
+    atomic_llong body_bytes;           /* of files, sent or about to be */
     atomic_int parallel, parallel_max; /* bodies of files under way at once */
 } hub_server_counts;
 
