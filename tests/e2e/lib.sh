@@ -40,6 +40,16 @@ kill_within() {
     wait "$1" 2>/dev/null || status=$?
 }
 
+# wait_until COMMAND...: until it succeeds; a failure after a minute.
+wait_until() {
+    tries=0
+    until "$@"; do
+        [ $tries -lt 600 ] || { fail "in vain for a minute: $*" && return; }
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+}
+
 # expect CODE COMMAND...: runs it with standard output in $WORK/out, standard error in $WORK/err.
 expect() {
     code=$1

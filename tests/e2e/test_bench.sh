@@ -54,8 +54,7 @@ expect 9 "$HONE" bench "$MODEL" --versus http://127.0.0.1:1 --decode 4
 if command -v python3 >/dev/null 2>&1; then
     python3 "$HONE_SOURCE_DIR/tests/e2e/completions.py" "$WORK/port" &
     server=$!
-    tries=0
-    until [ -s "$WORK/port" ] || [ $tries -ge 100 ]; do sleep 0.1 && tries=$((tries + 1)); done
+    wait_until [ -s "$WORK/port" ]
     at=http://127.0.0.1:$(cat "$WORK/port")
     OPENAI_API_KEY=secret expect 0 "$HONE" bench "$MODEL" --versus "$at/good/" --prefill 16 --decode 32 --batch 1,3 --rounds 10 --json
     is_json "$WORK/out"

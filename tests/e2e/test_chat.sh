@@ -100,15 +100,11 @@ start() {
     pid=$!
     exec 3>"$WORK/fifo"
     echo "Once upon a time" >&3
-    wait_for "$WORK/out" .
-}
-wait_for() { # FILE PATTERN
-    tries=0
-    while ! grep -q "$2" "$1" && [ $tries -lt 300 ]; do sleep 0.1; tries=$((tries + 1)); done
+    wait_until grep -q . "$WORK/out"
 }
 start
 kill -INT $pid
-wait_for "$WORK/err" "(stopped"
+wait_until grep -q "(stopped" "$WORK/err"
 says "(stopped; the answer stays as it is"
 echo "/set tokens 5" >&3
 echo "And then?" >&3

@@ -12,10 +12,7 @@ cp "$MODEL" "$WORK/repo/stories260k-F32.gguf"
 "$HUB_SERVER" "$WORK/repo" >"$WORK/port" &
 server=$!
 trap 'kill $server 2>/dev/null; rm -rf "$WORK"' EXIT
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    [ -s "$WORK/port" ] && break
-    sleep 0.1
-done
+wait_until [ -s "$WORK/port" ]
 hub=http://127.0.0.1:$(cat "$WORK/port")
 export HF_ENDPOINT="$hub"
 

@@ -17,10 +17,7 @@ cp "$MODEL" "$WORK/repo/sub folder/stories260k-F32.gguf"
 "$HUB_SERVER" "$WORK/repo" >"$WORK/port" &
 server=$!
 trap 'kill $server 2>/dev/null; rm -rf "$WORK"' EXIT
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    [ -s "$WORK/port" ] && break
-    sleep 0.1
-done
+wait_until [ -s "$WORK/port" ]
 export HF_ENDPOINT="http://127.0.0.1:$(cat "$WORK/port")"
 
 # (trees/ is a list of files that newer versions of huggingface_hub keep beside; nothing needs it.)

@@ -73,7 +73,7 @@ import os; os.rename(sys.argv[1] + ".tmp", sys.argv[1])
 s.handle_request()
 PY
 server=$!
-for _ in $(seq 100); do [ -f "$WORK/port" ] && break; sleep 0.1; done
+wait_until [ -s "$WORK/port" ]
 expect 12 "$HONE" regress --webhook "http://127.0.0.1:$(cat "$WORK/port")/hook"
 wait "$server"
 is_json "$WORK/told"

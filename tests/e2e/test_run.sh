@@ -44,8 +44,7 @@ expect 3 "$HONE" run "$HONE_SOURCE_DIR/tests/golden/data/models/llama" -p "no to
 # A signal ends the answer cleanly: the text so far, speeds, exit code 130.
 "$HONE" run "$MODEL" -p "Once" -n 1000000 --ctx 1000000 --ignore-eos >"$WORK/out" 2>"$WORK/err" &
 pid=$!
-tries=0
-while [ ! -s "$WORK/out" ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
+wait_until [ -s "$WORK/out" ]
 kill -TERM $pid
 got=0
 wait $pid || got=$?

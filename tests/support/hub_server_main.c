@@ -1,5 +1,5 @@
 /* hub_server DIR: serves the files below DIR (hub_server.h), prints the port, and ends by itself
- * after two minutes. */
+ * after half an hour. */
 #include "hub_server.h"
 
 #include <fts.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FILES_MAX = 256, LIFE_S = 120 };
+enum { FILES_MAX = 256, LIFE_S = 1800 };
 
 static bool ends(const char *s, const char *with)
 {
