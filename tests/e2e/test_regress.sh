@@ -67,14 +67,14 @@ class H(http.server.BaseHTTPRequestHandler):
         self.send_response(204); self.end_headers()
     def log_message(self, *a): pass
 s = http.server.HTTPServer(("127.0.0.1", 0), H)
-s.timeout = 20
+s.timeout = 120
 open(sys.argv[1] + ".tmp", "w").write(str(s.server_port))
 import os; os.rename(sys.argv[1] + ".tmp", sys.argv[1])
 s.handle_request()
 PY
 server=$!
 wait_until [ -s "$WORK/port" ]
-expect 12 "$HONE" regress --webhook "http://127.0.0.1:$(cat "$WORK/port")/hook"
+expect 12 "$HONE" regress --webhook "http://127.0.0.1:$(cat "$WORK/port")/hook" --webhook-time 60
 wait "$server"
 is_json "$WORK/told"
 grep -q '"regressions":1' "$WORK/told" || fail "the webhook was not told: $(head -c 200 "$WORK/told")"
