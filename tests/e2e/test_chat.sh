@@ -95,7 +95,7 @@ chat 0 ''
 mkfifo "$WORK/fifo"
 start() {
     : >"$WORK/out"
-    "$HONE" chat "$MODEL" -n 10000000 --ctx 10000000 --repetition-penalty 1.3 --logit-bias 2=-inf \
+    "$HONE" chat "$MODEL" -n 10000000 --ctx 200000 --repetition-penalty 1.3 --logit-bias 2=-inf \
         --logit-bias 1=-inf <"$WORK/fifo" >"$WORK/out" 2>"$WORK/err" &
     pid=$!
     exec 3>"$WORK/fifo"

@@ -42,7 +42,7 @@ expect 2 "$HONE" run "$MODEL" -p "Once" --isa sse9
 expect 3 "$HONE" run "$HONE_SOURCE_DIR/tests/golden/data/models/llama" -p "no tokenizer"
 
 # A signal ends the answer cleanly: the text so far, speeds, exit code 130.
-"$HONE" run "$MODEL" -p "Once" -n 1000000 --ctx 1000000 --ignore-eos >"$WORK/out" 2>"$WORK/err" &
+"$HONE" run "$MODEL" -p "Once" -n 1000000 --ctx 200000 --ignore-eos >"$WORK/out" 2>"$WORK/err" &
 pid=$!
 wait_until [ -s "$WORK/out" ]
 kill -TERM $pid
