@@ -132,14 +132,12 @@ static const char *hash_of(const connection *c, const hub_server_file *f)
 
 /* ---- files ---- */
 
-/* True until the peer goes away, the server stops or ten seconds are over. */
+/* Until the peer goes away or the server stops. */
 static void be_silent(connection *c)
 {
-    for (int i = 0; i < 200 && !c->server->stopping; i++) {
-        struct pollfd p = {.fd = c->fd, .events = POLLIN | POLLRDHUP};
-        if (poll(&p, 1, 50) > 0)
-            break;
-    }
+    struct pollfd p = {.fd = c->fd, .events = POLLIN | POLLRDHUP};
+    while (!c->server->stopping && poll(&p, 1, 50) <= 0)
+        ;
     c->alive = false;
 }
 
