@@ -29,15 +29,36 @@ skip() { # skip WHY: the whole script
     exit 77
 }
 
-milliseconds() { date +%s%3N; }
-
-# kill_within PID SPAN: kill -9 at a random moment of SPAN milliseconds, of the first second at most. $status: how it ended,
-# 137 if it was running still.
+# kill_within PID: kill -9 at a random moment of $span milliseconds. $status: how it ended, 137 if it was running still.
+span=1000
 kill_within() {
-    span=$(($2 < 1000 ? $2 : 1000)) status=0
+    status=0
     sleep "0.$(printf '%03d' $((($(od -An -N2 -tu2 /dev/urandom)) % span)))"
     kill -9 "$1" 2>/dev/null || : # it may be through
     wait "$1" 2>/dev/null || status=$?
+}
+shorten_span() { span=$((span * 7 / 8 + 1)); } # a whole run was through before: so it becomes what one takes
+
+# kill_runs KILLS WHOLE COMMAND FOLDER [OPTION]...: runs of COMMAND, which goes on with FOLDER (and with FRONT=exec is the
+# program itself), until so many were killed at random moments. One that is through before is held to WHOLE by same_run, and
+# they begin again.
+kill_runs() {
+    kills=$1 whole=$2 span=1000 status=0
+    shift 2
+    while [ "$kills" -gt 0 ]; do
+        former=$status
+        FRONT=exec "$@" >/dev/null 2>&1 &
+        kill_within $!
+        case $status in
+        137) kills=$((kills - 1)) ;;
+        0)
+            [ "$former" != 0 ] || shorten_span
+            same_run "$2" "$whole"
+            rm -rf "${WORK:?}/$2"
+            ;;
+        *) fail "a run between kills ended with $status" && break ;;
+        esac
+    done
 }
 
 # wait_until COMMAND...: until it succeeds; a failure after a minute.

@@ -22,9 +22,9 @@ tune() { # tune FOLDER [OPTION]...; FRONT: what it is run by
     ${FRONT:-} "$HONE" train "$WORK/data" --model "$WORK/base" -o "$WORK/$folder" --lora "${RANK:-4}" --steps 12 \
         --batch 256 --part 128 --length 64 --checkpoint 2 --validate 6 --rate 0.01 --dropout 0.1 "$@"
 }
-same_run() { # same_run FOLDER: its files are those of the uninterrupted run
+same_run() { # same_run FOLDER [WHOLE]: its files are those of the uninterrupted run
     for name in adapter_model.safetensors adapter_config.json training.safetensors log.jsonl; do
-        cmp -s "$WORK/whole/$name" "$WORK/$1/$name" || fail "$1: $name is not that of the uninterrupted run"
+        cmp -s "$WORK/${2:-whole}/$name" "$WORK/$1/$name" || fail "$1: $name is not that of the uninterrupted run"
     done
 }
 expect 0 tune whole --threads 2 --dora
@@ -33,15 +33,7 @@ expect 0 tune whole --threads 2 --dora
 is_json "$WORK/whole/adapter_config.json"
 expect 0 tune one --threads 1 --dora
 same_run one
-kills=0
-while [ $kills -lt 8 ]; do
-    FRONT=exec tune killed --threads 2 --dora >/dev/null 2>&1 &
-    pid=$!
-    sleep "0.$(printf '%03d' $((($(od -An -N2 -tu2 /dev/urandom)) % 400)))"
-    kill -9 $pid 2>/dev/null
-    wait $pid 2>/dev/null
-    kills=$((kills + 1))
-done
+kill_runs 8 whole tune killed --threads 2 --dora
 expect 0 tune killed --threads 2 --dora
 same_run killed
 RANK=8 expect 2 tune whole --dora
@@ -150,13 +142,9 @@ cmp "$WORK/whole/adapter_model.safetensors" "$WORK/still/adapter_model.safetenso
 cmp "$WORK/whole/adapter_config.json" "$WORK/still/adapter_config.json" || fail "the adapter has other settings"
 expect 0 further on whole --threads 2
 cmp -s "$WORK/still/adapter_model.safetensors" "$WORK/on/adapter_model.safetensors" && fail "nothing was learnt"
-(FRONT=exec further on-killed whole --threads 1 >/dev/null 2>&1) &
-pid=$!
-sleep 0.3
-kill -9 $pid 2>/dev/null
-wait $pid 2>/dev/null
+kill_runs 3 on further on-killed whole --threads 1
 expect 0 further on-killed whole --threads 1
-cmp "$WORK/on/training.safetensors" "$WORK/on-killed/training.safetensors" || fail "on from an adapter: other bits"
+same_run on-killed on
 expect 2 further on nf4
 says "other settings"
 expect 2 further never whole --dropout 0.2

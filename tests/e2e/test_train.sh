@@ -20,15 +20,13 @@ train() { # train FOLDER [OPTION]...; FRONT: what it is run by
     ${FRONT:-} "$HONE" train "$WORK/data" --config "$WORK/config.json" -o "$WORK/$folder" --steps 40 --batch 512 \
         --part 256 --checkpoint 2 --validate 20 --type f32 ${RATE:---rate 0.01} --length "${LENGTH:-64}" "$@"
 }
-same_run() { # same_run FOLDER: its files are those of the uninterrupted run
+same_run() { # same_run FOLDER [WHOLE]: its files are those of the uninterrupted run
     for name in model.safetensors training.safetensors log.jsonl; do
-        cmp -s "$WORK/whole/$name" "$WORK/$1/$name" || fail "$1: $name is not that of the uninterrupted run"
+        cmp -s "$WORK/${2:-whole}/$name" "$WORK/$1/$name" || fail "$1: $name is not that of the uninterrupted run"
     done
 }
 
-began=$(milliseconds)
 expect 0 train whole --threads 2 --json
-took=$(($(milliseconds) - began))
 is_json "$WORK/out"
 [ "$(wc -l <"$WORK/whole/log.jsonl")" = 40 ] || fail "log.jsonl has $(wc -l <"$WORK/whole/log.jsonl") lines"
 first=$(head -n 1 "$WORK/whole/log.jsonl" | sed 's/.*"loss": \([0-9]*\).*/\1/')
@@ -40,23 +38,7 @@ expect 0 "$HONE" logits "$WORK/whole" --tokens 1,2,3 -o "$WORK/whole.npy"
 expect 0 train one --threads 1
 same_run one
 
-# Twenty runs killed at random moments of the time that a whole one takes; one that is through before is held to it, and
-# they begin again.
-kills=0 runs=0
-while [ $kills -lt 20 ]; do
-    runs=$((runs + 1))
-    [ $runs -le 1000 ] || { fail "of 1000 runs only $kills were killed before they were through" && break; }
-    FRONT=exec train killed --threads 2 >/dev/null 2>&1 &
-    kill_within $! $took
-    case $status in
-    137) kills=$((kills + 1)) ;;
-    0)
-        same_run killed
-        rm -rf "$WORK/killed"
-        ;;
-    *) fail "a run between kills ended with $status" && break ;;
-    esac
-done
+kill_runs 20 whole train killed --threads 2
 expect 0 train killed --threads 2
 same_run killed
 [ -z "$(find "$WORK/killed" -name 'training.begun')" ] || fail "training.begun is left"
@@ -80,15 +62,9 @@ RATE="--rate 0.01 --optimizer muon" expect 0 train muon --threads 2
 cmp -s "$WORK/whole/model.safetensors" "$WORK/muon/model.safetensors" && fail "Muon made AdamW's steps"
 last=$(tail -n 1 "$WORK/muon/log.jsonl" | sed 's/.*"loss": \([0-9]*\).*/\1/')
 [ "$last" -le 4 ] || fail "Muon's loss went to $last"
-RATE="--rate 0.01 --optimizer muon" FRONT=exec train muon-killed --threads 1 >/dev/null 2>&1 &
-pid=$!
-sleep 0.3
-kill -9 $pid 2>/dev/null
-wait $pid 2>/dev/null
+RATE="--rate 0.01 --optimizer muon" kill_runs 3 muon train muon-killed --threads 1
 RATE="--rate 0.01 --optimizer muon" expect 0 train muon-killed --threads 1
-for name in model.safetensors training.safetensors log.jsonl; do
-    cmp -s "$WORK/muon/$name" "$WORK/muon-killed/$name" || fail "Muon, killed: $name differs"
-done
+same_run muon-killed muon
 expect 2 train muon
 says "other settings"
 
