@@ -43,10 +43,12 @@ printf '#!/bin/sh\nyes x | tr -d "\\n"\n' >"$WORK/babbles"
 chmod +x "$WORK/babbles"
 expect 9 "$HONE" bench "$MODEL" --versus "build:$WORK/babbles" --decode 4
 for line in nonsense '{"batch": 1}' '{"config": {}, "batch": 1000, "tokens": 1}' '{"config": {"threads": -7}, "batch": 1, "tokens": 1}'; do
-    echo "$line" | expect 0 "$HONE" bench "$MODEL" --worker
+    echo "$line" >"$WORK/lines"
+    expect 0 "$HONE" bench "$MODEL" --worker <"$WORK/lines"
     prints '"error"'
 done
-printf '{"config": {}, "batch": 1, "tokens": 8}\n{"decode": 9}\n' | expect 0 "$HONE" bench "$MODEL" --worker
+printf '{"config": {}, "batch": 1, "tokens": 8}\n{"decode": 9}\n' >"$WORK/lines" # in a pipe a failure would not be counted
+expect 0 "$HONE" bench "$MODEL" --worker <"$WORK/lines"
 prints "larger than"
 
 # ... with a server: an event every 4 ms, or something else than that
