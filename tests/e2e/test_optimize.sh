@@ -133,19 +133,22 @@ decode() { # ARGUMENT...: a goal whose figures differ each time they are measure
 done_experiments() {
     "$HONE" report --json --registry "$DB" 2>/dev/null | grep -c '"state": "done"'
 }
-for try in 1 2 3 4 5; do # on a busy machine a run may be through before it is seen to have begun
-    rm -f "$DB" "$DB"-*
-    decode >"$WORK/out" 2>"$WORK/err" &
-    pid=$!
-    while kill -0 $pid 2>/dev/null && [ "$(done_experiments)" -lt 3 ]; do
-        sleep 0.05
+ended_by() { # ended_by SIGNAL CODE EXPERIMENTS: a run is, after so many; else a failure
+    for try in 1 2 3 4 5; do # on a busy machine a run may be through before it is seen to have begun
+        rm -f "$DB" "$DB"-*
+        decode >"$WORK/out" 2>"$WORK/err" &
+        pid=$!
+        while kill -0 $pid 2>/dev/null && [ "$(done_experiments)" -lt "$3" ]; do
+            sleep 0.05
+        done
+        kill -s "$1" $pid 2>/dev/null
+        wait $pid 2>/dev/null
+        status=$?
+        [ $status = 0 ] || break
     done
-    kill -9 $pid 2>/dev/null
-    wait $pid 2>/dev/null
-    status=$?
-    [ $status = 137 ] && break
-done
-[ $status = 137 ] || fail "none of $try runs could be killed, the last ended with $status: $(cat "$WORK/err")"
+    [ $status = "$2" ] || fail "SIG$1: the last of $try runs ended with $status instead of $2: $(cat "$WORK/err")"
+}
+ended_by KILL 137 3
 before=$(done_experiments)
 expect 0 "$HONE" report --json --registry "$DB"
 prints '"state": "running"'
@@ -162,15 +165,7 @@ measured >"$WORK/second"
 
 # ctrl-C: its exit code, and the registry stays usable.
 DB=$WORK/interrupted.db
-decode >"$WORK/out" 2>"$WORK/err" &
-pid=$!
-for i in $(seq 600); do
-    [ "$(done_experiments)" -ge 1 ] && break
-    sleep 0.1
-done
-kill -TERM $pid # a background job of sh ignores SIGINT
-wait $pid
-[ $? = 130 ] || fail "interrupted, but not exit code 130: $(cat "$WORK/err")"
+ended_by TERM 130 1 # a background job of sh ignores SIGINT
 says "goes on from here"
 expect 0 "$HONE" report --registry "$DB"
 prints "Not finished"
