@@ -60,7 +60,7 @@ HONE_CACHE=/proc/none "$HONE" doctor | grep -q "packs anew" || fail "doctor does
 
 # A disk that is full.
 mkdir "$WORK/small"
-if unshare -m true 2>/dev/null; then
+if unshare -m mount -t tmpfs none "$WORK/small" 2>/dev/null; then
     unshare -m sh -c 'mount -t tmpfs -o size=8m none "$1" && HONE_CACHE=$1 "$2" run "$3" -p Hello -n 8 --json &&
         ls "$1/packed" | wc -l >"$4"' sh "$WORK/small" "$HONE" "$M" "$WORK/count" >"$WORK/full" 2>"$WORK/err" ||
         fail "a full disk: $(cat "$WORK/err")"
