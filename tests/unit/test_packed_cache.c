@@ -199,13 +199,12 @@ static void what_another_user_or_a_link_put_there_is_not_used(void **state)
     assert_non_null(strstr(note, "not cached"));
     assert_int_equal(unlink(file), 0);
     assert_int_equal(rename(other, file), 0);
-    if (geteuid() == 0) {
-        assert_int_equal(chown(file, 12345, (gid_t)-1), 0);
+    if (chown(file, 12345, (gid_t)-1) == 0) {
         assert_false(maps());
         assert_non_null(strstr(note, "no file of this user"));
         assert_true(hone_is_file(file));
     } else
-        print_message("SKIP a file of another user: needs root\n");
+        print_message("SKIP a file of another user: needs the right to make one\n");
     hone_packed_remove(folder, KEY);
 }
 

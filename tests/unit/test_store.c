@@ -255,6 +255,25 @@ static void a_file_of_each_earlier_version_is_migrated_with_what_it_holds(void *
 }
 
 /* The superuser may write everywhere: a child that is nobody looks. */
+static void become_nobody(void)
+{
+    if (geteuid() == 0 && setuid(65534) != 0)
+        _exit(77);
+}
+
+/* Skips the test `who` where the child could not become nobody. */
+static void child_succeeds(pid_t child, const char *who)
+{
+    int end = 0;
+    assert_true(child > 0 && waitpid(child, &end, 0) == child);
+    assert_true(WIFEXITED(end));
+    if (WEXITSTATUS(end) == 77) {
+        print_message("SKIP %s: the superuser may not become nobody here\n", who);
+        skip();
+    }
+    assert_int_equal(WEXITSTATUS(end), 0);
+}
+
 static void an_earlier_version_that_may_not_be_written_is_read(void **state)
 {
     (void)state;
@@ -265,16 +284,14 @@ static void an_earlier_version_that_may_not_be_written_is_read(void **state)
     if (pid == 0) {
         hone_registry *r = NULL;
         char *config = NULL;
-        bool fine = geteuid() != 0 || setuid(65534) == 0;
-        fine = fine && hone_registry_open(REGISTRY, false, &r) == HONE_OK;
+        become_nobody();
+        bool fine = hone_registry_open(REGISTRY, false, &r) == HONE_OK;
         fine = fine && hone_registry_is_read_only(r);
         fine = fine && hone_registry_current(r, "aa", &config) == HONE_OK && config;
         fine = fine && hone_registry_promote(r, 1, "2", 0) == HONE_PERMISSION;
         _exit(fine ? 0 : 1);
     }
-    int end = 0;
-    assert_true(pid > 0 && waitpid(pid, &end, 0) == pid);
-    assert_true(WIFEXITED(end) && WEXITSTATUS(end) == 0);
+    child_succeeds(pid, __func__);
 }
 
 static void a_newer_or_foreign_or_damaged_file_is_refused_by_name(void **state)
@@ -331,8 +348,7 @@ static void a_read_only_folder_or_file_is_a_permission_error(void **state)
     assert_int_equal(chmod(folder, 0555), 0);
     pid_t child = fork();
     if (child == 0) {
-        if (geteuid() == 0 && setuid(65534) != 0) /* root may write anywhere: become nobody */
-            _exit(100);
+        become_nobody();
         hone_status file = hone_registry_open(REGISTRY, true, &r);
         unsigned wrong = file != HONE_PERMISSION || !strstr(hone_error(), REGISTRY);
         char other[80];
@@ -340,10 +356,7 @@ static void a_read_only_folder_or_file_is_a_permission_error(void **state)
         wrong += 2u * (hone_registry_open(other, true, &r) != HONE_PERMISSION);
         _exit((int)wrong);
     }
-    int code;
-    waitpid(child, &code, 0);
-    assert_true(WIFEXITED(code));
-    assert_int_equal(WEXITSTATUS(code), 0);
+    child_succeeds(child, __func__);
 }
 
 static void a_full_disk_is_told_and_loses_nothing(void **state)
