@@ -1,5 +1,6 @@
-/* folder - a temporary folder for the time of a test (make_folder and remove_folder are its setup
- * and teardown) or of a whole program (the group's). Include after cmocka.h. */
+/* folder - a temporary folder, below $TMPDIR or /tmp, for the time of a test (make_folder and
+ * remove_folder are its setup and teardown) or of a whole program (the group's). Include after
+ * cmocka.h. */
 #ifndef HONE_TESTS_FOLDER_H
 #define HONE_TESTS_FOLDER_H
 
@@ -7,20 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char folder[32];
+static char folder[128];
 
-static int make_folder(void **state)
+static inline int make_folder(void **state)
 {
     (void)state;
-    strcpy(folder, "/tmp/hone-test-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
+    const char *root = getenv("TMPDIR");
+    int n = snprintf(folder, sizeof folder, "%s/hone-test-XXXXXX", root && *root ? root : "/tmp");
+    return n < (int)sizeof folder && mkdtemp(folder) ? 0 : -1;
 }
 
-static int remove_folder(void **state)
+static inline int remove_folder(void **state)
 {
     (void)state;
-    char command[96];
-    snprintf(command, sizeof command, "chmod -R u+w %s; rm -rf %s", folder, folder);
+    char command[320];
+    snprintf(command, sizeof command, "chmod -R u+w '%s'; rm -rf '%s'", folder, folder);
     return system(command);
 }
 

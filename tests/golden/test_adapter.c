@@ -164,7 +164,7 @@ static void merged_weights_have_the_same_logits(void **state)
     for (size_t i = 0; i < CASES; i++) {
         reference r = open_case(&cases[i]);
         hone_export_result result;
-        char path[64];
+        char path[256];
         size_t vocab;
         snprintf(path, sizeof path, "%s/merged%zu", folder, i);
         hone_file *f = open_file(cases[i].model);
@@ -473,7 +473,7 @@ static void gradients_beside_codes_are_near_those_beside_their_numbers(void **st
     const hone_dtype types[] = {HONE_DTYPE_BF16, HONE_DTYPE_NF4, HONE_DTYPE_Q4_1, HONE_DTYPE_Q8_0,
                                 HONE_DTYPE_Q6_K};
     ok(hone_fresh_write(config, "config.json", 3, in_folder("fresh")));
-    char path[64];
+    char path[256];
     snprintf(path, sizeof path, "%s/fresh", folder);
     reference r = open_case(&cases[0]);
     make_batch(&r);

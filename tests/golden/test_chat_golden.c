@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
 #include "../shared.h"
 
 static const char *own(const char *name)
@@ -104,13 +105,13 @@ static size_t check_all(const json_t *root, const char *name, const hone_chat_te
 /* A template file and nothing else: what `own:` templates of the goldens are. */
 static hone_chat_template *from_file(const char *path)
 {
-    char *text, folder[] = "/tmp/hone-chat-XXXXXX";
+    char *text;
     size_t n;
     hone_chat_template *t;
-    assert_non_null(mkdtemp(folder));
+    assert_int_equal(make_folder(NULL), 0);
     assert_int_equal(hone_chat_template_open(folder, &t), HONE_OK);
     assert_int_equal(hone_chat_template_count(t), 0);
-    rmdir(folder);
+    assert_int_equal(remove_folder(NULL), 0);
     if (hone_read_file(path, 1 << 20, &text, &n) != HONE_OK)
         fail_msg("%s", hone_error());
     if (hone_chat_template_add(t, "default", text, n) != HONE_OK)
@@ -153,10 +154,10 @@ static void templates_of_models_render_alike(void **state)
     {
         if (strncmp(name, "own:", 4) == 0)
             continue;
-        char folder[256];
-        snprintf(folder, sizeof folder, "tokenizers/%s", name);
+        char from[256];
+        snprintf(from, sizeof from, "tokenizers/%s", name);
         hone_chat_template *t;
-        if (hone_chat_template_open(shared(folder), &t) != HONE_OK)
+        if (hone_chat_template_open(shared(from), &t) != HONE_OK)
             fail_msg("%s", hone_error());
         assert_int_equal(hone_chat_template_count(t), 1);
         const char *eos = hone_chat_template_token(t, "eos_token");

@@ -16,12 +16,12 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
 #include "../stories.h"
 
 #define DATA HONE_SOURCE_DIR "/tests/golden/data/"
 
-static char dir[] = "/tmp/hone_test_quantize_XXXXXX";
-static char out_path[64];
+static char out_path[256];
 static int remarks;
 
 static void count_remark(void *arg, const char *text)
@@ -66,10 +66,17 @@ static hone_file *open_model(const char *path)
     return f;
 }
 
+static int set_up(void **state)
+{
+    int failed = make_folder(state);
+    snprintf(out_path, sizeof out_path, "%s/out.gguf", folder);
+    return failed;
+}
+
 static int entries(void)
 {
     int n = 0;
-    DIR *d = opendir(dir);
+    DIR *d = opendir(folder);
     assert_non_null(d);
     for (struct dirent *e = readdir(d); e; e = readdir(d))
         n += e->d_name[0] != '.';
@@ -240,12 +247,12 @@ static void each_kind_of_matrix_takes_its_own_format(void **state)
 static void a_value_that_cannot_be_stored_is_named_and_leaves_no_file(void **state)
 {
     (void)state;
-    char source[64];
+    char source[256];
     hone_gguf_writer *w;
     hone_quantize_result r;
     static float row[64];
     const uint64_t shape[] = {2, 32};
-    snprintf(source, sizeof source, "%s/nan.gguf", dir);
+    snprintf(source, sizeof source, "%s/nan.gguf", folder);
     row[40] = NAN;
     assert_int_equal(hone_gguf_writer_open(source, &w), HONE_OK);
     assert_int_equal(hone_gguf_writer_str(w, "general.architecture", "other"), HONE_OK);
@@ -292,10 +299,5 @@ int main(void)
         cmocka_unit_test(a_value_that_cannot_be_stored_is_named_and_leaves_no_file),
         cmocka_unit_test(running_out_of_memory_anywhere_leaves_no_file),
     };
-    if (!mkdtemp(dir))
-        return 1;
-    snprintf(out_path, sizeof out_path, "%s/out.gguf", dir);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    rmdir(dir);
-    return failed;
+    return cmocka_run_group_tests(tests, set_up, remove_folder);
 }

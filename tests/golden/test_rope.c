@@ -15,19 +15,19 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
+
 /* The folder's weights are one empty safetensors. */
-static void write_folder(const char *dir, const json_t *config)
+static void write_folder(const json_t *config)
 {
-    char path[512];
     char *text = json_dumps(config, 0);
-    snprintf(path, sizeof path, "%s/config.json", dir);
-    assert_int_equal(hone_write_file(path, text, strlen(text)), HONE_OK);
+    assert_int_equal(hone_write_file(in_folder("config.json"), text, strlen(text)), HONE_OK);
     free(text);
     const char header[] = "{\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}";
     unsigned char file[8 + sizeof header + 3] = {sizeof header - 1};
     memcpy(file + 8, header, sizeof header - 1);
-    snprintf(path, sizeof path, "%s/model.safetensors", dir);
-    assert_int_equal(hone_write_file(path, file, 8 + sizeof header - 1 + 4), HONE_OK);
+    assert_int_equal(
+        hone_write_file(in_folder("model.safetensors"), file, 8 + sizeof header - 1 + 4), HONE_OK);
 }
 
 static void close_to(double a, double b, double tolerance, const char *what, size_t i)
@@ -38,14 +38,14 @@ static void close_to(double a, double b, double tolerance, const char *what, siz
     }
 }
 
-static void check_case(const json_t *c, const char *dir)
+static void check_case(const json_t *c)
 {
     const char *name = json_string_value(json_object_get(c, "name"));
     uint32_t head_dim = (uint32_t)json_integer_value(json_object_get(c, "head_dim"));
     json_t *config = json_object_get(c, "config");
-    write_folder(dir, config);
+    write_folder(config);
     hone_file *f;
-    if (hone_file_open(dir, &f) != HONE_OK)
+    if (hone_file_open(folder, &f) != HONE_OK)
         fail_msg("%s", hone_error());
     double context = json_number_value(json_object_get(config, "max_position_embeddings"));
     hone_rope_config rc;
@@ -87,19 +87,11 @@ static void frequencies_and_angles_equal_transformers(void **state)
     json_error_t e;
     json_t *all = json_load_file(HONE_SOURCE_DIR "/tests/golden/data/rope.json", 0, &e);
     assert_non_null(all);
-    char dir[] = "/tmp/hone-rope-XXXXXX";
-    assert_non_null(mkdtemp(dir));
     const json_t *cases = json_object_get(all, "cases");
     assert_true(json_array_size(cases) >= 7);
     for (size_t i = 0; i < json_array_size(cases); i++)
-        check_case(json_array_get(cases, i), dir);
+        check_case(json_array_get(cases, i));
     json_decref(all);
-    char path[512];
-    snprintf(path, sizeof path, "%s/config.json", dir);
-    remove(path);
-    snprintf(path, sizeof path, "%s/model.safetensors", dir);
-    remove(path);
-    remove(dir);
 }
 
 int main(void)
@@ -107,5 +99,5 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frequencies_and_angles_equal_transformers),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -21,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
 #include "../shared.h"
 
 #define SAMPLES HONE_SOURCE_DIR "/tests/golden/data/sources.safetensors"
@@ -29,18 +30,16 @@ static hone_file *samples;
 
 static int open_samples(void **state)
 {
-    (void)state;
     hone_status s = hone_file_open(SAMPLES, &samples);
     if (s != HONE_OK)
         print_message("%s\n", hone_error());
-    return s != HONE_OK;
+    return s != HONE_OK || make_folder(state) != 0;
 }
 
 static int close_samples(void **state)
 {
-    (void)state;
     hone_file_close(samples);
-    return 0;
+    return remove_folder(state);
 }
 
 /* A sample, the kind it must be taken for, and what its kernels would get. */
@@ -253,8 +252,6 @@ static void small_floats_have_the_values_of_their_tables(void **state)
 
 /* ---- version 2 of GPTQ: a folder, since config.json tells it -------------------------------- */
 
-static char dir[] = "/tmp/hone-source-XXXXXX";
-
 static void copy_tensor(hone_safetensors_writer *w, const char *from, const char *to)
 {
     const hone_tensor *t = hone_file_tensor(samples, from);
@@ -270,15 +267,14 @@ static void version_2_of_gptq_stores_zero_points_as_they_are(void **state)
     static const char config[] =
         "{\"quantization_config\": {\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 64, "
         "\"checkpoint_format\": \"gptq_v2\"}}";
-    char path[64], from[64], to[64];
+    char path[256], from[64], to[64];
     hone_safetensors_writer *w;
     hone_file *f;
     hone_source s;
     float row[K_MAX];
-    assert_non_null(mkdtemp(dir));
-    snprintf(path, sizeof path, "%s/config.json", dir);
+    snprintf(path, sizeof path, "%s/config.json", folder);
     assert_int_equal(hone_write_file(path, config, strlen(config)), HONE_OK);
-    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
     assert_int_equal(hone_safetensors_writer_open(path, &w), HONE_OK);
     for (int i = 0; i < 4; i++) {
         snprintf(from, sizeof from, "gptq_v2.4bit.%s", parts[i]);
@@ -291,7 +287,7 @@ static void version_2_of_gptq_stores_zero_points_as_they_are(void **state)
         assert_int_equal(hone_safetensors_writer_write(w, t->data, (size_t)t->bytes), HONE_OK);
     }
     assert_int_equal(hone_safetensors_writer_commit(w), HONE_OK);
-    assert_int_equal(hone_file_open(dir, &f), HONE_OK);
+    assert_int_equal(hone_file_open(folder, &f), HONE_OK);
     const hone_tensor *want = expected_of("gptq_v2.4bit");
     if (hone_source_open(f, "a.weight", (size_t)want->shape[0], (size_t)want->shape[1], &s))
         fail_msg("%s", hone_error());
@@ -302,10 +298,6 @@ static void version_2_of_gptq_stores_zero_points_as_they_are(void **state)
     }
     hone_source_close(&s);
     hone_file_close(f);
-    unlink(path);
-    snprintf(path, sizeof path, "%s/config.json", dir);
-    unlink(path);
-    rmdir(dir);
 }
 
 /* ---- whole checkpoints ---------------------------------------------------------------------- */
@@ -438,7 +430,7 @@ static void matrices_that_share_an_order_share_its_activations(void **state)
     (void)state;
     static const int32_t ids[] = {5, 77, 200, 13, 5, 9};
     enum { IDS = sizeof ids / sizeof *ids };
-    char path[1024], folder[] = "/tmp/hone-order-XXXXXX", file[64], *bytes;
+    char path[1024], file[256], *bytes;
     size_t n;
     uint32_t vocab;
     hone_file *f;
@@ -446,7 +438,6 @@ static void matrices_that_share_an_order_share_its_activations(void **state)
         print_message("SKIP matrices_that_share_an_order: needs ../shared/data/golden/quant\n");
         skip();
     }
-    assert_non_null(mkdtemp(folder));
     assert_int_equal(hone_read_file(path, 1 << 20, &bytes, &n), HONE_OK);
     snprintf(file, sizeof file, "%s/config.json", folder);
     assert_int_equal(hone_write_file(file, bytes, n), HONE_OK);
@@ -469,10 +460,6 @@ static void matrices_that_share_an_order_share_its_activations(void **state)
     hone_free(f32);
     hone_free(bf16);
     hone_free(single);
-    unlink(file);
-    snprintf(file, sizeof file, "%s/config.json", folder);
-    unlink(file);
-    rmdir(folder);
 }
 
 static void remark(void *arg, const char *text)
@@ -487,8 +474,7 @@ static void checkpoints_export_to_gguf_with_the_same_values(void **state)
     (void)state;
     static const int32_t ids[] = {5, 77, 200, 13, 5, 9};
     enum { IDS = sizeof ids / sizeof *ids };
-    char path[1024], folder[] = "/tmp/hone-export-XXXXXX", out[64];
-    assert_non_null(mkdtemp(folder));
+    char path[1024], out[256];
     snprintf(out, sizeof out, "%s/out.gguf", folder);
     for (int i = 0; i < CHECKPOINTS; i++) {
         hone_file *f;
@@ -501,7 +487,6 @@ static void checkpoints_export_to_gguf_with_the_same_values(void **state)
             o.kind[k] = HONE_QUANTIZE_DEFAULT;
         if (access(shared_path(checkpoints[i], "/config.json", path), R_OK) != 0) {
             print_message("SKIP checkpoints_export: needs ../shared/data/golden/quant\n");
-            rmdir(folder);
             skip();
         }
         shared_path(checkpoints[i], "", path);
@@ -519,7 +504,6 @@ static void checkpoints_export_to_gguf_with_the_same_values(void **state)
         hone_free(gguf_logits);
         unlink(out);
     }
-    rmdir(folder);
 }
 
 int main(void)

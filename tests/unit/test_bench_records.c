@@ -14,26 +14,19 @@
 
 #include <cmocka.h>
 
-static char folder[64], path[96];
+#include "../folder.h"
+
 static hone_registry *r;
 
 static int make(void **state)
 {
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/hone-bench-XXXXXX");
-    if (!mkdtemp(folder))
-        return 1;
-    snprintf(path, sizeof path, "%s/registry.db", folder);
-    return hone_registry_open(path, true, &r) != HONE_OK;
+    return make_folder(state) || hone_registry_open(in_folder("registry.db"), true, &r) != HONE_OK;
 }
 
 static int drop(void **state)
 {
-    char command[128];
-    (void)state;
     hone_registry_close(r);
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
+    return remove_folder(state);
 }
 
 static int64_t put(const char *machine, const char *config, const char *name, double seconds)

@@ -23,6 +23,8 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
+
 enum { WEIGHT_BYTES = 300000, GGUF_BYTES = 150000, PART_BYTES = 60000, PIECE = 16384 };
 
 static uint8_t weights[WEIGHT_BYTES], quantised[GGUF_BYTES], part[3][PART_BYTES];
@@ -50,7 +52,8 @@ enum { FILES = sizeof files / sizeof *files };
 
 typedef struct world {
     hub_server *server;
-    char cache[64], endpoint[128];
+    const char *cache;
+    char endpoint[128];
     hone_hub_options options;
     hone_hub_result result;
 } world;
@@ -67,11 +70,9 @@ static int set_up(void **state)
 {
     world *w = calloc(1, sizeof *w);
     *state = w;
-    if (!w)
+    if (!w || make_folder(NULL) != 0)
         return -1;
-    snprintf(w->cache, sizeof w->cache, "/tmp/hone-hub-XXXXXX");
-    if (!mkdtemp(w->cache))
-        return -1;
+    w->cache = folder;
     w->server = hub_server_start(files, FILES, 0);
     snprintf(w->endpoint, sizeof w->endpoint, "http://127.0.0.1:%d", hub_server_port(w->server));
     w->options = (hone_hub_options){.endpoint = w->endpoint,
@@ -86,13 +87,10 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     world *w = *state;
-    char command[128];
     hone_hub_result_free(&w->result);
     hub_server_stop(w->server);
-    snprintf(command, sizeof command, "rm -rf %s", w->cache);
-    int failed = system(command);
     free(w);
-    return failed;
+    return remove_folder(NULL);
 }
 
 /* The endpoint that does wrong. */

@@ -16,17 +16,17 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
+
 #define MODELS HONE_SOURCE_DIR "/tests/golden/data/models/"
 #define LLAMA  MODELS "llama"
-
-static char dir[] = "/tmp/hone-load-XXXXXX";
 
 static void copy(const char *name, const char *as)
 {
     char from[512], to[512], *text;
     size_t n;
     snprintf(from, sizeof from, LLAMA "/%s", name);
-    snprintf(to, sizeof to, "%s/%s", dir, as);
+    snprintf(to, sizeof to, "%s/%s", folder, as);
     assert_int_equal(hone_read_file(from, (size_t)64 << 20, &text, &n), HONE_OK);
     assert_int_equal(hone_write_file(to, text, n), HONE_OK);
     hone_free(text);
@@ -43,13 +43,13 @@ static hone_status open_with(const char *key, const char *value, hone_config c)
         json_object_set_new(config, key, json_loads(value, JSON_DECODE_ANY, &e));
     else
         json_object_del(config, key);
-    snprintf(path, sizeof path, "%s/config.json", dir);
+    snprintf(path, sizeof path, "%s/config.json", folder);
     char *text = json_dumps(config, 0);
     assert_int_equal(hone_write_file(path, text, strlen(text)), HONE_OK);
     free(text);
     json_decref(config);
     hone_engine *engine = NULL;
-    hone_status s = hone_engine_open(dir, &c, NULL, NULL, &engine);
+    hone_status s = hone_engine_open(folder, &c, NULL, NULL, &engine);
     assert_true((s == HONE_OK) == (engine != NULL));
     hone_engine_close(engine);
     return s;
@@ -193,7 +193,7 @@ static void the_tensors_of_a_checkpoint_have_to_be_the_models(void **state)
     char path[512];
     hone_file *f;
     hone_safetensors_writer *w;
-    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
     for (int fault = 0; fault < 3; fault++) {
         assert_int_equal(hone_file_open(LLAMA, &f), HONE_OK);
         assert_int_equal(hone_safetensors_writer_open(path, &w), HONE_OK);
@@ -369,8 +369,7 @@ static void past_the_kv_bound_a_step_fails_and_closing_a_session_helps(void **st
 
 static int setup(void **state)
 {
-    (void)state;
-    if (!mkdtemp(dir))
+    if (make_folder(state) != 0)
         return -1;
     copy("model.safetensors", "model.safetensors");
     return 0;
@@ -379,12 +378,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    char path[512];
-    snprintf(path, sizeof path, "%s/model.safetensors", dir);
-    remove(path);
-    snprintf(path, sizeof path, "%s/config.json", dir);
-    remove(path);
-    return rmdir(dir);
+    remove(in_folder("model.safetensors"));
+    remove(in_folder("config.json"));
+    return rmdir(folder); /* nothing else was left */
 }
 
 int main(void)

@@ -19,13 +19,14 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
+
 #define LLAMA HONE_SOURCE_DIR "/tests/golden/data/models/llama"
 #define KEY   "00112233445566778899aabbccddeeff"
 #define OTHER "ffeeddccbbaa99887766554433221100"
 enum { BYTES = HONE_PACKED_CHUNK + 12345 };
 
-static char folder[] = "/tmp/hone-packed-XXXXXX";
-static char file[128], seen[128], note[HONE_PACKED_NOTE];
+static char file[256], seen[256], note[HONE_PACKED_NOTE];
 static uint8_t *data;
 static hone_pool *pool;
 static uint64_t content = 7; /* what the source's bytes hash to */
@@ -45,7 +46,6 @@ static hone_packed_cache cache = {.folder = folder, .min_bytes = 1};
 static int set_up(void **state)
 {
     (void)state;
-    assert_non_null(mkdtemp(folder));
     snprintf(file, sizeof file, "%s/%s.packed", folder, KEY);
     snprintf(seen, sizeof seen, "%s/%s.seen", folder, KEY);
     data = hone_malloc(BYTES);
@@ -187,7 +187,7 @@ static void a_source_that_may_have_changed_is_hashed_again(void **state)
 static void what_another_user_or_a_link_put_there_is_not_used(void **state)
 {
     (void)state;
-    char other[128];
+    char other[256];
     struct stat st;
     snprintf(other, sizeof other, "%s/%s.packed", folder, OTHER);
     write_as(KEY);
@@ -221,7 +221,7 @@ static void a_cut_empty_or_foreign_file_is_removed(void **state)
         assert_false(maps());
         assert_false(hone_is_file(file));
     }
-    char other[128];
+    char other[256];
     snprintf(other, sizeof other, "%s/%s.packed", folder, OTHER);
     write_as(OTHER);
     assert_int_equal(rename(other, file), 0);
@@ -415,10 +415,12 @@ int main(void)
         cmocka_unit_test(results_are_the_same_from_the_cache),
         cmocka_unit_test(every_failing_allocation_is_survived_and_harms_no_file),
     };
-    int fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+    if (make_folder(NULL) != 0)
+        return 1;
+    int fd = open(folder, O_TMPFILE | O_RDWR, 0600);
     if (fd < 0) {
-        print_message(
-            "SKIP packed weights on disk: /tmp has no files without a name (O_TMPFILE)\n");
+        print_message("SKIP packed weights on disk: %s has no files without a name\n", folder);
+        rmdir(folder);
         return 77;
     }
     close(fd);

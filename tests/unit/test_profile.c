@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "../folder.h"
+
 #define NEAR(a, b) assert_true(fabs((a) - (b)) < 1e-12)
 
 static void put_span(hone_profile *p, hone_span_kind kind, int layer, uint64_t begin, uint64_t end,
@@ -165,10 +167,7 @@ static void the_trace_is_json_with_named_tracks(void **state)
 {
     (void)state;
     hone_profile *p = small_profile();
-    char path[] = "/tmp/hone-trace-XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
+    const char *path = in_folder("trace.json");
     assert_int_equal(hone_profile_write_trace(p, "a \"model\"\n<b>", path), HONE_OK);
     char *text;
     size_t bytes;
@@ -187,7 +186,6 @@ static void the_trace_is_json_with_named_tracks(void **state)
     assert_int_equal(events, 1 + 1 + 3 + 3 + 2 + 2);
     json_decref(trace);
     hone_free(text);
-    unlink(path);
     hone_profile_close(p);
 }
 
@@ -246,7 +244,8 @@ int main(void)
         cmocka_unit_test(a_part_is_held_against_the_slower_of_both_limits),
         cmocka_unit_test(the_words_name_the_bound_and_a_technique_that_addresses_it),
         cmocka_unit_test(windows_are_not_counted_as_if_they_kept_everything),
-        cmocka_unit_test(the_trace_is_json_with_named_tracks),
+        cmocka_unit_test_setup_teardown(the_trace_is_json_with_named_tracks, make_folder,
+                                        remove_folder),
         cmocka_unit_test(the_page_escapes_what_it_shows_and_survives_an_empty_profile),
         cmocka_unit_test(a_failed_allocation_is_returned),
     };

@@ -20,14 +20,7 @@
 
 #include <cmocka.h>
 
-static char dir[] = "/tmp/hone_test_synth_XXXXXX";
-
-static const char *in_dir(const char *name)
-{
-    static char path[256];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    return path;
-}
+#include "../folder.h"
 
 static hone_status synth(hone_synth_options o, int threads, const char *path)
 {
@@ -49,7 +42,7 @@ static hone_synth_options tiny(hone_dtype type, uint64_t seed)
 static int entries(void)
 {
     int n = 0;
-    DIR *d = opendir(dir);
+    DIR *d = opendir(folder);
     assert_non_null(d);
     for (struct dirent *e = readdir(d); e; e = readdir(d))
         n += e->d_name[0] != '.';
@@ -98,7 +91,7 @@ static void the_file_does_not_depend_on_the_number_of_threads(void **state)
     (void)state;
     char *a, *b, *c, path[256];
     size_t na, nb, nc;
-    snprintf(path, sizeof path, "%s", in_dir("one.gguf"));
+    snprintf(path, sizeof path, "%s", in_folder("one.gguf"));
     assert_int_equal(synth(tiny(HONE_DTYPE_Q4_1, 5), 1, path), HONE_OK);
     assert_int_equal(hone_read_file(path, 1 << 24, &a, &na), HONE_OK);
     assert_int_equal(synth(tiny(HONE_DTYPE_Q4_1, 5), 3, path), HONE_OK);
@@ -121,8 +114,8 @@ static void the_file_is_a_llama_of_the_shape(void **state)
     const hone_arch *arch;
     hone_hparams h;
     hone_file *f;
-    assert_int_equal(synth(tiny(HONE_DTYPE_BF16, 1), 2, in_dir("tiny.gguf")), HONE_OK);
-    assert_int_equal(hone_file_open(in_dir("tiny.gguf"), &f), HONE_OK);
+    assert_int_equal(synth(tiny(HONE_DTYPE_BF16, 1), 2, in_folder("tiny.gguf")), HONE_OK);
+    assert_int_equal(hone_file_open(in_folder("tiny.gguf"), &f), HONE_OK);
     assert_int_equal(hone_arch_read(f, &arch, &h), HONE_OK);
     assert_string_equal(arch->name, "llama");
     assert_int_equal(h.layers, 4);
@@ -148,7 +141,7 @@ static void the_file_is_a_llama_of_the_shape(void **state)
     assert_int_equal(t->shape[0], 128);
     assert_int_equal(t->shape[1], 384);
     hone_file_close(f);
-    unlink(in_dir("tiny.gguf"));
+    unlink(in_folder("tiny.gguf"));
 }
 
 /* Sizes of the published models, in millions of parameters (their model cards; embeddings of tied
@@ -200,8 +193,8 @@ static void its_vocabulary_encodes_any_text_and_decodes_it_again(void **state)
     int32_t *ids;
     size_t n, bytes;
     char *back;
-    assert_int_equal(synth(tiny(HONE_DTYPE_Q8_0, 1), 1, in_dir("v.gguf")), HONE_OK);
-    assert_int_equal(hone_tokenizer_open(in_dir("v.gguf"), &t), HONE_OK);
+    assert_int_equal(synth(tiny(HONE_DTYPE_Q8_0, 1), 1, in_folder("v.gguf")), HONE_OK);
+    assert_int_equal(hone_tokenizer_open(in_folder("v.gguf"), &t), HONE_OK);
     for (int32_t i = 0; i < hone_tokenizer_vocab_size(t); i++) {
         const char *piece = hone_tokenizer_piece(t, i, &bytes);
         assert_int_equal(hone_tokenizer_find(t, piece, bytes), i); /* all distinct */
@@ -217,7 +210,7 @@ static void its_vocabulary_encodes_any_text_and_decodes_it_again(void **state)
     hone_free(back);
     hone_free(ids);
     hone_tokenizer_close(t);
-    unlink(in_dir("v.gguf"));
+    unlink(in_folder("v.gguf"));
 }
 
 static void failures_leave_nothing_behind(void **state)
@@ -225,14 +218,14 @@ static void failures_leave_nothing_behind(void **state)
     (void)state;
     hone_synth_options o = tiny(HONE_DTYPE_Q8_0, 1);
     o.layers = 1;
-    assert_int_not_equal(synth(o, 1, in_dir("missing/x.gguf")), HONE_OK);
+    assert_int_not_equal(synth(o, 1, in_folder("missing/x.gguf")), HONE_OK);
     o.type = HONE_DTYPE_I32;
-    assert_int_equal(synth(o, 1, in_dir("x.gguf")), HONE_USAGE);
+    assert_int_equal(synth(o, 1, in_folder("x.gguf")), HONE_USAGE);
     o.type = HONE_DTYPE_Q8_0;
     int failures = 0;
     for (int64_t n = 0; n < 10000; n++) {
         hone_mem_fail_after(n);
-        hone_status s = synth(o, 1, in_dir("x.gguf"));
+        hone_status s = synth(o, 1, in_folder("x.gguf"));
         hone_mem_fail_after(-1);
         if (s == HONE_OK)
             break;
@@ -241,7 +234,7 @@ static void failures_leave_nothing_behind(void **state)
         failures++;
     }
     assert_true(failures > 10 && failures < 9999);
-    unlink(in_dir("x.gguf"));
+    unlink(in_folder("x.gguf"));
 }
 
 int main(void)
@@ -255,9 +248,5 @@ int main(void)
         cmocka_unit_test(its_vocabulary_encodes_any_text_and_decodes_it_again),
         cmocka_unit_test(failures_leave_nothing_behind),
     };
-    if (!mkdtemp(dir))
-        return 1;
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    rmdir(dir);
-    return failed;
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
