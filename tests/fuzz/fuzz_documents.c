@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../folder.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(const hone_document *d)
@@ -61,12 +63,12 @@ static size_t in_lots(const char *const *paths, const hone_documents_options *o)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const ends[] = {"txt", "jsonl"};
+    static const char *const names[] = {"a.txt", "a.jsonl"};
+    if (!folder[0])
+        need_folder();
     for (int kind = 0; kind < 2; kind++) {
-        char path[64];
-        const char *const paths[] = {path};
-        snprintf(path, sizeof path, "/tmp/hone-fuzz-%d.%s", (int)getpid(), ends[kind]);
-        FILE *f = fopen(path, "wb");
+        const char *const paths[] = {in_folder(names[kind])};
+        FILE *f = fopen(paths[0], "wb");
         if (!f)
             return 0;
         if (fwrite(data, 1, size, f) != size)
@@ -76,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         one_by_one(paths, NULL);
         if (one_by_one(paths, &skip) != in_lots(paths, &skip))
             abort();
-        unlink(path);
+        unlink(paths[0]);
     }
     return 0;
 }

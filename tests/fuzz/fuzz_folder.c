@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../folder.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define SEEDS HONE_SOURCE_DIR "/tests/fuzz/corpus/tokenizer/"
@@ -33,27 +35,11 @@ static const struct companion {
     {"model.safetensors.index.json", WEIGHTS, NULL, NULL},
 };
 
-static char dir[] = "/tmp/hone-fuzz-folder-XXXXXX";
-
-static const char *in(const char *name)
+static void fill_folder(void)
 {
-    static char path[128];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    return path;
-}
-
-static void remove_all(void)
-{
-    unlink(in("config.json"));
-    unlink(in("part.safetensors"));
-    rmdir(dir);
-}
-
-static void make_folder(void)
-{
-    if (!mkdtemp(dir) || atexit(remove_all) != 0 ||
-        symlink(MODEL "config.json", in("config.json")) != 0 ||
-        symlink(MODEL "model.safetensors", in("part.safetensors")) != 0)
+    need_folder();
+    if (symlink(MODEL "config.json", in_folder("config.json")) != 0 ||
+        symlink(MODEL "model.safetensors", in_folder("part.safetensors")) != 0)
         abort();
 }
 
@@ -67,7 +53,7 @@ static void use_tokenizer(void)
 {
     static const char text[] = "<s>ab <|eot_id|>it's  two\n";
     hone_tokenizer *t;
-    hone_status s = hone_tokenizer_open(dir, &t);
+    hone_status s = hone_tokenizer_open(folder, &t);
     said_why(s);
     if (s != HONE_OK)
         return;
@@ -90,7 +76,7 @@ static void use_tokenizer(void)
 static void use_template(void)
 {
     hone_chat_template *t;
-    hone_status s = hone_chat_template_open(dir, &t);
+    hone_status s = hone_chat_template_open(folder, &t);
     said_why(s);
     if (s != HONE_OK)
         return;
@@ -113,7 +99,7 @@ static void use_template(void)
 static void use_weights(void)
 {
     hone_file *f;
-    hone_status s = hone_file_open(dir, &f);
+    hone_status s = hone_file_open(folder, &f);
     said_why(s);
     if (s == HONE_OK)
         touch_file(f);
@@ -125,18 +111,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static void (*const use[])(void) = {use_tokenizer, use_template, use_weights};
     static bool made;
     if (!made)
-        make_folder(), made = true;
+        fill_folder(), made = true;
     if (size == 0)
         return 0;
     const struct companion *c = &companions[data[0] % (sizeof companions / sizeof *companions)];
-    FILE *f = fopen(in(c->name), "wb");
+    FILE *f = fopen(in_folder(c->name), "wb");
     if (!f || fwrite(data + 1, 1, size - 1, f) != size - 1 || fclose(f) != 0)
         abort();
-    if (c->as && symlink(c->tokenizer, in(c->as)) != 0)
+    if (c->as && symlink(c->tokenizer, in_folder(c->as)) != 0)
         abort();
     use[c->by]();
-    unlink(in(c->name));
+    unlink(in_folder(c->name));
     if (c->as)
-        unlink(in(c->as));
+        unlink(in_folder(c->as));
     return 0;
 }

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../folder.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define KEY "00112233445566778899aabbccddeeff"
@@ -21,20 +23,16 @@ static size_t sound_bytes;
 static void make_sound(void)
 {
     static uint8_t image[IMAGE];
-    char dir[] = "/tmp/hone-fuzz-packed-XXXXXX", path[128], note[HONE_PACKED_NOTE];
-    if (!mkdtemp(dir))
-        abort();
-    hone_packed_cache c = {.folder = dir, .max_bytes = 1 << 20, .min_bytes = 1};
+    char note[HONE_PACKED_NOTE];
+    need_folder();
+    hone_packed_cache c = {.folder = folder, .max_bytes = 1 << 20, .min_bytes = 1};
     hone_packed_source source = {.hashed = true};
     hone_packed_writer *w = hone_packed_write(&c, KEY, "m.gguf", &source, image, IMAGE, note);
     if (!w)
         abort();
     hone_packed_write_end(w, NULL, NULL);
-    snprintf(path, sizeof path, "%s/" KEY ".packed", dir);
-    if (hone_read_file(path, 1 << 20, &sound, &sound_bytes) != HONE_OK)
+    if (hone_read_file(in_folder(KEY ".packed"), 1 << 20, &sound, &sound_bytes) != HONE_OK)
         abort();
-    hone_packed_remove(dir, KEY);
-    rmdir(dir);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -10,22 +10,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../folder.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { NAME_MAX_BYTES = 200 };
-static char dir[] = "/tmp/hone-fuzz-name-XXXXXX", parts[2][64];
-
-static void clean_up(void)
-{
-    unlink(parts[0]);
-    unlink(parts[1]);
-    rmdir(dir);
-}
+static char parts[2][256];
 
 static void make_part(uint32_t i)
 {
     hone_gguf_writer *w;
-    snprintf(parts[i], sizeof parts[i], "%s/m-%05u-of-00002.gguf", dir, i + 1);
+    snprintf(parts[i], sizeof parts[i], "%s/m-%05u-of-00002.gguf", folder, i + 1);
     if (hone_gguf_writer_open(parts[i], &w) != HONE_OK ||
         hone_gguf_writer_u32(w, "split.no", i) != HONE_OK ||
         hone_gguf_writer_u32(w, "split.count", 2) != HONE_OK ||
@@ -35,17 +30,16 @@ static void make_part(uint32_t i)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char path[64 + NAME_MAX_BYTES];
+    char path[256 + NAME_MAX_BYTES];
     hone_file *f;
     if (!parts[0][0]) {
-        if (!mkdtemp(dir) || atexit(clean_up) != 0)
-            abort();
+        need_folder();
         make_part(0);
         make_part(1);
     }
     if (size == 0 || size > NAME_MAX_BYTES || memchr(data, 0, size) || memchr(data, '/', size))
         return 0;
-    snprintf(path, sizeof path, "%s/%.*s", dir, (int)size, (const char *)data);
+    snprintf(path, sizeof path, "%s/%.*s", folder, (int)size, (const char *)data);
     bool own = symlink(parts[0], path) == 0; /* else it is "." or one of the parts */
     hone_status s = hone_file_open(path, &f);
     if (s != HONE_OK && !hone_error()[0])

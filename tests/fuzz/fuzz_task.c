@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../folder.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MODEL HONE_SOURCE_DIR "/tests/golden/data/models/llama/"
@@ -16,36 +18,22 @@ static const char *const names[] = {"modules.json", "1_Pooling/config.json",
                                     "config_sentence_transformers.json",
                                     "sentence_bert_config.json"};
 static const char modules[] = "[{\"type\":\"a.Pooling\",\"path\":\"1_Pooling\"}]";
-static char dir[] = "/tmp/hone-fuzz-task-XXXXXX";
 static hone_file *file;
 
-static void remove_all(void)
+static void close_file(void)
 {
-    char command[64];
     hone_file_close(file);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    if (system(command) != 0)
-        abort();
 }
 
 /* A sound folder, of which one file will be replaced. */
-static void make_folder(void)
+static void fill_folder(void)
 {
-    char path[128];
-    if (!mkdtemp(dir) || atexit(remove_all) != 0)
-        abort();
-    snprintf(path, sizeof path, "%s/1_Pooling", dir);
-    if (mkdir(path, 0700) != 0)
-        abort();
-    snprintf(path, sizeof path, "%s/config.json", dir);
-    if (symlink(MODEL "config.json", path) != 0)
-        abort();
-    snprintf(path, sizeof path, "%s/model.safetensors", dir);
-    if (symlink(MODEL "model.safetensors", path) != 0)
-        abort();
-    snprintf(path, sizeof path, "%s/modules.json", dir);
-    if (hone_write_file(path, modules, sizeof modules - 1) != HONE_OK ||
-        hone_file_open(dir, &file) != HONE_OK)
+    need_folder();
+    if (mkdir(in_folder("1_Pooling"), 0700) != 0 ||
+        symlink(MODEL "config.json", in_folder("config.json")) != 0 ||
+        symlink(MODEL "model.safetensors", in_folder("model.safetensors")) != 0 ||
+        hone_write_file(in_folder("modules.json"), modules, sizeof modules - 1) != HONE_OK ||
+        hone_file_open(folder, &file) != HONE_OK || atexit(close_file) != 0)
         abort();
 }
 
@@ -59,13 +47,12 @@ static void put(const char *path, const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!file)
-        make_folder();
+        fill_folder();
     if (size == 0)
         return 0;
     size_t which = data[0] & 3;
-    char path[128];
+    const char *path = in_folder(names[which]);
     hone_task t = {0};
-    snprintf(path, sizeof path, "%s/%s", dir, names[which]);
     put(path, data + 1, size - 1);
     hone_status s = hone_task_read(file, true, &t);
     if (s == HONE_OK ? t.n_prompts > HONE_TASK_PROMPTS || t.pooling > HONE_POOLING_COUNT
