@@ -283,15 +283,9 @@ uint32_t hone_byte_alphabet_code(uint8_t b)
 
 int hone_byte_of_piece(const char *s, size_t n)
 {
-    unsigned b;
-    char end;
     if (n != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>')
         return -1;
-    for (int i = 3; i < 5; i++)
-        if (!((s[i] >= '0' && s[i] <= '9') || (s[i] >= 'A' && s[i] <= 'F') ||
-              (s[i] >= 'a' && s[i] <= 'f')))
-            return -1;
-    return sscanf(s + 3, "%2x%c", &b, &end) == 2 ? (int)b : -1;
+    return (int)hone_hexadecimal(s + 3, 2); /* not sscanf: nothing ends s */
 }
 
 /* Decoded bytes of one token, within a text or at its start. */

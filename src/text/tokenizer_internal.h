@@ -308,6 +308,8 @@ bool hone_base64_decode(const char *s, size_t n, char *out, size_t *bytes);
 uint32_t hone_byte_alphabet_code(uint8_t b);
 /* "<0x0A>" -> 10; -1 if the piece is none. */
 int hone_byte_of_piece(const char *s, size_t n);
+/* The value of n hexadecimal digits at s, 8 at most; -1 if one is none. */
+int64_t hone_hexadecimal(const char *s, size_t n);
 /* Bytes that a Python literal (without its quotes) writes, into out (n at most); false if none. */
 bool hone_unescape_python(const char *s, size_t n, bool is_bytes, char *out, size_t *bytes);
 

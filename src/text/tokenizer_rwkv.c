@@ -5,8 +5,7 @@
 #include "text/tokenizer_internal.h"
 #include "text/utf8.h"
 
-/* The value of up to n hexadecimal digits at s; -1 if one is none. */
-static int64_t hexadecimal(const char *s, size_t n)
+int64_t hone_hexadecimal(const char *s, size_t n)
 {
     int64_t v = 0;
     for (size_t i = 0; i < n; i++) {
@@ -34,7 +33,7 @@ static int64_t escape(const char *s, size_t n, bool is_bytes, size_t *len)
     if (digits == 0 || n < 1 + digits)
         return -1;
     *len = 1 + digits;
-    return hexadecimal(s + 1, digits);
+    return hone_hexadecimal(s + 1, digits);
 }
 
 bool hone_unescape_python(const char *s, size_t n, bool is_bytes, char *out, size_t *bytes)

@@ -3,7 +3,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "file/write.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer_internal.h"
 #include "text/tokenizer_write.h"
 
 #include <pthread.h>
@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -435,6 +436,25 @@ static void an_added_token_that_is_no_utf8_is_refused_unless_words_are_bytes(voi
     assert_non_null(strstr(hone_error(), "token 2 is not valid UTF-8"));
 }
 
+/* The piece ends where memory does: nothing behind it may be read. */
+static void a_byte_s_name_is_read_no_further_than_its_end(void **state)
+{
+    (void)state;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *p = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(p != MAP_FAILED);
+    assert_int_equal(mprotect(p + page, page, PROT_NONE), 0);
+    char *name = p + page - 6;
+    static const char *const names[] = {"<0x0A>", "<0xfF>", "<0x0G>", "<0x+1>", "<0x 1>"};
+    static const int bytes[] = {10, 255, -1, -1, -1};
+    for (int i = 0; i < 5; i++) {
+        memcpy(name, names[i], 6);
+        assert_int_equal(hone_byte_of_piece(name, 6), bytes[i]);
+        assert_int_equal(hone_byte_of_piece(name + 1, 5), -1);
+    }
+    munmap(p, 2 * page);
+}
+
 static void a_special_id_of_minus_one_is_none(void **state)
 {
     (void)state;
@@ -733,6 +753,7 @@ int main(void)
         cmocka_unit_test(hostile_tokenizer_json_is_refused),
         cmocka_unit_test(hostile_models_and_steps_are_refused_by_name),
         cmocka_unit_test(an_added_token_that_is_no_utf8_is_refused_unless_words_are_bytes),
+        cmocka_unit_test(a_byte_s_name_is_read_no_further_than_its_end),
         cmocka_unit_test(a_special_id_of_minus_one_is_none),
         cmocka_unit_test(a_word_piece_that_is_no_utf8_is_not_left_out_of_tokenizer_json),
         cmocka_unit_test(a_merge_given_twice_keeps_its_last_rank),
