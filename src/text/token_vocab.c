@@ -463,6 +463,9 @@ hone_status hone_tokenizer_finish(hone_tokenizer *t)
         HONE_TRY(check_id(t, t->prefix[i], "leading"));
     for (int i = 0; i < t->n_suffix; i++)
         HONE_TRY(check_id(t, t->suffix[i], "trailing"));
+    for (int i = 0; i < t->n_pair; i++)
+        if (t->pair[i].id >= 0) /* no text's place */
+            HONE_TRY(check_id(t, t->pair[i].id, "separating"));
     if (t->bos < 0 && t->n_prefix > 0 && (t->flags[t->prefix[0]] & HONE_TOKEN_IS_SPECIAL))
         t->bos = t->prefix[0];
     mark_ends(t);

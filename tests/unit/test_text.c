@@ -384,8 +384,10 @@ static void ok(hone_status s)
         fail_msg("%s", hone_error());
 }
 
-/* A vocabulary in GGUF of which `last` is the last token; padding: the id, or -2 to say none. */
-static void write_gguf(const char *model, const char *last, int32_t type, int32_t padding)
+/* A vocabulary in GGUF of which `last` is the last token; name: of a special token with this id, or
+ * NULL. */
+static void write_gguf(const char *model, const char *last, int32_t type, const char *name,
+                       int32_t id)
 {
     const char *const tokens[] = {"<unk>", "<s>", "</s>", "\xE2\x96\x81", "\xC3\xA9", "b", last};
     const int32_t types[] = {2, 3, 3, 1, 1, 1, type};
@@ -398,15 +400,18 @@ static void write_gguf(const char *model, const char *last, int32_t type, int32_
     ok(hone_gguf_writer_str_array(w, "tokenizer.ggml.merges", NULL, NULL, 0));
     ok(hone_gguf_writer_i32_array(w, "tokenizer.ggml.token_type", types, 7));
     ok(hone_gguf_writer_f32_array(w, "tokenizer.ggml.scores", scores, 7));
-    if (padding != -2)
-        ok(hone_gguf_writer_i32(w, "tokenizer.ggml.padding_token_id", padding));
+    ok(hone_gguf_writer_bool(w, "tokenizer.ggml.add_sep_token", true));
+    char key[64];
+    snprintf(key, sizeof key, "tokenizer.ggml.%s_token_id", name ? name : "");
+    if (name)
+        ok(hone_gguf_writer_i32(w, key, id));
     ok(hone_gguf_writer_commit(w));
 }
 
-static hone_status open_gguf(const char *model, const char *last, int32_t type, int32_t padding,
-                             hone_tokenizer **t)
+static hone_status open_gguf(const char *model, const char *last, int32_t type, const char *name,
+                             int32_t id, hone_tokenizer **t)
 {
-    write_gguf(model, last, type, padding);
+    write_gguf(model, last, type, name, id);
     hone_status s = hone_tokenizer_open(temporary(), t);
     unlink(temporary());
     return s;
@@ -420,7 +425,7 @@ static void an_added_token_that_is_no_utf8_is_refused_unless_words_are_bytes(voi
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
         for (int32_t type = 3; type <= 4; type++) {
             hone_tokenizer *t;
-            hone_status s = open_gguf(models[i], "\xA9", type, -2, &t);
+            hone_status s = open_gguf(models[i], "\xA9", type, NULL, 0, &t);
             assert_int_equal(s, i < 3 ? HONE_FORMAT : HONE_OK);
             if (s != HONE_OK)
                 assert_non_null(strstr(hone_error(), "token 6 is not valid UTF-8"));
@@ -460,13 +465,26 @@ static void a_special_id_of_minus_one_is_none(void **state)
     (void)state;
     for (int32_t id = -2; id < 3; id++) {
         hone_tokenizer *t;
-        ok(open_gguf("llama", "x", 1, id, &t));
+        ok(open_gguf("llama", "x", 1, "padding", id, &t));
         assert_int_equal(hone_tokenizer_pad(t), id == -2 ? -1 : id);
         hone_tokenizer_close(t);
     }
     hone_tokenizer *t;
-    assert_int_equal(open_gguf("llama", "x", 1, 1 << 22, &t), HONE_FORMAT);
+    assert_int_equal(open_gguf("llama", "x", 1, "padding", 1 << 22, &t), HONE_FORMAT);
     assert_non_null(strstr(hone_error(), "padding_token_id is 4194304"));
+}
+
+static void special_ids_outside_the_vocabulary_are_refused(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"bos", "eos", "unknown", "padding", "eot", "seperator"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (int32_t id = 6; id < 8; id++) {
+            hone_tokenizer *t;
+            assert_int_equal(open_gguf("llama", "x", 3, names[i], id, &t),
+                             id == 6 ? HONE_OK : HONE_FORMAT);
+            hone_tokenizer_close(t);
+        }
 }
 
 /* JSON has no place for it; what a vocabulary without it would do to texts nobody would see. */
@@ -477,7 +495,7 @@ static void a_word_piece_that_is_no_utf8_is_not_left_out_of_tokenizer_json(void 
     for (int i = 0; i < 2; i++) {
         hone_file *f;
         json_t *tokenizer, *config;
-        write_gguf("bert", last[i], 1, -2);
+        write_gguf("bert", last[i], 1, NULL, 0);
         ok(hone_file_open(temporary(), &f));
         hone_status s = hone_tokenizer_to_json(f, &tokenizer, &config);
         assert_int_equal(s, i == 0 ? HONE_FORMAT : HONE_OK);
@@ -755,6 +773,7 @@ int main(void)
         cmocka_unit_test(an_added_token_that_is_no_utf8_is_refused_unless_words_are_bytes),
         cmocka_unit_test(a_byte_s_name_is_read_no_further_than_its_end),
         cmocka_unit_test(a_special_id_of_minus_one_is_none),
+        cmocka_unit_test(special_ids_outside_the_vocabulary_are_refused),
         cmocka_unit_test(a_word_piece_that_is_no_utf8_is_not_left_out_of_tokenizer_json),
         cmocka_unit_test(a_merge_given_twice_keeps_its_last_rank),
         cmocka_unit_test(added_tokens_behind_a_unigram_vocabulary_are_tokens),
