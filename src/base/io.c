@@ -334,3 +334,12 @@ char *hone_path_join(const char *dir, const char *name)
     memcpy(p + nd, name, nn + 1);
     return p;
 }
+
+char *hone_temporary_path(const char *dir, const char *name)
+{
+    size_t n = strlen(dir) + strlen(name) + 32;
+    char *p = hone_malloc(n);
+    if (p)
+        snprintf(p, n, "%s/%s.tmp.%ld", dir, name, (long)getpid());
+    return p;
+}

@@ -96,8 +96,9 @@ const cli_command cli_cmd_export = {
     .description =
         "Reads a GGUF file, or a Hugging Face folder, quantised in any of the forms that "
         "docs/formats.md lists, and writes one with plain weights. A folder gets "
-        "model.safetensors, config.json without quantization_config, and the tokenizer's files; "
-        "of a GGUF file config.json and tokenizer.json are made from its metadata, read again and "
+        "model.safetensors, config.json without quantization_config, the tokenizer's files and "
+        "sentence-transformers'; of a GGUF file config.json and tokenizer.json are made from its "
+        "metadata, read again and "
         "compared, and what they cannot say is an error. For other formats in GGUF: hone "
         "quantize.",
     .operands = "MODEL",

@@ -21,6 +21,7 @@ enum { CONFIG_BYTES = 4 << 20, CONFIG_DEPTH = 32, CONFIG_VALUES = 1 << 20 };
 typedef struct export_job {
     const hone_file *f;
     const char *adapter; /* to be merged, or NULL */
+    json_t *modules;     /* sentence-transformers', or NULL */
     hone_dtype type;
     hone_safetensors_writer *w;
     hone_export_result *result;
@@ -177,6 +178,85 @@ static hone_status carry_file(const char *from, const char *dir, const char *nam
     hone_free(source);
     hone_free(target);
     return s;
+}
+
+/* What sentence-transformers adds to a model of vectors, in its folder and in a module's. */
+static const char *const vector_files[] = {"modules.json", "config_sentence_transformers.json",
+                                           "sentence_bert_config.json"};
+static const char *const module_files[] = {"config.json", "model.safetensors", "pytorch_model.bin"};
+enum {
+    VECTOR_FILES = sizeof vector_files / sizeof *vector_files,
+    MODULE_FILES = sizeof module_files / sizeof *module_files
+};
+
+/* The list of modules.json, whose folders are names in the model's folder; NULL: there is none. */
+static hone_status read_modules(const hone_file *f, json_t **list)
+{
+    char *text;
+    size_t bytes, at;
+    json_t *module;
+    *list = NULL;
+    hone_json_use_memory();
+    HONE_TRY(hone_read_member(hone_file_path(f), "modules.json", CONFIG_BYTES, &text, &bytes));
+    if (!text)
+        return HONE_OK;
+    hone_status s = hone_json_parse(text, bytes, CONFIG_DEPTH, CONFIG_VALUES, "modules.json", list);
+    hone_free(text);
+    json_array_foreach(*list, at, module)
+    {
+        const char *path = json_string_value(json_object_get(module, "path"));
+        if (s == HONE_OK && (!path || *path == '.' || strchr(path, '/') || strlen(path) > 200))
+            s = hone_fail(
+                HONE_UNSUPPORTED,
+                "modules.json: module %zu lies in \"%.60s\", which is no name of a folder "
+                "beside it",
+                at, path ? path : "");
+    }
+    if (s == HONE_OK)
+        return s;
+    json_decref(*list);
+    *list = NULL;
+    return hone_fail_in(s, "%s", hone_file_path(f));
+}
+
+/* "" = the model's own folder */
+static const char *module_path(const json_t *module)
+{
+    return json_string_value(json_object_get(module, "path"));
+}
+
+static hone_status carry_module(const char *folder, const char *name, const char *dir,
+                                hone_export_result *r)
+{
+    char *from = hone_path_join(folder, name), *to = hone_path_join(dir, name);
+    hone_status s = from && to ? HONE_OK : hone_fail_memory(strlen(name), "a path");
+    if (s == HONE_OK && hone_is_directory(from)) { /* one without settings may have none */
+        s = hone_make_directory(to);
+        for (size_t i = 0; s == HONE_OK && i < MODULE_FILES; i++)
+            s = carry_file(from, to, module_files[i], r);
+    }
+    hone_free(from);
+    hone_free(to);
+    return s;
+}
+
+/* The tokenizer's files, and those that say how vectors are made: without them a copy gives
+ * others. */
+static hone_status carry_files(const char *folder, const json_t *modules, const char *dir,
+                               hone_export_result *r)
+{
+    json_t *module;
+    size_t at;
+    for (size_t i = 0; i < HONE_TOKENIZER_FILES; i++)
+        HONE_TRY(carry_file(folder, dir, hone_tokenizer_files[i], r));
+    for (size_t i = 0; i < VECTOR_FILES; i++)
+        HONE_TRY(carry_file(folder, dir, vector_files[i], r));
+    json_array_foreach(modules, at, module)
+    {
+        if (*module_path(module))
+            HONE_TRY(carry_module(folder, module_path(module), dir, r));
+    }
+    return HONE_OK;
 }
 
 static hone_status write_config(const hone_file *f, const char *dir, hone_dtype type)
@@ -350,19 +430,35 @@ static void take_back(const char *dir, const char *name, int (*take)(const char 
     hone_free(path);
 }
 
+static void take_back_module(const char *dir, const char *name)
+{
+    char *inner = hone_path_join(dir, name);
+    for (size_t i = 0; inner && i < MODULE_FILES; i++)
+        take_back(inner, module_files[i], unlink);
+    hone_free(inner);
+    take_back(dir, name, rmdir);
+}
+
 /* A folder that this export made is there only if it is whole: what a failed one wrote goes again.
  * config.json comes last, so that a killed one leaves no model. */
-static hone_status end_folder(const char *dir, bool made, hone_status s)
+static hone_status end_folder(const json_t *modules, const char *dir, bool made, hone_status s)
 {
-    static const char *const own[] = {"model.safetensors", "config.json", "modules.json",
-                                      "1_Pooling/config.json"};
+    json_t *module;
+    size_t at;
     if (s == HONE_OK || !made)
         return s;
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        take_back(dir, own[i], unlink);
+    take_back(dir, "model.safetensors", unlink);
+    take_back(dir, "config.json", unlink);
     for (size_t i = 0; i < HONE_TOKENIZER_FILES; i++)
         take_back(dir, hone_tokenizer_files[i], unlink);
-    take_back(dir, "1_Pooling", rmdir);
+    for (size_t i = 0; i < VECTOR_FILES; i++)
+        take_back(dir, vector_files[i], unlink);
+    take_back_module(dir, "1_Pooling"); /* write_pooling's */
+    json_array_foreach(modules, at, module)
+    {
+        if (*module_path(module))
+            take_back_module(dir, module_path(module));
+    }
     (void)rmdir(dir); /* stays if somebody else put something there */
     return s;
 }
@@ -406,8 +502,7 @@ static hone_status write_merged(export_job *j, const char *dir)
 static hone_status export_folder(export_job *j, const char *dir)
 {
     HONE_TRY(j->adapter ? write_merged(j, dir) : write_weights(j, dir));
-    for (size_t i = 0; i < HONE_TOKENIZER_FILES; i++)
-        HONE_TRY(carry_file(hone_file_path(j->f), dir, hone_tokenizer_files[i], j->result));
+    HONE_TRY(carry_files(hone_file_path(j->f), j->modules, dir, j->result));
     return write_config(j->f, dir, j->type);
 }
 
@@ -446,13 +541,15 @@ hone_status hone_export_merged(const hone_file *f, const char *adapter, hone_dty
                          hone_dtype_name(type));
     if (same_folder(hone_file_path(f), dir))
         return hone_fail(HONE_USAGE, "%s is the model's own folder; give another", dir);
+    HONE_TRY(read_modules(f, &j.modules));
     bool made = !hone_is_directory(dir);
-    if (made)
-        HONE_TRY(hone_make_directory(dir));
-    return end_folder(dir, made,
-                      hone_file_kind(f) == HONE_FILE_GGUF
-                          ? export_gguf(f, type, dir, NULL, NULL, out)
-                          : export_folder(&j, dir));
+    hone_status s = made ? hone_make_directory(dir) : HONE_OK;
+    if (s == HONE_OK)
+        s = hone_file_kind(f) == HONE_FILE_GGUF ? export_gguf(f, type, dir, NULL, NULL, out)
+                                                : export_folder(&j, dir);
+    s = end_folder(j.modules, dir, made, s);
+    json_decref(j.modules);
+    return s;
 }
 
 /* Names, rows and hyper-parameters of a folder are put in order by way of GGUF. */
@@ -463,7 +560,7 @@ static hone_status by_way_of_gguf(const hone_file *f, const hone_coded *form, co
     const hone_quantize_options o = {.type = HONE_DTYPE_F32, .kind = {-1, -1, -1, -1}};
     hone_quantize_result r;
     hone_file *plain = NULL;
-    char *path = hone_path_join(dir, "plain.gguf");
+    char *path = hone_temporary_path(dir, "plain.gguf");
     hone_status s = path ? HONE_OK : hone_fail_memory(strlen(dir), "a path");
     if (s == HONE_OK)
         s = hone_quantize(f, &o, path, pool, events, &r);
@@ -475,8 +572,6 @@ static hone_status by_way_of_gguf(const hone_file *f, const hone_coded *form, co
     if (path)
         (void)unlink(path);
     hone_free(path);
-    for (size_t i = 0; s == HONE_OK && i < HONE_TOKENIZER_FILES; i++)
-        s = carry_file(hone_file_path(f), dir, hone_tokenizer_files[i], out);
     return s;
 }
 
@@ -491,11 +586,18 @@ hone_status hone_export_coded(const hone_file *f, const hone_coded *form, const 
     hone_dtype type = bf16 ? HONE_DTYPE_BF16 : HONE_DTYPE_F16;
     if (same_folder(hone_file_path(f), dir))
         return hone_fail(HONE_USAGE, "%s is the model's own folder; give another", dir);
+    json_t *modules;
+    HONE_TRY(read_modules(f, &modules));
     bool made = !hone_is_directory(dir);
-    if (made)
-        HONE_TRY(hone_make_directory(dir));
-    return end_folder(dir, made,
-                      hone_file_kind(f) == HONE_FILE_GGUF
-                          ? export_gguf(f, type, dir, form, pool, out)
-                          : by_way_of_gguf(f, form, dir, pool, events, type, out));
+    hone_status s = made ? hone_make_directory(dir) : HONE_OK;
+    if (s == HONE_OK && hone_file_kind(f) == HONE_FILE_GGUF) {
+        s = export_gguf(f, type, dir, form, pool, out);
+    } else if (s == HONE_OK) {
+        s = by_way_of_gguf(f, form, dir, pool, events, type, out);
+        if (s == HONE_OK)
+            s = carry_files(hone_file_path(f), modules, dir, out);
+    }
+    s = end_folder(modules, dir, made, s);
+    json_decref(modules);
+    return s;
 }

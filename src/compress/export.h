@@ -1,9 +1,10 @@
 /*
  * export - a model as a Hugging Face folder with plain weights, which any program that reads
  * folders loads. Of a folder: every matrix that lies in codes (GPTQ, AWQ, bitsandbytes, FP8...)
- * decoded, config.json without its quantization_config, the tokenizer's files beside it. Of a GGUF
- * file: names, order of rows, config.json, tokenizer.json and pooling as the architecture's folders
- * have them (refolder.h); config.json and tokenizer are read again and compared.
+ * decoded, config.json without its quantization_config, the tokenizer's files and
+ * sentence-transformers' beside it. Of a GGUF file: names, order of rows, config.json,
+ * tokenizer.json and pooling as the architecture's folders have them (refolder.h); config.json and
+ * tokenizer are read again and compared.
  *
  * Nothing half-written stays under a final name; config.json comes last, so that a folder without
  * one is not a model. Threading: one thread.
@@ -21,9 +22,9 @@ typedef struct hone_export_result {
 } hone_export_result;
 
 /* f: an open folder or GGUF file; dir: made if it is not there; type: F32, F16 or BF16 of all float
- * tensors. Errors: UNSUPPORTED (a lone safetensors; stacked experts in codes; what no folder says
- * of a GGUF file), USAGE (dir is f's folder), FORMAT (a value that the type cannot hold), DISK,
- * PERMISSION, MEMORY, INTERRUPTED. */
+ * tensors. Errors: UNSUPPORTED (a lone safetensors; stacked experts in codes; a module of
+ * modules.json outside the folder; what no folder says of a GGUF file), USAGE (dir is f's folder),
+ * FORMAT (a value that the type cannot hold), DISK, PERMISSION, MEMORY, INTERRUPTED. */
 HONE_CHECKED hone_status hone_export_folder(const hone_file *f, hone_dtype type, const char *dir,
                                             hone_export_result *out);
 

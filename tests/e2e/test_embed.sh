@@ -54,6 +54,28 @@ expect 0 "$HONE" rerank "$M" -q "abc" --top 1 --json "$WORK/lines"
 is_json "$WORK/out"
 prints '"cosine"'
 
+# A copy of a folder makes the same vectors: it has the modules, their settings, the prompts and the length.
+expect 0 "$HONE" export "$M" --type f32 -o "$WORK/hf"
+mkdir "$WORK/hf/1_P"
+cat >"$WORK/hf/modules.json" <<'END'
+[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+ {"idx": 1, "name": "1", "path": "1_P", "type": "sentence_transformers.models.Pooling"}]
+END
+echo '{"word_embedding_dimension": 384, "pooling_mode_cls_token": true}' >"$WORK/hf/1_P/config.json"
+echo '{"prompts": {"query": "abc "}, "default_prompt_name": "query"}' >"$WORK/hf/config_sentence_transformers.json"
+echo '{"max_seq_length": 3}' >"$WORK/hf/sentence_bert_config.json"
+expect 0 "$HONE" export "$WORK/hf" --type f32 -o "$WORK/copy"
+for m in hf copy; do
+    expect 0 "$HONE" embed "$WORK/$m" "$WORK/lines" --truncate
+    cp "$WORK/out" "$WORK/$m.vectors"
+done
+cmp -s "$WORK/hf.vectors" "$WORK/copy.vectors" || fail "the exported folder makes other vectors"
+cmp -s "$WORK/hf.vectors" "$WORK/all" && fail "modules.json is not heeded"
+sed -i 's/1_P/..\/1_P/' "$WORK/hf/modules.json"
+expect 6 "$HONE" export "$WORK/hf" --type f32 -o "$WORK/gone"
+says "1_P"
+[ ! -e "$WORK/gone" ] || fail "a module outside the folder: $(ls -R "$WORK/gone")"
+
 # A decoder gives vectors too: of the last token, unless told otherwise.
 expect 0 "$HONE" embed "$MODEL" --text "Once upon a time" --json
 is_json "$WORK/out"

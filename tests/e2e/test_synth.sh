@@ -16,5 +16,11 @@ for type in gptq-4bit-g128:gptq gptq-4bit-g32:gptq int8-channel:compressed-tenso
         same_as_scalar "$folder" $products "$WORK/one"
     done
 done
+# A file of the user's that lies in the folder stays what it is.
+mkdir "$WORK/own"
+echo mine >"$WORK/own/plain.gguf"
+expect 0 "$HONE" synth tiny --type int8-channel -o "$WORK/own"
+[ "$(cat "$WORK/own/plain.gguf")" = mine ] || fail "the user's plain.gguf is gone"
+[ "$(ls "$WORK/own" | grep -c gguf)" = 1 ] || fail "left behind: $(ls "$WORK/own")"
 expect 2 "$HONE" synth tiny --type q9_9 -o "$WORK/x.gguf"
 finish
