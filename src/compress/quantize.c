@@ -58,10 +58,10 @@ static int kind_of(const char *name)
 static hone_dtype wanted(const quantize_job *j, int kind, const char *name)
 {
     const int *given = j->o->kind;
-    if (j->o->mix && given[kind] == HONE_QUANTIZE_DEFAULT)
-        return hone_mix_dtype(j->o->mix, &j->model, name);
     if (kind == HONE_QUANTIZE_EMBEDDING && j->tied && given[kind] == HONE_QUANTIZE_DEFAULT)
         kind = HONE_QUANTIZE_HEAD;
+    if (j->o->mix && given[kind] == HONE_QUANTIZE_DEFAULT)
+        return hone_mix_dtype(j->o->mix, &j->model, name);
     return given[kind] == HONE_QUANTIZE_DEFAULT ? j->o->type : (hone_dtype)given[kind];
 }
 
@@ -101,6 +101,31 @@ static uint64_t rows_of(const hone_convert_tensor *t)
     for (int d = 0; d < t->n_dims - 1; d++)
         rows *= t->shape[d];
     return rows;
+}
+
+static uint64_t bytes_of(hone_dtype type, uint64_t rows, uint64_t k)
+{
+    size_t row_bytes;
+    return hone_dtype_row_bytes(type, k, &row_bytes) ? rows * row_bytes : 0;
+}
+
+/* Where it comes from: of a matrix in codes its codes and scales, of which a part may be taken. */
+static uint64_t bytes_before(const hone_convert_tensor *t)
+{
+    uint64_t sum = 0;
+    if (!t->source)
+        return 0;
+    if (t->n_parts == 0 || t->n_dims != 2)
+        return bytes_of((hone_dtype)t->source->dtype, rows_of(t), row_of(t));
+    for (uint32_t i = 0; i < t->n_parts; i++) {
+        const hone_convert_part *p = &t->parts[i];
+        uint64_t coded = 0;
+        for (int k = 0; p->coded && k < HONE_SOURCE_TENSORS && p->coded->source.tensors[k]; k++)
+            coded += p->coded->source.tensors[k]->bytes;
+        sum += p->coded ? coded * p->n / p->stored_n
+                        : bytes_of((hone_dtype)p->source->dtype, p->n, row_of(t));
+    }
+    return sum;
 }
 
 static const void *stored_row(void *arg, uint64_t row)
@@ -162,7 +187,7 @@ static hone_status write_tensors(quantize_job *j, hone_gguf_writer *w, hone_pool
         if (j->events->progress)
             j->events->progress(j->events->arg, j->current->name, done, total);
         s = write_tensor(j, stream);
-        done += j->current->source ? (double)j->current->source->bytes : 0;
+        done += (double)bytes_before(j->current);
     }
     hone_rowstream_close(stream);
     return s;
@@ -179,11 +204,8 @@ static hone_status declare(quantize_job *j, hone_gguf_writer *w)
                              hone_dtype_name(t->type));
         HONE_TRY(hone_gguf_writer_tensor(w, t->name, t->type, t->n_dims, t->shape));
         j->result->tensors++;
-        if (!t->source)
-            continue;
-        j->result->bytes_after += rows_of(t) * row_bytes;
-        if (hone_dtype_row_bytes((hone_dtype)t->source->dtype, row_of(t), &row_bytes))
-            j->result->bytes_before += rows_of(t) * row_bytes;
+        j->result->bytes_after += t->source ? rows_of(t) * row_bytes : 0;
+        j->result->bytes_before += bytes_before(t);
     }
     return HONE_OK;
 }

@@ -7,7 +7,10 @@ seq -s, 1 70 >"$WORK/many"
 echo 5 >"$WORK/one"
 for type in gptq-4bit-g128:gptq gptq-4bit-g32:gptq int8-channel:compressed-tensors; do
     folder=$WORK/tiny-${type%:*}
-    expect 0 "$HONE" synth tiny --type "${type%:*}" --threads 1 -o "$folder"
+    expect 0 "$HONE" synth tiny --type "${type%:*}" --threads 1 -o "$folder" --json
+    bytes=$(grep -o '"bytes": [0-9]*' "$WORK/out" | tr -dc 0-9)
+    expect 0 "$HONE" quantize "$folder" --type q8_0 -o "$WORK/q.gguf" --json
+    prints "\"bytes_before\": $bytes," # codes and scales, not the numbers that they stand for
     grep -q "\"quant_method\": *\"${type#*:}\"" "$folder/config.json" || fail "$folder: config.json does not say ${type#*:}"
     expect 0 "$HONE" synth tiny --type "${type%:*}" --threads 3 -o "$folder-3"
     diff -r "$folder" "$folder-3" >/dev/null || fail "${type%:*}: other bytes on three threads"

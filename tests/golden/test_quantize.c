@@ -241,6 +241,11 @@ static void each_kind_of_matrix_takes_its_own_format(void **state)
     assert_int_equal(hone_file_tensor(f, "blk.4.ffn_gate.weight")->dtype, HONE_DTYPE_Q4_0);
     assert_int_equal(hone_file_tensor(f, "token_embd.weight")->dtype, HONE_DTYPE_Q5_1);
     hone_file_close(f);
+    o.mix = hone_mix_by_name("Q4_K_M"); /* which has a format of its own for both */
+    assert_int_equal(quantize(STORIES_GGUF, o, 1, &r), HONE_OK);
+    f = open_model(out_path);
+    assert_int_equal(hone_file_tensor(f, "token_embd.weight")->dtype, HONE_DTYPE_Q5_1);
+    hone_file_close(f);
     unlink(out_path);
 }
 
