@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "engine/task.h"
+#include "text/utf8.h"
 
 #include <assert.h>
 #include <math.h>
@@ -416,7 +417,7 @@ static hone_status write_keys(const hone_arch *a, const hone_hparams *h,
     return h->n_ropes ? write_rope(a, rope, h->n_ropes > 1 ? local : NULL, w) : HONE_OK;
 }
 
-/* The folder's last name. */
+/* The folder's last name, as far as it is UTF-8, which GGUF's texts are. */
 static void folder_name(const char *path, char *out, size_t size)
 {
     size_t end = strlen(path), begin;
@@ -425,6 +426,7 @@ static void folder_name(const char *path, char *out, size_t size)
     for (begin = end; begin > 0 && path[begin - 1] != '/';)
         begin--;
     snprintf(out, size, "%.*s", (int)(end - begin), path + begin);
+    out[hone_utf8_valid_prefix(out, strlen(out))] = 0;
 }
 
 hone_status hone_convert_hparams(const hone_file *f, hone_gguf_writer *w)

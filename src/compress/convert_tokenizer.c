@@ -8,10 +8,12 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "compress/convert.h"
+#include "text/chat_template.h"
 #include "text/pair.h"
 #include "text/tokenizer_write.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,6 +24,7 @@ enum {
     MERGES_MAX = 1 << 23,
     PATTERNS_MAX = 8,
     PAD_PIECE_MAX = 20,
+    TEMPLATE_KEY_MAX = 96,
     JSON_DEPTH = 64,
     JSON_VALUES_MAX = 1 << 25
 };
@@ -352,14 +355,46 @@ static hone_status read_json(const hone_file *f, const char *name, json_t **out)
     return s;
 }
 
-/* The chat template of tokenizer_config.json, if it is one text. */
-static hone_status write_template(const vocab_writer *v)
+/* A key of llama.cpp's conversion has letters, digits and _ of a template's name. */
+static void template_key(const char *name, char *key, size_t size)
 {
-    json_t *config;
-    HONE_TRY(read_json(v->f, "tokenizer_config.json", &config));
-    const char *chat = json_string_value(json_object_get(config, "chat_template"));
-    hone_status s = chat ? hone_gguf_writer_str(v->w, "tokenizer.chat_template", chat) : HONE_OK;
-    json_decref(config);
+    int n = snprintf(key, size, "tokenizer.chat_template.");
+    size_t at = (size_t)n;
+    for (; *name && at + 1 < size; name++, at++)
+        key[at] = isascii((unsigned char)*name) && isalnum((unsigned char)*name) ? *name : '_';
+    key[at] = 0;
+}
+
+static hone_status write_named_templates(const vocab_writer *v, const hone_chat_template *t)
+{
+    char keys[HONE_CHAT_TEMPLATES_MAX][TEMPLATE_KEY_MAX];
+    const char *names[HONE_CHAT_TEMPLATES_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < hone_chat_template_count(t); i++) {
+        const char *name = hone_chat_template_name(t, i);
+        if (strcmp(name, "default") == 0 || !*name)
+            continue;
+        template_key(name, keys[n], sizeof keys[n]);
+        HONE_TRY(hone_gguf_writer_str(v->w, keys[n], hone_chat_template_source(t, i)));
+        names[n] = strrchr(keys[n], '.') + 1;
+        n++;
+    }
+    return n ? hone_gguf_writer_str_array(v->w, "tokenizer.chat_templates", names, NULL, n)
+             : HONE_OK;
+}
+
+static hone_status write_templates(const vocab_writer *v)
+{
+    hone_chat_template *t;
+    HONE_TRY(hone_chat_template_from_file(v->f, &t));
+    hone_status s = HONE_OK;
+    for (size_t i = 0; s == HONE_OK && i < hone_chat_template_count(t); i++)
+        if (strcmp(hone_chat_template_name(t, i), "default") == 0)
+            s = hone_gguf_writer_str(v->w, "tokenizer.chat_template",
+                                     hone_chat_template_source(t, i));
+    if (s == HONE_OK)
+        s = write_named_templates(v, t);
+    hone_chat_template_close(t);
     return s;
 }
 
@@ -414,7 +449,7 @@ static hone_status write_vocabulary(vocab_writer *v)
     }
     HONE_TRY(write_special(v));
     HONE_TRY(write_suffix(v));
-    return write_template(v);
+    return write_templates(v);
 }
 
 hone_status hone_convert_tokenizer(const hone_file *f, uint32_t vocab, hone_gguf_writer *w,

@@ -11,21 +11,20 @@
 #include <string.h>
 
 enum {
-    TEMPLATES_MAX = 64,
     FILE_BYTES_MAX = 256 << 20,
     JSON_DEPTH = 64,
     JSON_VALUES = 12 << 20,
 };
 
 typedef struct entry {
-    char *name;
+    char *name, *source;
     jinja_program *program; /* NULL: does not compile, for this reason: */
     hone_status status;
     char *why;
 } entry;
 
 struct hone_chat_template {
-    entry entries[TEMPLATES_MAX];
+    entry entries[HONE_CHAT_TEMPLATES_MAX];
     size_t count;
     json_t *tokens; /* object: variable -> text, or list of texts */
 };
@@ -37,6 +36,7 @@ enum { TOKEN_NAMES = sizeof token_names / sizeof *token_names };
 static void free_entry(entry *e)
 {
     hone_free(e->name);
+    hone_free(e->source);
     jinja_close(e->program);
     hone_free(e->why);
     *e = (entry){0};
@@ -77,13 +77,13 @@ static entry *find_entry(const hone_chat_template *t, const char *name)
 static hone_status keep(hone_chat_template *t, const char *name, const char *source, size_t n)
 {
     char title[128];
-    entry e = {.name = hone_strdup(name)};
+    entry e = {.name = hone_strdup(name), .source = hone_strndup(source, n)};
     snprintf(title, sizeof title,
              strcmp(name, "default") == 0 ? "chat template" : "chat template \"%.60s\"", name);
     e.status = jinja_compile(source, n, title, &e.program);
     if (e.status != HONE_OK)
         e.why = hone_strdup(hone_error());
-    if (!e.name || e.status == HONE_MEMORY || (e.status != HONE_OK && !e.why)) {
+    if (!e.name || !e.source || e.status == HONE_MEMORY || (e.status != HONE_OK && !e.why)) {
         free_entry(&e);
         return hone_fail_memory(n, "a chat template");
     }
@@ -91,11 +91,11 @@ static hone_status keep(hone_chat_template *t, const char *name, const char *sou
     if (old) {
         free_entry(old);
         *old = e;
-    } else if (t->count < TEMPLATES_MAX) {
+    } else if (t->count < HONE_CHAT_TEMPLATES_MAX) {
         t->entries[t->count++] = e;
     } else {
         free_entry(&e);
-        return hone_fail(HONE_LIMIT, "more than %d chat templates", TEMPLATES_MAX);
+        return hone_fail(HONE_LIMIT, "more than %d chat templates", HONE_CHAT_TEMPLATES_MAX);
     }
     return HONE_OK;
 }
@@ -116,6 +116,11 @@ size_t hone_chat_template_count(const hone_chat_template *t)
 const char *hone_chat_template_name(const hone_chat_template *t, size_t i)
 {
     return t->entries[i].name;
+}
+
+const char *hone_chat_template_source(const hone_chat_template *t, size_t i)
+{
+    return t->entries[i].source;
 }
 
 const char *hone_chat_template_token(const hone_chat_template *t, const char *name)

@@ -24,6 +24,8 @@
 struct hone_file;
 typedef struct hone_chat_template hone_chat_template;
 
+enum { HONE_CHAT_TEMPLATES_MAX = 64 }; /* of one model */
+
 /* Opens what the model at `path` (folder or .gguf) carries; it may carry none
  * (hone_chat_template_count is 0). A template that does not compile is kept as such: rendering it
  * says why. Errors: NOT_FOUND, FORMAT, LIMIT, MEMORY, IO. */
@@ -38,6 +40,7 @@ HONE_CHECKED hone_status hone_chat_template_add(hone_chat_template *t, const cha
 
 size_t hone_chat_template_count(const hone_chat_template *t);
 const char *hone_chat_template_name(const hone_chat_template *t, size_t i); /* "default"... */
+const char *hone_chat_template_source(const hone_chat_template *t, size_t i);
 /* A special token by its variable's name ("eos_token"); NULL when the model has none. */
 const char *hone_chat_template_token(const hone_chat_template *t, const char *name);
 

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "file/file.h"
+#include "text/chat_template.h"
 #include "text/tokenizer_gguf.h"
 
 #include <stdlib.h>
@@ -367,7 +368,31 @@ static json_t *affixes(const hone_tokenizer *t)
                      pair, "special_tokens", used);
 }
 
-static json_t *config_of(const hone_tokenizer *t, const hone_file *f)
+/* One text, or a list of named ones. */
+static hone_status put_templates(const hone_file *f, json_t *config)
+{
+    hone_chat_template *t;
+    HONE_TRY(hone_chat_template_from_file(f, &t));
+    json_t *list = json_array();
+    size_t n = hone_chat_template_count(t);
+    hone_status s = HONE_OK;
+    for (size_t i = 0; i < n; i++) {
+        json_t *one = json_pack("{s:s, s:s}", "name", hone_chat_template_name(t, i), "template",
+                                hone_chat_template_source(t, i));
+        if (json_array_append_new(list, one) != 0)
+            s = hone_fail(HONE_FORMAT, "chat template %zu is no UTF-8 text, or memory is short", i);
+    }
+    const json_t *only = json_array_get(list, 0);
+    if (n == 1 && strcmp(hone_chat_template_name(t, 0), "default") == 0)
+        json_object_set(config, "chat_template", json_object_get(only, "template"));
+    else if (n)
+        json_object_set(config, "chat_template", list);
+    json_decref(list);
+    hone_chat_template_close(t);
+    return s;
+}
+
+static json_t *config_of(const hone_tokenizer *t)
 {
     const struct {
         const char *key;
@@ -379,9 +404,6 @@ static json_t *config_of(const hone_tokenizer *t, const hone_file *f)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (names[i].id >= 0 && names[i].id < t->n_tokens)
             json_object_set_new(c, names[i].key, text_of(t, t->pieces[names[i].id]));
-    const char *chat;
-    if (hone_file_str_or(f, "tokenizer.chat_template", "", &chat) == HONE_OK && *chat)
-        json_object_set_new(c, "chat_template", json_string(chat));
     return c;
 }
 
@@ -404,8 +426,8 @@ static hone_status write_all(writer *w, json_t **tokenizer, json_t **config)
                   "padding", "added_tokens", added_list(t), "normalizer", w->normalizer,
                   "pre_tokenizer", w->pre, "post_processor", around ? affixes(t) : json_null(),
                   "decoder", w->decoder, "model", w->model);
-    *config = config_of(t, w->f);
-    return *tokenizer && *config ? HONE_OK : no_memory();
+    *config = config_of(t);
+    return *tokenizer && *config ? put_templates(w->f, *config) : no_memory();
 }
 
 hone_status hone_tokenizer_to_json(const struct hone_file *f, json_t **tokenizer, json_t **config)

@@ -24,6 +24,24 @@ y"; do
     rm "$WORK/ids"
 done
 
+# A folder's name may be no UTF-8.
+odd=$WORK/$(printf 'caf\351')
+cp -r "$WORK/folder" "$odd"
+expect 0 "$HONE" export "$odd" --type f32 -o "$WORK/odd.gguf"
+
+# Chat templates go along, wherever the folder has them, there and back.
+cp -r "$WORK/folder" "$WORK/talks"
+sed 's/^{/{"chat_template": [{"name": "default", "template": "not this"}, {"name": "tool_use", "template": "with tools"}],/' \
+    "$WORK/folder/tokenizer_config.json" >"$WORK/talks/tokenizer_config.json"
+printf '{{ messages[0].content }} of the file' >"$WORK/talks/chat_template.jinja"
+expect 0 "$HONE" export "$WORK/talks" --type f32 -o "$WORK/talks.gguf"
+for text in "of the file" tokenizer.chat_template.tool_use tokenizer.chat_templates "with tools"; do
+    grep -qaF "$text" "$WORK/talks.gguf" || fail "the GGUF file has no \"$text\""
+done
+grep -qaF "not this" "$WORK/talks.gguf" && fail "chat_template.jinja does not come first"
+expect 0 "$HONE" export "$WORK/talks.gguf" --type f32 -o "$WORK/talks-back"
+grep -qF "with tools" "$WORK/talks-back/tokenizer_config.json" || fail "the template tool_use is lost on the way back"
+
 HF=$HONE_SOURCE_DIR/tests/golden/data/models/llama
 for rope in '"rope_type":"dynamic","factor":2.0' '"rope_type":"linear","factor":2.0' \
     '"rope_type":"yarn","factor":4.0,"original_max_position_embeddings":64,"attention_factor":1.3' \
