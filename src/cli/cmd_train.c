@@ -60,6 +60,7 @@ static hone_status read_options(const cli_context *c, hone_trainer_options *o)
         .validate_every = (uint64_t)cli_int(c, "validate"),
         .validation_rows = (uint64_t)cli_int(c, "validation-rows"),
         .seed = (uint64_t)cli_int(c, "seed"),
+        .whole = cli_flag(c, "whole"),
         .until = (uint64_t)cli_int(c, "until"),
         .branch = cli_text(c, "branch")};
     bool known = hone_optimizer_by_name(cli_text(c, "optimizer"), &o->optimizer.kind) &&
@@ -122,7 +123,7 @@ static hone_status open_data(const cli_context *c, const hone_trainer_options *o
                              hone_dataset **data, hone_dataset **validation)
 {
     hone_dataset_options d = {
-        .length = o->length, .seed = o->seed, .shuffle = true, .whole = cli_flag(c, "whole")};
+        .length = o->length, .seed = o->seed, .shuffle = true, .whole = o->whole};
     HONE_TRY(hone_dataset_open(cli_operand(c, 0), "train", &d, data));
     d.seed = 0; /* the same sample of rows whatever the run's seed */
     hone_status s = hone_dataset_open(cli_operand(c, 0), "validation", &d, validation);

@@ -102,12 +102,19 @@ static hone_status read_word(const hone_file *f, const char *key, uint64_t *out)
     return HONE_OK;
 }
 
-static hone_status read_words(const hone_file *f, hone_training_state *s, const char *settings)
+static hone_status read_words(const hone_file *f, hone_training_state *s, const char *settings,
+                              bool branch)
 {
     const char *text;
     char end;
     HONE_TRY(hone_file_str(f, "settings", &text));
-    if (settings && strcmp(text, settings) != 0)
+    if (branch && !strstr(text, settings))
+        return hone_fail(
+            HONE_USAGE,
+            "%s is a run on other data: \"%.300s\" is without \"%s\"; a branch goes on "
+            "at its place in the same",
+            hone_file_path(f), text, settings);
+    if (!branch && strcmp(text, settings) != 0)
         return hone_fail(HONE_USAGE,
                          "%s is a run with other settings: \"%.300s\", not \"%.300s\"; give those, "
                          "or another folder",
@@ -125,11 +132,11 @@ static hone_status read_words(const hone_file *f, hone_training_state *s, const 
 }
 
 static hone_status read_state(const hone_file *f, hone_trainable *t, hone_optimizer *o,
-                              hone_training_state *s, const char *settings)
+                              hone_training_state *s, const char *settings, bool branch)
 {
     float *values[BUFFERS] = {t->weights, o->state};
     const uint64_t n[BUFFERS] = {t->p.floats, o->state_floats};
-    HONE_TRY(read_words(f, s, settings));
+    HONE_TRY(read_words(f, s, settings, branch));
     for (int i = 0; i < BUFFERS; i++) {
         const hone_tensor *x;
         HONE_TRY(hone_file_need_tensor(f, buffers[i], 1, &n[i], &x));
@@ -143,14 +150,14 @@ static hone_status read_state(const hone_file *f, hone_trainable *t, hone_optimi
 }
 
 hone_status hone_checkpoint_read(const char *folder, hone_trainable *t, hone_optimizer *o,
-                                 hone_training_state *s, const char *settings)
+                                 hone_training_state *s, const char *settings, bool branch)
 {
     hone_file *f = NULL;
     char *path = hone_path_join(folder, STATE);
     hone_status status =
         path ? hone_file_open(path, &f) : hone_fail_memory(strlen(folder), "a path");
     if (status == HONE_OK)
-        status = read_state(f, t, o, s, settings);
+        status = read_state(f, t, o, s, settings, branch);
     hone_file_close(f);
     hone_free(path);
     return status;

@@ -11,12 +11,13 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { BAD_HALVES = 3, BAD_STOPS = 10, SETTINGS_MAX = 1024, OPTIMIZER_MAX = 256 };
+enum { BAD_HALVES = 3, BAD_STOPS = 10, SETTINGS_MAX = 1024, OPTIMIZER_MAX = 256, DATA_WORDS = 32 };
 
 struct hone_trainer {
     hone_trainer_options o;
@@ -58,6 +59,11 @@ static void describe_adapter(const hone_trainer *t, char *out, size_t n)
              t->o.model.quantise ? hone_dtype_name(t->o.model.weight_dtype) : "");
 }
 
+static void describe_data(const hone_trainer *t, char out[DATA_WORDS])
+{
+    snprintf(out, DATA_WORDS, "data %016" PRIx64, hone_dataset_get_info(t->data)->content);
+}
+
 /* All that a step's bits depend on, as text. */
 static void describe(hone_trainer *t)
 {
@@ -65,20 +71,20 @@ static void describe(hone_trainer *t)
     const hone_schedule *s = &o->schedule;
     char optimizer[OPTIMIZER_MAX];
     hone_optimizer_describe(&o->optimizer, optimizer, sizeof optimizer);
-    const hone_dataset_info *d = hone_dataset_get_info(t->data);
-    char adapter[SETTINGS_MAX / 2], ranks[32] = "";
+    char adapter[SETTINGS_MAX / 2], ranks[32] = "", data[DATA_WORDS];
+    describe_data(t, data);
     describe_adapter(t, adapter, sizeof adapter);
     if (t->ranks.count > 1)
         snprintf(ranks, sizeof ranks, ", %u ranks", t->ranks.count);
     snprintf(t->settings, sizeof t->settings,
-             "%s, %s%s, data %016" PRIx64 " seed %" PRIu64
-             ", %u rows of %u in parts of %u, %s rate "
+             "%s, %s%s, %s seed %" PRIu64 ", %u%s rows of %u in parts of %u, %s rate "
              "%.9g to %.9g over %" PRIu64 " steps, warmup %" PRIu64 ", decay %" PRIu64
              ", %s, %" PRIu64 " parameters%s%s",
              t->model->model->arch->name, o->model.f32 ? "f32" : "bf16",
-             o->model.products == HONE_PRODUCTS_BF16_DOT ? "-dot" : "", d->content, o->seed,
-             o->rows, o->length, o->model.max_rows, hone_schedule_name(s->kind), s->rate, s->floor,
-             s->steps, s->warmup, s->decay, optimizer, t->model->p.numbers, ranks, adapter);
+             o->model.products == HONE_PRODUCTS_BF16_DOT ? "-dot" : "", data, o->seed, o->rows,
+             o->whole ? " whole" : "", o->length, o->model.max_rows, hone_schedule_name(s->kind),
+             s->rate, s->floor, s->steps, s->warmup, s->decay, optimizer, t->model->p.numbers,
+             ranks, adapter);
 }
 
 /* ---- open ------------------------------------------------------------------------------------ */
@@ -107,12 +113,13 @@ static hone_status open_log(hone_trainer *t)
 {
     char *path = hone_path_join(t->folder, "log.jsonl"), *text = NULL;
     size_t bytes = 0, end = 0;
-    uint64_t step;
+    static const char begin[] = "{\"step\": ";
     hone_status s = path ? hone_read_member(t->folder, "log.jsonl", (size_t)1 << 30, &text, &bytes)
                          : hone_fail_memory(strlen(t->folder), "a path");
     while (s == HONE_OK && text && end < bytes) {
         const char *line = memchr(text + end, '\n', bytes - end);
-        if (!line || sscanf(text + end, "{\"step\": %" SCNu64, &step) != 1 || step > t->s.steps)
+        if (!line || strncmp(text + end, begin, sizeof begin - 1) != 0 ||
+            strtoull(text + end + sizeof begin - 1, NULL, 10) > t->s.steps)
             break;
         end = (size_t)(line - text) + 1;
     }
@@ -169,12 +176,15 @@ static hone_status open_parts(hone_trainer *t, const hone_file *model)
     describe(t);
     t->s.rate_scale = 1;
     if (hone_checkpoint_exists(t->folder)) {
-        HONE_TRY(hone_checkpoint_read(t->folder, t->model, &t->optimizer, &t->s, t->settings));
+        HONE_TRY(
+            hone_checkpoint_read(t->folder, t->model, &t->optimizer, &t->s, t->settings, false));
         HONE_TRY(hone_dataset_seek(t->data, t->s.cursor));
     } else {
         t->s.cursor = hone_dataset_tell(t->data);
         if (t->o.branch) {
-            HONE_TRY(hone_checkpoint_read(t->o.branch, t->model, &t->optimizer, &t->s, NULL));
+            char data[DATA_WORDS];
+            describe_data(t, data);
+            HONE_TRY(hone_checkpoint_read(t->o.branch, t->model, &t->optimizer, &t->s, data, true));
             HONE_TRY(hone_dataset_seek(t->data, t->s.cursor));
         }
         if (writes(t)) {
@@ -317,12 +327,14 @@ static hone_status validate(hone_trainer *t, double *loss)
     hone_status s = HONE_OK;
     for (uint64_t i = batch * t->ranks.rank; s == HONE_OK && i < rows; i += share) {
         double one = 0;
+        t->batch.rows = (uint32_t)(rows - i < batch ? rows - i : batch);
         hone_dataset_read(t->validation, i, &t->batch);
         hone_backward_batch b = sequences_of(t, 0, t->batch.rows);
         s = hone_trainable_add(t->model, &b, t->targets, 0, false, &one);
         sums[0] += one;
         sums[1] += (double)t->batch.targets;
     }
+    t->batch.rows = t->o.rows;
     HONE_TRY(agree(t, s));
     HONE_TRY(sum_doubles(t, sums, 2));
     *loss = sums[1] > 0 ? sums[0] / sums[1] : (double)NAN;

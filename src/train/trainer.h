@@ -47,6 +47,7 @@ typedef struct hone_trainer_options {
     uint64_t validation_rows;  /* at most */
     hone_dtype type;           /* of model.safetensors */
     uint64_t seed;             /* of the data's order, for the settings */
+    bool whole;                /* the data's too */
     uint64_t until; /* stop after this step, as if it were the last; 0 = go through the schedule */
     const char *branch; /* a run on the same data, from whose checkpoint this one starts; or NULL */
     const char *base;   /* of an adapter: the model's path or name, for its config */
@@ -101,10 +102,10 @@ HONE_CHECKED hone_status hone_checkpoint_write(const char *folder, const hone_tr
                                                const hone_training_state *s, const char *settings,
                                                hone_dtype type);
 bool hone_checkpoint_exists(const char *folder);
-/* settings NULL: whatever the run's are. Errors: FORMAT (damaged, another model's or optimiser's),
- * USAGE (other settings: both are told). */
+/* settings: the run's; branch: a part of them, the others may differ. Errors: FORMAT (damaged,
+ * another model's or optimiser's), USAGE (other settings: both are told). */
 HONE_CHECKED hone_status hone_checkpoint_read(const char *folder, hone_trainable *t,
                                               hone_optimizer *o, hone_training_state *s,
-                                              const char *settings);
+                                              const char *settings, bool branch);
 
 #endif

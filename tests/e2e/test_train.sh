@@ -46,6 +46,8 @@ expect 0 train killed # nothing is left to do
 same_run killed
 RATE="--rate 0.02" expect 2 train killed
 says "other settings"
+expect 2 train killed --whole # other rows
+says "other settings"
 mkdir "$WORK/other" && echo '{}' >"$WORK/other/config.json"
 expect 2 train other
 says "holds config.json"
@@ -90,6 +92,9 @@ expect 0 train until --until 7
 [ "$(wc -l <"$WORK/until/log.jsonl")" = 7 ] || fail "--until 7 made another number of steps"
 expect 0 train until
 same_run until
+expect 0 "$HONE" data "$MODEL" "$WORK/text.txt" -o "$WORK/others" --validation 20%
+expect 2 "$HONE" train "$WORK/others" --branch "$WORK/whole" -o "$WORK/none" --batch 512 --part 256 --length 64 --type f32
+says "other data"
 expect 3 "$HONE" train "$WORK/data" --branch "$WORK/nothing" -o "$WORK/none"
 
 # Curves: in the registry whatever was killed, as a page, for TensorBoard.

@@ -122,15 +122,16 @@ static void a_damaged_checkpoint_is_named(void **state)
     assert_int_equal(hone_optimizer_open(t, &(hone_optimizer_options){.beta1 = 0.9f}, &o), HONE_OK);
     assert_int_equal(hone_checkpoint_write(in_folder("a"), t, &o, &s, "settings", HONE_DTYPE_F32),
                      HONE_OK);
-    assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "settings"), HONE_OK);
+    assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "settings", false), HONE_OK);
     assert_true(got.steps == 3 && got.rate_scale == 0.5 && got.cursor.epoch == 1 &&
                 got.cursor.row == 2);
-    assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "others"), HONE_USAGE);
+    assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "others", false),
+                     HONE_USAGE);
     snprintf(path, sizeof path, "%s", in_folder("a/training.safetensors"));
     assert_int_equal(hone_read_file(path, 1 << 20, &text, &n), HONE_OK);
     for (size_t cut = 0; cut < n; cut += 1 + n / 97) {
         assert_int_equal(hone_write_file(path, text, cut), HONE_OK);
-        assert_int_not_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "settings"),
+        assert_int_not_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "settings", false),
                              HONE_OK);
     }
     hone_free(text);
@@ -415,6 +416,39 @@ static void what_ends_one_rank_ends_all(void **state)
     assert_int_equal(x.status[1], HONE_LIMIT);
 }
 
+/* As many rows as asked for are judged, whatever a step takes. */
+static void validation_is_of_the_same_rows_at_any_batch(void **state)
+{
+    (void)state;
+    const uint32_t rows[] = {1, 2, 5};
+    double loss[3];
+    hone_dataset_close(open_data());
+    for (int i = 0; i < 3; i++) {
+        hone_file *f;
+        hone_trainer *t;
+        hone_trainer_state end;
+        hone_dataset *data = open_rows(), *validation = open_rows();
+        char name[32];
+        snprintf(name, sizeof name, "rows%u", rows[i]);
+        const hone_trainer_options o = {.model = {.f32 = true, .threads = 1, .max_rows = 40},
+                                        .optimizer = {.beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-3f},
+                                        .schedule = {.kind = HONE_SCHEDULE_CONSTANT, .steps = 1},
+                                        .rows = rows[i],
+                                        .length = 8,
+                                        .type = HONE_DTYPE_F32,
+                                        .validation_rows = 3};
+        assert_int_equal(hone_file_open(in_folder("a"), &f), HONE_OK);
+        assert_int_equal(hone_trainer_open(f, in_folder(name), &o, data, validation, &t), HONE_OK);
+        assert_int_equal(hone_trainer_run(t, NULL, NULL, &end), HONE_OK);
+        loss[i] = end.validation;
+        hone_trainer_close(t);
+        hone_file_close(f);
+        hone_dataset_close(data);
+        hone_dataset_close(validation);
+    }
+    assert_true(fabs(loss[0] - loss[1]) < 1e-5 && fabs(loss[0] - loss[2]) < 1e-5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -426,6 +460,7 @@ int main(void)
         cmocka_unit_test(steps_that_are_not_finite_are_skipped_and_lower_the_rate),
         cmocka_unit_test(ranks_make_the_steps_of_one),
         cmocka_unit_test(what_ends_one_rank_ends_all),
+        cmocka_unit_test(validation_is_of_the_same_rows_at_any_batch),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
