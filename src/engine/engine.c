@@ -105,6 +105,7 @@ static void state_facts(hone_engine *e, uint64_t file_bytes)
     f->kv_heads = h->kv_heads;
     f->head_dim = h->head_dim;
     f->ffn = h->ffn;
+    f->plain_mlp = !hone_kind(h, 0)->gated;
     f->vocab = h->vocab;
     f->context_tokens = h->context_tokens;
     f->parameters = m->parameters;

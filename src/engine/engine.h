@@ -25,6 +25,7 @@ enum { HONE_WINDOWS_MAX = HONE_LAYER_KINDS };
 typedef struct hone_model_facts {
     char arch[32];
     uint32_t layers, hidden, heads, kv_heads, head_dim, ffn, vocab;
+    bool plain_mlp;          /* without a gate: two matrices, else three */
     uint32_t context_tokens; /* what the model's file says it was made for */
     uint64_t parameters;
     uint64_t file_bytes;

@@ -13,7 +13,7 @@ double hone_technique_weights(const hone_technique_facts *f, hone_weight_kind ki
     case HONE_WEIGHT_ATTENTION:
         return layers * hidden * m->head_dim * (2.0 * m->heads + 2.0 * m->kv_heads);
     case HONE_WEIGHT_MLP:
-        return layers * hidden * m->ffn * 3.0;
+        return layers * hidden * m->ffn * (m->plain_mlp ? 2.0 : 3.0);
     default:
         return hidden * m->vocab;
     }
@@ -29,7 +29,7 @@ static double divisible(const hone_model_facts *m, hone_weight_kind kind, uint32
     case HONE_WEIGHT_ATTENTION: /* the output projection's rows are the heads' */
         return all > 0 ? (by_hidden * (all - heads) + by_heads * heads) / all : 0;
     case HONE_WEIGHT_MLP:
-        return (2 * by_hidden + by_ffn) / 3;
+        return m->plain_mlp ? (by_hidden + by_ffn) / 2 : (2 * by_hidden + by_ffn) / 3;
     default:
         return by_hidden;
     }

@@ -2,6 +2,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "kernel/kernel.h"
+#include "technique/rows.h"
 #include "technique/technique.h"
 
 #include <math.h>
@@ -108,6 +109,10 @@ static void the_roofline_of_a_decode_step_is_bytes_over_bandwidth(void **state)
     /* depth, layers, heads; a key of 16 is laid out as 32, as bf16 */
     assert_true(r.kv_bytes == 10 * 2.0 * 2 * (32 + 16) * 2);
     assert_true(fabs(r.cost - (weights + 3840) / 1e9) < 1e-15);
+    assert_true(hone_technique_weights(&f, HONE_WEIGHT_MLP) == 49152);
+    f.model.plain_mlp = true; /* as GPT-2's: up and down alone */
+    assert_true(hone_technique_weights(&f, HONE_WEIGHT_MLP) == 32768);
+    f.model.plain_mlp = false;
     assert_int_equal(r.bound, HONE_BOTTLENECK_WEIGHT_READ);
     /* 8.5 bits instead of 16, all weights; the cache unchanged */
     hone_config q8 = with(c, "q8_0");
