@@ -109,7 +109,7 @@ void hone_profile_close(hone_profile *p)
 void hone_profile_clear(hone_profile *p)
 {
     hone_spans_clear(&p->spans);
-    p->n_last = 0;
+    p->n_last = p->dropped_now = 0;
 }
 
 void hone_profile_reset(hone_profile *p)
@@ -186,9 +186,11 @@ void hone_profile_add(hone_profile *p, hone_phase phase, uint64_t begin_ns, uint
     f->cpu_s += cpu_s;
     f->tokens += tokens;
     f->stretches++;
-    p->dropped += p->spans.dropped;
+    size_t dropped = p->spans.dropped; /* since it was emptied: part of it may be counted */
     for (int t = 0; t < log->threads; t++)
-        p->dropped += log->tracks[t].dropped;
+        dropped += log->tracks[t].dropped;
+    p->dropped += dropped - p->dropped_now;
+    p->dropped_now = dropped;
     if (p->n_last < HONE_PHASES)
         p->last[p->n_last++] = (hone_profile_stretch){phase, begin_ns, end_ns};
 }

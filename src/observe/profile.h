@@ -87,7 +87,7 @@ typedef struct hone_profile {
     hone_profile_phase phases[HONE_PHASES];
     hone_spans spans; /* the recorder, with its log of threads */
     hone_profile_stretch last[HONE_PHASES];
-    size_t n_last, dropped;
+    size_t n_last, dropped, dropped_now; /* dropped_now: of what lies in the recorder */
     /* Paid once; 0 = not done. Begin of each for the trace. */
     double load_s, load_cpu_s, tokenizer_s;
     uint64_t load_ns, tokenizer_ns;

@@ -70,6 +70,16 @@ static void parts_and_gaps_make_the_wall_time_and_threads_are_counted(void **sta
     NEAR(f->parts[HONE_SPAN_MLP_UP].seconds, 300e-9);
     NEAR(f->parts[HONE_SPAN_HEAD].seconds, 800e-9);
     NEAR(f->between_s, (100 + 50) * 1e-9);
+    /* What did not fit is counted once, however many stretches lie in the recorder. */
+    p->spans.dropped = 3;
+    hone_profile_add(p, HONE_PHASE_DECODE, 1000, 1100, 0, 1);
+    p->spans.dropped = 5;
+    hone_profile_add(p, HONE_PHASE_DECODE, 1100, 1200, 0, 1);
+    assert_int_equal(p->dropped, 5);
+    hone_profile_clear(p);
+    p->spans.dropped = 1;
+    hone_profile_add(p, HONE_PHASE_DECODE, 0, 100, 0, 1);
+    assert_int_equal(p->dropped, 6);
     hone_profile_reset(p);
     NEAR(f->wall_s, 0);
     NEAR(f->layers[1][HONE_SPAN_MLP_UP].seconds, 0);
