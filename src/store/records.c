@@ -2,7 +2,11 @@
 
 #include "base/mem.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The first column of the first row (bound: key if it is not NULL, else id): a fresh copy, or NULL
  * if there is no row or the column is NULL. */
@@ -88,6 +92,33 @@ hone_status hone_registry_start_run(hone_registry *r, const hone_run_record *run
         s = hone_store_step(r, stmt, &row); /* to the end: the insert takes effect */
     }
     sqlite3_finalize(stmt);
+    return s;
+}
+
+/* A byte of REGISTRY.lock for each run: SQLite's own locks are on its files, and closing one of
+ * them would let go of those. */
+hone_status hone_registry_lock_run(hone_registry *r, int64_t run, int *lock)
+{
+    struct flock byte = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = run, .l_len = 1};
+    size_t n = strlen(r->path) + sizeof ".lock";
+    char *path = hone_malloc(n);
+    if (!path)
+        return hone_fail_memory(n, "a path");
+    snprintf(path, n, "%s.lock", r->path);
+    hone_status s = HONE_OK;
+    *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (*lock < 0)
+        s = hone_fail_errno(errno, "%s", path);
+    else if (fcntl(*lock, F_OFD_SETLK, &byte) != 0)
+        s = errno == EAGAIN || errno == EACCES
+                ? hone_fail(HONE_BUSY, "another hone optimize works at run %lld of %s",
+                            (long long)run, r->path)
+                : hone_fail_errno(errno, "%s", path);
+    if (s != HONE_OK && *lock >= 0) {
+        (void)close(*lock);
+        *lock = -1;
+    }
+    hone_free(path);
     return s;
 }
 
@@ -202,8 +233,8 @@ static hone_status insert_rollback(hone_registry *r, int64_t model)
                          r->path);
     return hone_store_run(
         r, NULL,
-        "INSERT INTO promotions(model, configuration, previous, action, at)"
-        " SELECT last.model, old.configuration, old.previous, 'rollback', " HONE_STORE_NOW
+        "INSERT INTO promotions(model, configuration, previous, run, action, at)"
+        " SELECT last.model, old.configuration, old.previous, old.run, 'rollback', " HONE_STORE_NOW
         " FROM promotions last LEFT JOIN promotions old ON old.id = last.previous"
         " WHERE last.id = (SELECT max(id) FROM promotions WHERE model = ?)",
         "i", model);

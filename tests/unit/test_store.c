@@ -160,6 +160,25 @@ static hone_status see_promotion(void *arg, const hone_promotion_record *p)
     return HONE_OK;
 }
 
+/* What a rollback puts back in force is still what its run has promoted. */
+static void a_rollback_keeps_the_run_that_promoted(void **state)
+{
+    (void)state;
+    hone_registry *r = open_registry();
+    bool done;
+    char *config;
+    int64_t model = add_model(r, "aa"), id = add_run(r, "k", &done), run = 0;
+    assert_int_equal(hone_registry_promote(r, model, "1", id), HONE_OK);
+    assert_int_equal(hone_registry_promote(r, model, "2", 0), HONE_OK);
+    assert_int_equal(hone_registry_rollback(r, model, &config), HONE_OK);
+    hone_free(config);
+    assert_int_equal(hone_registry_current_of(r, model, &config, &run), HONE_OK);
+    assert_string_equal(config, "1");
+    assert_int_equal(run, id);
+    hone_free(config);
+    hone_registry_close(r);
+}
+
 static void rollbacks_go_back_one_promotion_each_and_history_keeps_all(void **state)
 {
     (void)state;
@@ -530,6 +549,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
         TEST(a_run_and_its_experiments_are_found_again_by_their_keys),
+        TEST(a_rollback_keeps_the_run_that_promoted),
         TEST(rollbacks_go_back_one_promotion_each_and_history_keeps_all),
         TEST(a_file_of_each_earlier_version_is_migrated_with_what_it_holds),
         TEST(an_earlier_version_that_may_not_be_written_is_read),
