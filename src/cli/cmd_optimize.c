@@ -106,6 +106,7 @@ static hone_status optimize(optimize_job *j, const char *model)
         .seed = (uint64_t)cli_int(c, "seed"),
         .pairs = (int)cli_int(c, "pairs"),
         .settings = j->settings,
+        .eval_tokens = (uint64_t)cli_int(c, "eval-tokens"),
         .environment_key = j->environment_key,
         .environment = j->environment,
         .fresh = cli_flag(c, "fresh"),
@@ -149,7 +150,11 @@ static hone_status print_in_force(const optimize_job *j)
     hone_status s = json ? hone_config_from_json(json, &c) : HONE_OK;
     if (s == HONE_OK && json) {
         hone_config_describe(&c, text, sizeof text);
-        printf("In force for this model stays what run %lld promoted: %s.\n", (long long)run, text);
+        if (run)
+            printf("In force for this model stays what run %lld promoted: %s.\n", (long long)run,
+                   text);
+        else
+            printf("In force for this model stays what was promoted by hand: %s.\n", text);
     } else if (s == HONE_OK) {
         puts("Nothing is promoted for this model: run, chat, eval and bench take the file as it "
              "is.");

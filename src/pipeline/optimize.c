@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     TRIALS_MAX = 64,
@@ -489,6 +490,17 @@ static hone_status read_result(pipeline *p, hone_pipeline_result *out)
     return s;
 }
 
+/* The settings and what else a person has to say to have this run again. */
+static hone_status record_settings(const hone_pipeline_request *q, char **text)
+{
+    json_t *o;
+    HONE_TRY(hone_json_parse(q->settings, strlen(q->settings), 8, 1000, "the settings", &o));
+    json_object_set_new(o, "pairs", json_integer(q->pairs));
+    if (q->eval_tokens)
+        json_object_set_new(o, "eval_tokens", json_integer((json_int_t)q->eval_tokens));
+    return pipeline_text_of(o, text);
+}
+
 static hone_status start_run(pipeline *p, bool *done)
 {
     const hone_pipeline_request *q = p->q;
@@ -497,6 +509,8 @@ static hone_status start_run(pipeline *p, bool *done)
     HONE_TRY(run_key(q, key));
     HONE_TRY(hone_registry_put_model(p->r, &q->model, &p->model));
     HONE_TRY(hone_registry_put_environment(p->r, q->environment_key, q->environment, &environment));
+    char *settings;
+    HONE_TRY(record_settings(q, &settings));
     hone_run_record run = {.key = key,
                            .model = p->model,
                            .environment = environment,
@@ -504,8 +518,12 @@ static hone_status start_run(pipeline *p, bool *done)
                            .max_loss = q->max_loss,
                            .data_hash = q->data_hash,
                            .seed = q->seed,
-                           .settings = q->settings};
-    HONE_TRY(hone_registry_start_run(p->r, &run, &p->run, done));
+                           .settings = settings};
+    hone_status s = hone_registry_start_run(p->r, &run, &p->run, done);
+    hone_free(settings);
+    HONE_TRY(s);
+    if (!*done || q->fresh) /* two at once would measure each other */
+        HONE_TRY(hone_registry_lock_run(p->r, p->run, &p->lock));
     if (!q->fresh)
         return HONE_OK;
     *done = false;
@@ -520,17 +538,20 @@ hone_status hone_pipeline_optimize(const hone_pipeline_request *q, const hone_pi
         return hone_fail(HONE_USAGE, "at least %d pairs of samples and a loss of at least 0",
                          PAIRS_MIN);
     hone_json_use_memory();
-    pipeline p = {.q = q, .b = b, .r = r};
+    pipeline p = {.q = q, .b = b, .r = r, .lock = -1};
     bool done;
-    HONE_TRY(start_run(&p, &done));
+    hone_status s = start_run(&p, &done);
+    candidates *c = s == HONE_OK && !done ? hone_calloc(1, sizeof *c) : NULL;
     out->run = p.run;
     out->model = p.model;
-    if (done)
-        return read_result(&p, out);
-    candidates *c = hone_calloc(1, sizeof *c);
-    hone_status s = c ? work(&p, c, out) : hone_fail_memory(sizeof *c, "the candidates");
+    if (s == HONE_OK && done)
+        s = read_result(&p, out);
+    else if (s == HONE_OK)
+        s = c ? work(&p, c, out) : hone_fail_memory(sizeof *c, "the candidates");
     pipeline_drop_base(&p);
     hone_free(p.base_json);
     hone_free(c);
+    if (p.lock >= 0)
+        (void)close(p.lock);
     return s;
 }

@@ -58,7 +58,7 @@ typedef struct hone_pipeline_profile {
 } hone_pipeline_profile;
 
 /* A variant is a loaded configuration. Failures of one configuration (UNSUPPORTED, MEMORY, LIMIT,
- * DATA, FORMAT) reject it; the others end the run. */
+ * DATA, FORMAT) reject it; the others, and MEMORY for the baseline, end the run. */
 typedef struct hone_pipeline_backend {
     void *self;
     hone_status (*load)(void *self, const hone_config *c, void **variant);
@@ -78,6 +78,7 @@ typedef struct hone_pipeline_request {
     uint64_t seed;
     int pairs;            /* samples of each side; at least 11 */
     const char *settings; /* JSON: whatever else makes results differ (workload, protocol) */
+    uint64_t eval_tokens; /* as asked for, to be told again; 0 = not said */
     const char *environment_key, *environment; /* store/fingerprint.h */
     bool fresh;                                /* measure again what was finished */
     bool promote;                              /* put the winner in force */
@@ -96,8 +97,8 @@ typedef struct hone_pipeline_result {
     char label[128]; /* of the choice: "q8_0 + threads:1"; "baseline", "baseline f32" */
 } hone_pipeline_result;
 
-/* Errors: what registry and backend return; INTERRUPTED: call again to go on; USAGE: the request.
- */
+/* Errors: what registry and backend return; INTERRUPTED: call again to go on; USAGE: the request;
+ * BUSY: another process is at this run; MEMORY: too little for the baseline at the time. */
 HONE_CHECKED hone_status hone_pipeline_optimize(const hone_pipeline_request *q,
                                                 const hone_pipeline_backend *b, hone_registry *r,
                                                 hone_pipeline_result *out);

@@ -219,10 +219,11 @@ static hone_status run_trial(pipeline *p, pipeline_trial *t, json_t *m, double *
 }
 
 /* Failures that speak against the candidate, not against the run. */
-static bool is_candidates_fault(hone_status s)
+static bool is_candidates_fault(const pipeline_trial *t, hone_status s)
 {
-    return s == HONE_UNSUPPORTED || s == HONE_MEMORY || s == HONE_LIMIT || s == HONE_DATA ||
-           s == HONE_FORMAT;
+    if (s == HONE_MEMORY) /* the baseline has run before: the shortage passes, a verdict stays */
+        return !t->judge_only;
+    return s == HONE_UNSUPPORTED || s == HONE_LIMIT || s == HONE_DATA || s == HONE_FORMAT;
 }
 
 static hone_status finish(pipeline *p, pipeline_trial *t, json_t *m, hone_status outcome,
@@ -274,7 +275,7 @@ hone_status pipeline_do_trial(pipeline *p, pipeline_trial *t)
     hone_status s = costs && m ? HONE_OK : hone_fail_memory(n * sizeof *costs, "samples");
     if (s == HONE_OK) {
         s = run_trial(p, t, m, costs, costs + n, n);
-        if (s == HONE_OK || is_candidates_fault(s))
+        if (s == HONE_OK || is_candidates_fault(t, s))
             s = finish(p, t, m, s, costs, costs + n, n);
     }
     json_decref(m);

@@ -42,6 +42,7 @@ typedef struct pipeline {
     const hone_pipeline_backend *b;
     hone_registry *r;
     int64_t run, model;
+    int lock; /* of the run; -1 = not yet */
     hone_config base;
     char *base_json;
     void *base_variant;            /* loaded when first needed */

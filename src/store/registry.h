@@ -43,6 +43,10 @@ void hone_registry_close(hone_registry *r); /* NULL is fine; an open transaction
 bool hone_registry_is_read_only(const hone_registry *r);
 const char *hone_registry_path(const hone_registry *r);
 
+/* Holds a run against other processes until *lock is closed, or its process ends. Errors: BUSY
+ * (another one holds it), PERMISSION, DISK. */
+HONE_CHECKED hone_status hone_registry_lock_run(hone_registry *r, int64_t run, int *lock);
+
 /* Several functions as one transaction. They do not nest. */
 HONE_CHECKED hone_status hone_registry_begin(hone_registry *r);
 HONE_CHECKED hone_status hone_registry_commit(hone_registry *r);

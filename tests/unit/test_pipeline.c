@@ -29,6 +29,8 @@ typedef struct fake {
     double fresh_head;     /* and this much more with a head in 4 bits, */
     double speed_head;     /* which is so much faster */
     hone_status refuse_q4; /* status of loading it */
+    int short_loads;       /* so many loads find no memory */
+    bool meets;            /* another one at the same time, which is refused */
     int stop_after;        /* measurements until INTERRUPTED; -1 = never */
     bool die;              /* or kill -9 instead */
     uint64_t measured, loads, compared;
@@ -52,10 +54,16 @@ static bool has_head_q4(const hone_config *c)
     return head == HONE_DTYPE_Q4_0 || head == HONE_DTYPE_Q4_1;
 }
 
+static void meet(void);
+
 static hone_status fake_load(void *self, const hone_config *c, void **out)
 {
     fake *f = self;
     f->loads++;
+    if (f->short_loads && f->short_loads--)
+        return hone_fail(HONE_MEMORY, "planted");
+    if (f->meets)
+        meet();
     if (f->refuse_q4 != HONE_OK && (has(c, HONE_DTYPE_Q4_0) || has(c, HONE_DTYPE_Q4_1)))
         return hone_fail(f->refuse_q4, "planted");
     variant *v = hone_malloc(sizeof *v);
@@ -205,6 +213,36 @@ static hone_status optimize(fake *f, double max_loss, bool fresh, hone_pipeline_
     hone_status s = hone_pipeline_optimize(&q, &b, r, out);
     hone_registry_close(r);
     return s;
+}
+
+static void meet(void)
+{
+    fake other = plain();
+    hone_pipeline_result out;
+    assert_int_equal(optimize(&other, 0.01, false, &out), HONE_BUSY);
+    assert_int_equal(optimize(&other, 0.01, true, &out), HONE_BUSY);
+    assert_int_equal(other.loads, 0);
+}
+
+static void two_at_once_do_not_share_a_run(void **state)
+{
+    (void)state;
+    fake f = plain();
+    f.meets = true;
+    hone_pipeline_result out;
+    assert_int_equal(optimize(&f, 0.01, false, &out), HONE_OK);
+    assert_true(out.won);
+}
+
+static void a_passing_shortage_is_no_verdict_on_the_baseline(void **state)
+{
+    (void)state;
+    fake f = plain();
+    f.short_loads = 1;
+    hone_pipeline_result out;
+    assert_int_equal(optimize(&f, 0.01, false, &out), HONE_MEMORY);
+    assert_int_equal(optimize(&f, 0.01, false, &out), HONE_OK);
+    assert_true(out.won);
 }
 
 static char *current(void)
@@ -495,6 +533,8 @@ int main(void)
         TEST(an_identical_call_after_the_end_measures_nothing),
         TEST(an_interrupted_run_goes_on_without_redoing_what_was_finished),
         TEST(killed_in_the_middle_the_second_call_finishes_the_rest),
+        TEST(two_at_once_do_not_share_a_run),
+        TEST(a_passing_shortage_is_no_verdict_on_the_baseline),
         TEST(quality_is_the_paired_ratio_of_perplexities),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
