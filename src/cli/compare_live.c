@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "pipeline/turns.h"
+#include "report/report.h"
 #include "text/tokenizer.h"
 
 #include <math.h>
@@ -245,8 +246,8 @@ hone_status compare_live_add(compare_live *l, const char *label, const char *pat
     if (i > l->first_open && open_bytes(l) + 1.1 * coming.stored_bytes > l->memory_max)
         HONE_TRY(compare_live_finish(l));
     hone_compare_side_clear(side);
-    snprintf(side->label, sizeof side->label, "%s", label);
-    snprintf(side->note, sizeof side->note, "%s", note);
+    (void)hone_report_clean(label, side->label, sizeof side->label);
+    (void)hone_report_clean(note, side->note, sizeof side->note);
     hone_status s = open_side(l, &l->benches[i], path, config);
     if (s == HONE_OK)
         s = look_at(l, path, &l->benches[i], side);

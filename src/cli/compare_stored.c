@@ -133,11 +133,13 @@ static hone_status add_run(const cli_context *c, const char *operand, hone_compa
     hone_status s = hone_report_load(registry, run, &r);
     hone_registry_close(registry);
     HONE_TRY(s);
-    char headline[300];
+    char headline[300], text[1024];
     const hone_report_experiment *e = end_of(r);
-    snprintf(side->label, sizeof side->label, "run %lld: %.100s", (long long)run, r->label);
-    snprintf(side->note, sizeof side->note, "%.80s, goal %.40s: %.250s", r->model_name, r->goal,
+    snprintf(text, sizeof text, "run %lld: %s", (long long)run, r->label);
+    (void)hone_report_clean(text, side->label, sizeof side->label);
+    snprintf(text, sizeof text, "%s, goal %s: %s", r->model_name, r->goal,
              hone_report_headline(r, headline, sizeof headline));
+    (void)hone_report_clean(text, side->note, sizeof side->note);
     side->path = hone_strdup(r->model_path);
     side->config = *r->config ? hone_strdup(r->config) : NULL;
     if (e)
@@ -151,7 +153,7 @@ hone_status compare_add_stored(const cli_context *c, const char *operand, hone_c
 {
     hone_compare_side *side = &page->sides[page->n_sides++];
     hone_compare_side_clear(side);
-    snprintf(side->label, sizeof side->label, "%s", operand);
+    (void)hone_report_clean(operand, side->label, sizeof side->label);
     return is_number(operand) ? add_run(c, operand, page, side) : add_bench(operand, page, side);
 }
 

@@ -160,7 +160,8 @@ hone_status cli_print_report(const hone_report *r, FILE *f)
         fprintf(f, "Why: %s\n", r->experiments[r->choice].why);
     if (r->won || r->promoted)
         fprintf(f, "%s\n",
-                r->in_force   ? "Promoted: in force for this model."
+                r->in_force && !r->promoted ? "In force for this model, by another run's promotion."
+                : r->in_force               ? "Promoted: in force for this model."
                 : r->promoted ? "Was promoted; another configuration is in force by now."
                               : "Not promoted.");
     if (r->unreadable)

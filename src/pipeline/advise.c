@@ -1,5 +1,7 @@
 #include "pipeline/advise.h"
 
+#include "report/report.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -48,11 +50,8 @@ static void say(sentence *s, const char *fmt, ...)
 
 static void say_seconds(sentence *s, double x)
 {
-    static const char *const units[] = {"s", "ms", "us", "ns"};
-    size_t u = 0;
-    for (; x > 0 && x < 1 && u + 1 < sizeof units / sizeof *units; u++)
-        x *= 1000;
-    say(s, "%.3g %s", x, units[u]);
+    char text[32];
+    say(s, "%s", hone_report_seconds(x, text, sizeof text));
 }
 
 /* "mlp_up, mlp_down and head make 83 % of it": up to 80 %, or what takes 3 % at least. */

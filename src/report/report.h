@@ -68,7 +68,7 @@ typedef struct hone_report {
     int64_t run;
     bool done, won; /* not done: still running or interrupted */
     bool promoted;  /* this run has promoted its choice */
-    bool in_force;  /* and that is what the model uses now */
+    bool in_force;  /* its choice is what the model uses now, whichever run promoted it */
     double max_loss;
     uint64_t seed;
     const char *goal, *data_hash, *started, *finished;
@@ -109,6 +109,10 @@ json_t *hone_report_json(const hone_report *report);
  * came of the run, and what it costs in quality ("" if there is nothing to say). Returns buf. */
 const char *hone_report_headline(const hone_report *r, char *buf, size_t size);
 const char *hone_report_price(const hone_report *r, char *buf, size_t size);
+
+/* A text as the first invariant wants it: what is not fit to be shown becomes U+FFFD, blanks of
+ * every kind a space; cut between two characters where buf is full. Returns buf. */
+const char *hone_report_clean(const char *text, char *buf, size_t size);
 
 /* "1.83x", "1.83x [1.79, 1.87]", "0.21 %", "170 us" or "1.5 GiB" by the goal; "-" = unknown. */
 const char *hone_report_times(double gain, char *buf, size_t size);

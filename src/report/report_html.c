@@ -93,7 +93,9 @@ static void put_head(report_page *p, const hone_report *r)
     report_put_text(p, hone_report_headline(r, text, sizeof text));
     report_put(p, "</h1>\n");
     put_paragraph(p, "price", hone_report_price(r, text, sizeof text));
-    if (r->in_force)
+    if (r->in_force && !r->promoted)
+        put_paragraph(p, "quiet", "In force for the model, by another run's promotion.");
+    else if (r->in_force)
         put_paragraph(p, "quiet", "Promoted: this configuration is in force for the model.");
     else if (r->promoted)
         put_paragraph(p, "quiet", "Was promoted; another configuration is in force by now.");

@@ -7,56 +7,11 @@
 
 enum { DEPTH_MAX = 16, VALUES_MAX = 20000, TEXT_MAX = 1 << 16 };
 
-/* Decodes one code point at s (n bytes are left); its length, or 0 if it is not UTF-8. */
-static size_t decode(const unsigned char *s, size_t n, uint32_t *code)
-{
-    if (s[0] < 0x80) {
-        *code = s[0];
-        return 1;
-    }
-    size_t length = s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2;
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (s[0] < 0xC2 || s[0] > 0xF4 || length > n)
-        return 0;
-    *code = s[0] & (0xFFU >> (length + 1));
-    for (size_t i = 1; i < length; i++) {
-        if ((s[i] & 0xC0) != 0x80)
-            return 0;
-        *code = *code << 6 | (s[i] & 0x3F);
-    }
-    bool fine = *code >= least[length] && *code <= 0x10FFFF && (*code < 0xD800 || *code > 0xDFFF);
-    return fine ? length : 0;
-}
-
-static bool is_harmless(uint32_t c)
-{
-    return c >= 0x20 && !(c >= 0x7F && c < 0xA0) && !(c >= 0x200E && c <= 0x200F) &&
-           !(c >= 0x2028 && c <= 0x202E) && !(c >= 0x2066 && c <= 0x2069) && c != 0x061C &&
-           (c & 0xFFFE) != 0xFFFE;
-}
-
 const char *report_clean(hone_arena *arena, const char *text)
 {
-    size_t n = text ? strnlen(text, TEXT_MAX) : 0, used = 0;
-    char *out = hone_arena_alloc(arena, 3 * n + 1);
-    if (!out)
-        return NULL;
-    for (size_t i = 0; i < n;) {
-        uint32_t code = 0;
-        size_t length = decode((const unsigned char *)text + i, n - i, &code);
-        if (length && is_harmless(code)) {
-            memcpy(out + used, text + i, length);
-            used += length;
-        } else if (length && (code == '\n' || code == '\t' || code == '\r')) {
-            out[used++] = ' ';
-        } else {
-            memcpy(out + used, "\xEF\xBF\xBD", 3);
-            used += 3;
-        }
-        i += length ? length : 1;
-    }
-    out[used] = 0;
-    return out;
+    size_t size = 3 * (text ? strnlen(text, TEXT_MAX) : 0) + 1;
+    char *out = hone_arena_alloc(arena, size);
+    return out ? hone_report_clean(text ? text : "", out, size) : NULL;
 }
 
 static hone_status take(hone_report *r, const char *text, const char **out)
@@ -442,7 +397,10 @@ static void find_in_force(hone_report *r)
         if (r->promotions[i].run == r->run && strcmp(r->promotions[i].action, "promote") == 0)
             config = r->promotions[i].config;
     r->promoted = config != NULL;
-    r->in_force = config && strcmp(config, r->promotions[r->n_promotions - 1].config) == 0;
+    if (!config) /* another run may have promoted the same */
+        config = r->config;
+    r->in_force = *config && r->n_promotions &&
+                  strcmp(config, r->promotions[r->n_promotions - 1].config) == 0;
 }
 
 /* The word as a POSIX shell reads it. */
@@ -486,13 +444,25 @@ static hone_status find_commands(hone_report *r)
     const char *model, *data = setting(r, "data_path");
     HONE_TRY(quote(r, r->model_path, &model));
     HONE_TRY(quote(r, data ? data : "TEXT", &data));
-    size_t size = strlen(model) + strlen(data) + strlen(r->goal) + 256;
+    static const struct {
+        const char *setting, *option;
+    } options[] = {{"prompt_tokens", "prompt"},
+                   {"sessions", "sessions"},
+                   {"eval_tokens", "eval-tokens"},
+                   {"pairs", "pairs"}};
+    size_t size = strlen(model) + strlen(data) + strlen(r->goal) + 512;
     char *reproduce = hone_arena_alloc(&r->arena, size);
     char *rollback = hone_arena_alloc(&r->arena, size);
     if (!reproduce || !rollback)
         return hone_fail_memory(size, "a report's command");
     snprintf(reproduce, size, "hone optimize %s --data %s --goal %s --max-loss %.10g%% --seed %llu",
              model, data, r->goal, 100 * r->max_loss, (unsigned long long)r->seed);
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        const char *value = setting(r, options[i].setting);
+        size_t used = strlen(reproduce);
+        if (value && strlen(value) <= 20 && strspn(value, "0123456789") == strlen(value))
+            snprintf(reproduce + used, size - used, " --%s %s", options[i].option, value);
+    }
     snprintf(rollback, size, "hone rollback %s", model);
     r->reproduce = reproduce;
     r->rollback = rollback;

@@ -4,6 +4,72 @@
 #include <stdio.h>
 #include <string.h>
 
+/* ---- texts that may be shown ------------------------------------------------------------------
+ */
+
+/* Decodes one code point at s (n bytes are left); its length, or 0 if it is not UTF-8. */
+static size_t decode(const unsigned char *s, size_t n, uint32_t *code)
+{
+    if (s[0] < 0x80) {
+        *code = s[0];
+        return 1;
+    }
+    size_t length = s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2;
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    if (s[0] < 0xC2 || s[0] > 0xF4 || length > n)
+        return 0;
+    *code = s[0] & (0xFFU >> (length + 1));
+    for (size_t i = 1; i < length; i++) {
+        if ((s[i] & 0xC0) != 0x80)
+            return 0;
+        *code = *code << 6 | (s[i] & 0x3F);
+    }
+    bool fine = *code >= least[length] && *code <= 0x10FFFF && (*code < 0xD800 || *code > 0xDFFF);
+    return fine ? length : 0;
+}
+
+static bool is_harmless(uint32_t c)
+{
+    return c >= 0x20 && !(c >= 0x7F && c < 0xA0) && !(c >= 0x200E && c <= 0x200F) &&
+           !(c >= 0x2028 && c <= 0x202E) && !(c >= 0x2066 && c <= 0x2069) && c != 0x061C &&
+           (c & 0xFFFE) != 0xFFFE;
+}
+
+/* The next code point of a text as it may be shown, *out with *bytes; how many bytes it takes. */
+static size_t show(const char *text, size_t n, const char **out, size_t *bytes)
+{
+    uint32_t code = 0;
+    size_t length = decode((const unsigned char *)text, n, &code);
+    *bytes = 1;
+    if (length && is_harmless(code)) {
+        *out = text;
+        *bytes = length;
+    } else if (length && (code == '\n' || code == '\t' || code == '\r')) {
+        *out = " ";
+    } else {
+        *out = "\xEF\xBF\xBD";
+        *bytes = 3;
+    }
+    return length ? length : 1;
+}
+
+const char *hone_report_clean(const char *text, char *buf, size_t size)
+{
+    size_t n = strlen(text), used = 0;
+    for (size_t i = 0, bytes; i < n; used += bytes) {
+        const char *shown;
+        i += show(text + i, n - i, &shown, &bytes);
+        if (used + bytes >= size)
+            break;
+        memcpy(buf + used, shown, bytes);
+    }
+    buf[used] = 0;
+    return buf;
+}
+
+/* ---- a page -----------------------------------------------------------------------------------
+ */
+
 static void add(report_page *p, const char *data, size_t n)
 {
     if (p->failed)
@@ -38,8 +104,10 @@ void report_put(report_page *p, const char *fmt, ...)
 
 static void put_escaped(report_page *p, const char *text, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        switch (text[i]) {
+    for (size_t i = 0, bytes; i < n;) {
+        const char *shown;
+        i += show(text + i, n - i, &shown, &bytes);
+        switch (*shown) {
         case '&':
             add(p, "&amp;", 5);
             break;
@@ -56,7 +124,7 @@ static void put_escaped(report_page *p, const char *text, size_t n)
             add(p, "&#39;", 5);
             break;
         default:
-            add(p, text + i, 1);
+            add(p, shown, bytes);
         }
     }
 }

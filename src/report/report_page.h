@@ -10,13 +10,13 @@ typedef struct report_page {
     bool failed; /* out of memory; everything after it is ignored */
 } report_page;
 
-/* A copy as report.h's first invariant wants it: what is not fit to be shown becomes U+FFFD, blanks
- * of every kind a space. NULL = no memory (never for text NULL, which is ""). */
+/* A copy as hone_report_clean makes it. NULL = no memory (never for text NULL, which is ""). */
 const char *report_clean(hone_arena *arena, const char *text);
 
 /* Markup of our own: the arguments must not be texts of the run. */
 void report_put(report_page *p, const char *fmt, ...) HONE_PRINTF(2, 3);
-/* Text of the run, escaped for content and attribute values alike. */
+/* Text of the run, as hone_report_clean has it and escaped for content and attribute values alike.
+ */
 void report_put_text(report_page *p, const char *text);
 /* At most `most` code points, with an ellipsis where cut. */
 void report_put_short(report_page *p, const char *text, size_t most);

@@ -65,9 +65,9 @@ const char *hone_report_seconds(double seconds, char *buf, size_t size)
     size_t u = 0;
     if (!(seconds >= 0))
         return unknown(buf, size);
-    for (; seconds < 1 && seconds > 0 && u + 1 < sizeof units / sizeof *units; u++)
+    for (; seconds < 0.9995 && seconds > 0 && u + 1 < sizeof units / sizeof *units; u++)
         seconds *= 1000;
-    snprintf(buf, size, "%.3g %s", seconds, units[u]);
+    snprintf(buf, size, seconds < 999.5 ? "%.3g %s" : "%.0f %s", seconds, units[u]);
     return buf;
 }
 

@@ -1,6 +1,7 @@
 // links: report
 #include "base/mem.h"
 #include "report/report.h"
+#include "report/report_compare.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -268,6 +269,81 @@ static void promotion_and_rollback_are_told(void **state)
     hone_registry_close(r);
 }
 
+/* Another run may have promoted what this one chose as well. */
+static void what_is_in_force_is_told_whoever_promoted_it(void **state)
+{
+    (void)state;
+    hone_registry *r = open_registry();
+    ids id = add_won_run(r, "won");
+    assert_int_equal(hone_registry_promote(r, id.model, "{\"a\":1}", 0), HONE_OK);
+    hone_report *report = loaded(r, id.run);
+    assert_true(!report->promoted && report->in_force);
+    char *html = page_of(report);
+    assert_null(strstr(html, "Not promoted"));
+    hone_free(html);
+    hone_report_free(report);
+    hone_registry_close(r);
+}
+
+/* Whatever a run's key depends on stands in the command that makes it again. */
+static void the_command_names_what_the_run_was_asked_for(void **state)
+{
+    (void)state;
+    hone_registry *r = open_registry();
+    ids id =
+        add_run(r, "asked", "m.gguf",
+                "{\"prompt_tokens\":64,\"sessions\":4,\"eval_tokens\":999,\"pairs\":11}", "{}");
+    hone_report *report = loaded(r, id.run);
+    assert_non_null(
+        strstr(report->reproduce, " --prompt 64 --sessions 4 --eval-tokens 999 --pairs 11"));
+    hone_report_free(report);
+    hone_registry_close(r);
+}
+
+/* What is not UTF-8 is shown as such, and cut between characters. */
+static void texts_are_clean_and_cut_between_characters(void **state)
+{
+    (void)state;
+    char small[8];
+    assert_string_equal(hone_report_clean("caf\xC3\xA9", small, sizeof small), "caf\xC3\xA9");
+    assert_string_equal(hone_report_clean("abcdef\xC3\xA9", small, sizeof small), "abcdef");
+    assert_string_equal(hone_report_clean("caf\xE9", small, sizeof small), "caf\xEF\xBF\xBD");
+    hone_compare_side side;
+    hone_compare_side_clear(&side);
+    snprintf(side.label, sizeof side.label, "caf\xE9");
+    side.path = side.label;
+    side.config = NULL;
+    const hone_compare c = {.title = "t",
+                            .data = "caf\xE9",
+                            .protocol = "",
+                            .reference = "",
+                            .sides = &side,
+                            .n_sides = 1};
+    json_t *o = hone_compare_json(&c);
+    const json_t *one = json_array_get(json_object_get(o, "sides"), 0);
+    const char *label = json_string_value(json_object_get(one, "label")),
+               *data = json_string_value(json_object_get(o, "data"));
+    assert_true(label && data);
+    assert_string_equal(label, "caf\xEF\xBF\xBD");
+    assert_string_equal(data, label);
+    json_decref(o);
+    char *html;
+    size_t bytes;
+    assert_int_equal(hone_compare_html(&c, &html, &bytes), HONE_OK);
+    assert_null(strstr(html, "caf\xE9"));
+    assert_non_null(strstr(html, "caf\xEF\xBF\xBD"));
+    hone_free(html);
+}
+
+static void seconds_are_rounded_within_their_unit(void **state)
+{
+    (void)state;
+    char text[32];
+    assert_string_equal(hone_report_seconds(0.9996, text, sizeof text), "1 s");
+    assert_string_equal(hone_report_seconds(0.9994, text, sizeof text), "999 ms");
+    assert_string_equal(hone_report_seconds(1234, text, sizeof text), "1234 s");
+}
+
 static void an_empty_and_an_interrupted_run_are_shown_as_far_as_they_got(void **state)
 {
     (void)state;
@@ -452,6 +528,10 @@ int main(void)
         cmocka_unit_test(the_checker_finds_what_is_malformed),
         TEST(the_head_tells_winner_gain_interval_and_loss),
         TEST(promotion_and_rollback_are_told),
+        TEST(what_is_in_force_is_told_whoever_promoted_it),
+        TEST(the_command_names_what_the_run_was_asked_for),
+        cmocka_unit_test(texts_are_clean_and_cut_between_characters),
+        cmocka_unit_test(seconds_are_rounded_within_their_unit),
         TEST(an_empty_and_an_interrupted_run_are_shown_as_far_as_they_got),
         TEST(missing_and_mistyped_members_are_unknown_not_errors),
         TEST(hostile_texts_stay_texts),
