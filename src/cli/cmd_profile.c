@@ -11,6 +11,7 @@
 #include "cli/read_text.h"
 #include "file/file.h"
 #include "pipeline/advise.h"
+#include "report/report.h"
 #include "report/report_profile.h"
 #include "stat/stat.h"
 #include "store/bench_records.h"
@@ -256,7 +257,7 @@ static hone_status make_json(profile_job *j)
     if (!j->json)
         return hone_fail_memory(4096, "a profile");
     json_object_set_new(j->json, "advice", advice);
-    json_object_set_new(j->json, "model", json_string(j->model));
+    json_object_set_new(j->json, "model", hone_report_text(j->model));
     json_object_set_new(j->json, "config", cli_config_json(j->engine));
     if (j->has_cost) {
         json_object_set_new(j->json, "recording_cost",

@@ -113,6 +113,8 @@ const char *hone_report_price(const hone_report *r, char *buf, size_t size);
 /* A text as the first invariant wants it: what is not fit to be shown becomes U+FFFD, blanks of
  * every kind a space; cut between two characters where buf is full. Returns buf. */
 const char *hone_report_clean(const char *text, char *buf, size_t size);
+/* The whole of it as JSON: paths and labels of the user's may be no UTF-8. NULL = no memory. */
+json_t *hone_report_text(const char *text);
 
 /* "1.83x", "1.83x [1.79, 1.87]", "0.21 %", "170 us" or "1.5 GiB" by the goal; "-" = unknown. */
 const char *hone_report_times(double gain, char *buf, size_t size);

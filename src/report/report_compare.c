@@ -107,20 +107,10 @@ static void put(json_t *o, const char *key, double v)
         json_object_set_new(o, key, json_real(v));
 }
 
-/* Paths and labels of the user's may be no UTF-8. */
-static json_t *text_json(const char *text)
-{
-    size_t size = 3 * strlen(text) + 1;
-    char *clean = hone_malloc(size);
-    json_t *v = clean ? json_string(hone_report_clean(text, clean, size)) : NULL;
-    hone_free(clean);
-    return v;
-}
-
 static void put_text(json_t *o, const char *key, const char *text)
 {
     if (text && *text)
-        json_object_set_new(o, key, text_json(text));
+        json_object_set_new(o, key, hone_report_text(text));
 }
 
 static json_t *speed_json(const hone_compare *c, size_t i, size_t test)
@@ -146,7 +136,7 @@ static json_t *speed_json(const hone_compare *c, size_t i, size_t test)
 static json_t *side_json(const hone_compare *c, size_t i)
 {
     const hone_compare_side *s = &c->sides[i];
-    json_t *o = json_pack("{s:o}", "label", text_json(s->label)), *speeds = json_array();
+    json_t *o = json_pack("{s:o}", "label", hone_report_text(s->label)), *speeds = json_array();
     put_text(o, "model", s->path);
     put_text(o, "note", s->note);
     if (s->config)
@@ -170,7 +160,7 @@ static json_t *side_json(const hone_compare *c, size_t i)
 json_t *hone_compare_json(const hone_compare *c)
 {
     hone_json_use_memory();
-    json_t *o = json_pack("{s:o, s:b, s:f}", "compare", text_json(c->title), "in_turns",
+    json_t *o = json_pack("{s:o, s:b, s:f}", "compare", hone_report_text(c->title), "in_turns",
                           (int)c->in_turns, "margin", c->margin);
     json_t *sides = json_array(), *skipped = json_array(), *differences = json_array();
     put_text(o, "data", c->data);
@@ -179,9 +169,9 @@ json_t *hone_compare_json(const hone_compare *c)
     for (size_t i = 0; i < c->n_sides; i++)
         json_array_append_new(sides, side_json(c, i));
     for (size_t i = 0; i < c->n_skipped; i++)
-        json_array_append_new(skipped, text_json(c->skipped[i]));
+        json_array_append_new(skipped, hone_report_text(c->skipped[i]));
     for (size_t i = 0; i < c->n_differences; i++)
-        json_array_append_new(differences, text_json(c->differences[i]));
+        json_array_append_new(differences, hone_report_text(c->differences[i]));
     json_object_set_new(o, "sides", sides);
     json_object_set_new(o, "skipped", skipped);
     json_object_set_new(o, "differences", differences);

@@ -67,6 +67,15 @@ const char *hone_report_clean(const char *text, char *buf, size_t size)
     return buf;
 }
 
+json_t *hone_report_text(const char *text)
+{
+    size_t size = 3 * strlen(text) + 1;
+    char *clean = hone_malloc(size);
+    json_t *v = clean ? json_string(hone_report_clean(text, clean, size)) : NULL;
+    hone_free(clean);
+    return v;
+}
+
 /* ---- a page -----------------------------------------------------------------------------------
  */
 

@@ -101,4 +101,11 @@ expect 0 "$HONE" profile "$MODEL" --prompt 8 --tokens 2 --requests 1 --no-keep -
     fail "an empty text was profiled"
 says "empty.txt is empty"
 expect 11 "$HONE" profile "$MODEL" --prompt 100000 --tokens 4000 --data "$HONE_SOURCE_DIR/README.md"
+# A name that is no UTF-8 is shown as far as it is.
+odd=$WORK/$(printf 'caf\351.gguf')
+cp "$MODEL" "$odd"
+expect 0 "$HONE" profile "$odd" --prompt 8 --tokens 4 --requests 2 --json --html "$WORK/odd.html"
+is_json "$WORK/out"
+prints '"model": '
+[ "$(LC_ALL=C tr -dc '\351' <"$WORK/odd.html" | wc -c)" = 0 ] || fail "the page is no UTF-8"
 finish
