@@ -30,7 +30,7 @@ typedef enum cli_type {
     CLI_CHOICE,  /* one of `choices` ("f32|bf16") */
     CLI_INT,     /* whole number in [min, max] */
     CLI_NUMBER,  /* decimal number in [min, max] */
-    CLI_PERCENT, /* "1%" or "0.01": a fraction, in [min, max] */
+    CLI_PERCENT, /* "1%", got as the fraction 0.01, in [min, max]; a bare number but 0 is refused */
     CLI_BYTES,   /* "512M", "4G", "1000": bytes (K, M, G, T are powers of 1024) */
     CLI_INTS,    /* "1,2,3": whole numbers, each in [min, max] */
     CLI_TEXTS    /* may be given more than once */

@@ -67,15 +67,19 @@ static hone_status bad_value(const cli_option *o, const char *text, const char *
 
 static hone_status check_range(const cli_option *o, const char *text, double v)
 {
+    double scale = o->type == CLI_PERCENT ? 100 : 1;
+    const char *unit = o->type == CLI_PERCENT ? "%" : "";
     if (o->max != 0 && (v < o->min || v > o->max))
-        return hone_fail(HONE_USAGE, "--%s %s: must be from %.10g to %.10g", o->name, text, o->min,
-                         o->max);
+        return hone_fail(HONE_USAGE, "--%s %s: must be from %.10g%s to %.10g%s", o->name, text,
+                         scale * o->min, unit, scale * o->max, unit);
     if (v < o->min)
-        return hone_fail(HONE_USAGE, "--%s %s: must be at least %.10g", o->name, text, o->min);
+        return hone_fail(HONE_USAGE, "--%s %s: must be at least %.10g%s", o->name, text,
+                         scale * o->min, unit);
     return HONE_OK;
 }
 
-/* A whole number at *p; *p moves past it. False if there is none or it does not fit. */
+/* A whole number at *p; *p moves past it. False if there is none. One that does not fit becomes the
+ * nearest that does, and errno ERANGE. */
 static bool scan_int(const char **p, int64_t *out)
 {
     char *end;
@@ -83,7 +87,7 @@ static bool scan_int(const char **p, int64_t *out)
         return false;
     errno = 0;
     long long v = strtoll(*p, &end, 10);
-    if (end == *p || errno != 0)
+    if (end == *p)
         return false;
     *p = end;
     *out = v;
@@ -104,12 +108,14 @@ static hone_status parse_number(const cli_option *o, const char *text, cli_value
     double x = strtod(text, &end);
     if (end == text || errno != 0 || !is_decimal(text) || !isfinite(x))
         return bad_value(o, text, "a number");
+    if (o->type == CLI_PERCENT && *end == 0 && x != 0) /* 1: a hundredth, or all of it? */
+        return hone_fail(HONE_USAGE, "--%s %s: give a percentage, such as 1%%", o->name, text);
     if (o->type == CLI_PERCENT && *end == '%') {
         x /= 100;
         end++;
     }
     if (*end)
-        return bad_value(o, text, o->type == CLI_PERCENT ? "a number or a percentage" : "a number");
+        return bad_value(o, text, o->type == CLI_PERCENT ? "a percentage" : "a number");
     HONE_TRY(check_range(o, text, x));
     v->number = x;
     return HONE_OK;
@@ -140,6 +146,16 @@ static hone_status parse_bytes(const cli_option *o, const char *text, cli_value 
     return HONE_OK;
 }
 
+/* Right behind scan_int, whose errno it reads. */
+static hone_status check_whole(const cli_option *o, const char *text, int64_t v)
+{
+    bool fits = errno != ERANGE;
+    HONE_TRY(check_range(o, text, (double)v));
+    return fits ? HONE_OK
+                : hone_fail(HONE_USAGE, "--%s %s: must be from %lld to %lld", o->name, text,
+                            (long long)o->min, (long long)INT64_MAX);
+}
+
 static hone_status parse_ints(const cli_option *o, const char *text, cli_value *v)
 {
     size_t n = 1;
@@ -156,7 +172,7 @@ static hone_status parse_ints(const cli_option *o, const char *text, cli_value *
         int64_t x;
         if (!scan_int(&p, &x) || (*p && *p != ','))
             return bad_value(o, text, "a list of whole numbers such as 1,2,3");
-        HONE_TRY(check_range(o, text, (double)x));
+        HONE_TRY(check_whole(o, text, x));
         v->ints[v->count++] = x;
         if (!*p)
             return HONE_OK;
@@ -203,7 +219,7 @@ static hone_status parse_value(const cli_option *o, const char *text, cli_value 
         if (!scan_int(&p, &v->whole) || *p)
             return bad_value(o, text, "a whole number");
         v->number = (double)v->whole;
-        return check_range(o, text, v->number);
+        return check_whole(o, text, v->whole);
     case CLI_NUMBER:
     case CLI_PERCENT:
         return parse_number(o, text, v);

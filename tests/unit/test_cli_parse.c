@@ -24,6 +24,7 @@ static const cli_option options[] = {
      .min = -5,
      .max = 10,
      .help = "a count"},
+    {.name = "seed", .type = CLI_INT, .argument = "N", .help = "a number without a highest"},
     {.name = "loss", .type = CLI_PERCENT, .argument = "P", .max = 1, .help = "a loss"},
     {.name = "memory", .type = CLI_BYTES, .argument = "B", .help = "bytes"},
     {.name = "list",
@@ -110,8 +111,8 @@ static void units_are_understood(void **state)
     assert_int_equal(parse("m", "--loss", "1%", "--memory", "2G"), HONE_OK);
     assert_true(cli_number(&context, "loss") == 0.01);
     assert_int_equal(cli_bytes(&context, "memory"), 2147483648);
-    assert_int_equal(parse("m", "--loss", "0.5", "--memory", "1.5KiB"), HONE_OK);
-    assert_true(cli_number(&context, "loss") == 0.5);
+    assert_int_equal(parse("m", "--loss", "0", "--memory", "1.5KiB"), HONE_OK);
+    assert_true(cli_number(&context, "loss") == 0);
     assert_int_equal(cli_bytes(&context, "memory"), 1536);
 }
 
@@ -130,8 +131,11 @@ static void what_is_wrong_is_refused_with_a_reason(void **state)
     refuses("--count", "11", "from -5 to 10");
     refuses("--count", "1x", "whole number");
     refuses("--count", "", "whole number");
-    refuses("--count", "99999999999999999999", "whole number");
-    refuses("--loss", "150%", "from 0 to 1");
+    refuses("--count", "99999999999999999999", "from -5 to 10");
+    refuses("--seed", "18446744073709551615", "from 0 to 9223372036854775807");
+    refuses("--loss", "150%", "from 0% to 100%");
+    refuses("--loss", "1", "--loss 1: give a percentage, such as 1%");
+    refuses("--loss", "0.01", "give a percentage");
     refuses("--loss", "nan", "number");
     refuses("--loss", "0x1p3", "number");
     refuses("--memory", "-1", "size");
