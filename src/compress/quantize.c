@@ -284,6 +284,9 @@ hone_status hone_quantize(const hone_file *f, const hone_quantize_options *o, co
     hone_status s;
     *out = (hone_quantize_result){0};
     HONE_TRY(check_options(f, o));
+    if (hone_file_is_source(f, path)) /* the model would be gone, for one that lost something */
+        return hone_fail(HONE_USAGE, "%s is the model itself, or a file of it; give another name",
+                         path);
     HONE_GOTO(s, end, plan(&j));
     HONE_GOTO(s, end, hone_gguf_writer_open(path, &w));
     if (hone_file_kind(f) == HONE_FILE_GGUF)

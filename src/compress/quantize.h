@@ -54,7 +54,8 @@ typedef struct hone_quantize_events {
 
 /* Errors: UNSUPPORTED (an architecture, tensor, tokenizer or rope scaling that GGUF cannot express
  * or hone cannot convert), FORMAT (a value that the format cannot hold; names tensor and row),
- * USAGE (a type without encoder), DISK, PERMISSION, MEMORY, INTERRUPTED. */
+ * USAGE (a type without encoder, a path that is one of f's own files), DISK, PERMISSION, MEMORY,
+ * INTERRUPTED. */
 HONE_CHECKED hone_status hone_quantize(const hone_file *f, const hone_quantize_options *o,
                                        const char *path, hone_pool *pool,
                                        const hone_quantize_events *events,

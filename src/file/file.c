@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <xxhash.h>
 
@@ -327,6 +328,17 @@ uint64_t hone_file_bytes(const hone_file *f)
     for (size_t i = 0; i < f->map_count; i++)
         sum += f->maps[i].bytes;
     return sum;
+}
+
+bool hone_file_is_source(const hone_file *f, const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return false;
+    for (size_t i = 0; i < f->map_count; i++)
+        if (f->maps[i].device == (uint64_t)st.st_dev && f->maps[i].inode == (uint64_t)st.st_ino)
+            return true;
+    return false;
 }
 
 size_t hone_file_tensor_count(const hone_file *f)

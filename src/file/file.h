@@ -41,6 +41,8 @@ hone_file_kind_id hone_file_kind(const hone_file *f);
 const char *hone_file_kind_name(const hone_file *f); /* "GGUF v3", "Hugging Face folder", ... */
 const char *hone_file_path(const hone_file *f);      /* as given to open; the folder for HF */
 uint64_t hone_file_bytes(const hone_file *f);        /* of all the files mapped */
+/* True if what `path` names now is one of those files, under whatever name. */
+bool hone_file_is_source(const hone_file *f, const char *path);
 
 /* Tensors, in the order of the file. */
 size_t hone_file_tensor_count(const hone_file *f);

@@ -13,6 +13,22 @@ expect 0 "$HONE" export "$MODEL" --type f32 -o "$WORK/folder"
 same "$MODEL" "$WORK/folder" "stories260k as a folder"
 expect 0 "$HONE" export "$WORK/folder" --type f32 -o "$WORK/again.gguf"
 same "$MODEL" "$WORK/again.gguf" "stories260k as a folder and back"
+
+# Nothing takes the place of the model that it is made from, whatever name it goes by.
+cp "$MODEL" "$WORK/m.gguf"
+ln "$WORK/m.gguf" "$WORK/hard.gguf"
+ln -s m.gguf "$WORK/soft.gguf"
+for name in m.gguf ./m.gguf hard.gguf soft.gguf; do
+    expect 2 "$HONE" quantize "$WORK/m.gguf" --type q8_0 -o "$WORK/$name"
+    says "is the model itself"
+    expect 2 "$HONE" export "$WORK/m.gguf" -o "$WORK/$name"
+    expect 0 cmp "$MODEL" "$WORK/m.gguf"
+done
+ln "$WORK/folder/model.safetensors" "$WORK/part.gguf"
+expect 2 "$HONE" export "$WORK/folder" -o "$WORK/part.gguf"
+expect 0 "$HONE" quantize "$WORK/m.gguf" --type q8_0 -o "$WORK/again.gguf" # another file is replaced
+expect 0 "$HONE" export "$WORK/folder" --type f32 -o "$WORK/again.gguf"
+
 for text in "Once upon a time, there was a  big \"box\"." "  12 x
 y"; do
     for m in "$MODEL" "$WORK/folder" "$WORK/again.gguf"; do
