@@ -135,7 +135,8 @@ static hone_status add_run(const cli_context *c, const char *operand, hone_compa
     HONE_TRY(s);
     char headline[300], text[1024];
     const hone_report_experiment *e = end_of(r);
-    snprintf(text, sizeof text, "run %lld: %s", (long long)run, r->label);
+    snprintf(text, sizeof text, "run %lld: %s", (long long)run,
+             r->label && *r->label ? r->label : "unfinished");
     (void)hone_report_clean(text, side->label, sizeof side->label);
     snprintf(text, sizeof text, "%s, goal %s: %s", r->model_name, r->goal,
              hone_report_headline(r, headline, sizeof headline));

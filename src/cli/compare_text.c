@@ -34,7 +34,7 @@ static void put_ratio(cli_table *t, const hone_compare *c, size_t i, size_t test
     const hone_interval *r = &c->sides[i].speed[test].ratio;
     static const char *const marks[] = {"", "", " =", " ?"};
     if (i == 0 || !isfinite(r->point))
-        cli_table_cell(t, "%s", i ? "-" : "1");
+        cli_table_cell(t, "%s", i || !isfinite(c->sides[i].speed[test].tok_s.point) ? "-" : "1");
     else
         cli_table_cell(t, "%.2fx%s", r->point, marks[hone_versus_judge(r, c->margin)]);
 }
@@ -100,7 +100,7 @@ static void short_name(const char *test, char *out, size_t size)
 
 static hone_status print_table(const hone_compare *c)
 {
-    char heads[HONE_COMPARE_TESTS * 140 + 400];
+    char heads[HONE_COMPARE_TESTS * 140 + 400] = ""; /* no column: nothing is known but the names */
     cli_table *t;
     size_t n_before = sizeof before / sizeof *before, n_after = sizeof after / sizeof *after;
     size_t used = add_heads(heads, sizeof heads, 0, c, before, n_before);

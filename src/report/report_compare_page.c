@@ -233,7 +233,7 @@ static void put_speed(report_page *p, const hone_compare *c, size_t i, size_t te
     report_put(p, "<td class=\"n\" title=\"");
     report_put_text(p, hone_compare_words(c, i, test, words, sizeof words));
     if (i == 0 || !isfinite(s->ratio.point)) {
-        report_put(p, "\">%s</td>", i ? "-" : "1");
+        report_put(p, "\">%s</td>", i || !isfinite(s->tok_s.point) ? "-" : "1");
         return;
     }
     hone_verdict v = hone_versus_judge(&s->ratio, c->margin);

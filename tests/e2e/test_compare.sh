@@ -39,6 +39,10 @@ cp "$WORK/out" "$WORK/a.json"
 expect 0 "$HONE" compare "$WORK/a.json" "$WORK/a.json"
 prints "NOT measured in turns"
 prints "no difference"
+expect 0 "$HONE" bench "$MODEL" --prefill 16 --decode 0 --reps 2 --json
+cp "$WORK/out" "$WORK/b.json"
+expect 0 "$HONE" compare "$WORK/a.json" "$WORK/b.json" # of what a side has not measured nothing is said
+grep -qE 'a.json +[0-9.]+ +1 +- +-$' "$WORK/out" || fail "a ratio of what is not there: $(cat "$WORK/out")"
 expect 2 "$HONE" compare "$WORK/a.json" "$MODEL"
 expect 2 "$HONE" compare "$MODEL"
 expect 2 "$HONE" compare "$MODEL" --formats q8_0,q9_9
