@@ -22,21 +22,26 @@ static hone_status add_run(void *arg, const hone_run_record *r)
 {
     history *h = arg;
     json_t *result = parsed(r->result);
+    /* Nobody notes the end of a run that was stopped: it may be running, and mostly is not. */
+    const char *state = strcmp(r->state, "running") == 0 ? "unfinished" : r->state;
     const char *label = json_string_value(json_object_get(result, "label"));
     if (h->table) {
         cli_table_cell(h->table, "%lld", (long long)r->id);
         cli_table_cell(h->table, "%lld", (long long)r->model);
         cli_table_cell(h->table, "%.19s", r->started);
         cli_table_cell(h->table, "%s", r->goal);
-        cli_table_cell(h->table, "%g %%", 100 * r->max_loss);
-        cli_table_cell(h->table, "%s", r->state);
+        if (strcmp(r->goal, "profile") == 0)
+            cli_table_cell(h->table, "-");
+        else
+            cli_table_cell(h->table, "%g %%", 100 * r->max_loss);
+        cli_table_cell(h->table, "%s", state);
         cli_table_cell(h->table, "%s", label ? label : "");
         json_decref(result);
         return HONE_OK;
     }
     json_t *o =
         json_pack("{s:I, s:I, s:s, s:f, s:s, s:s, s:s?, s:o}", "id", (json_int_t)r->id, "model",
-                  (json_int_t)r->model, "goal", r->goal, "max_loss", r->max_loss, "state", r->state,
+                  (json_int_t)r->model, "goal", r->goal, "max_loss", r->max_loss, "state", state,
                   "started", r->started, "finished", r->finished, "result", result);
     return o && json_array_append_new(h->runs, o) == 0 ? HONE_OK : hone_fail_memory(64, "history");
 }
@@ -144,10 +149,12 @@ static const cli_example examples[] = {
 
 const cli_command cli_cmd_history = {
     .name = "history",
-    .summary = "list optimisation runs, promotions and rollbacks",
+    .summary = "list runs of optimize and profile, promotions and rollbacks",
     .description =
-        "Lists the runs of `hone optimize` with what they chose, and every promotion and "
-        "rollback with the configuration that was in force from then on.",
+        "Lists the runs of `hone optimize` with what they chose, those of `hone profile` (goal "
+        "profile) with what bounds decoding, and every promotion and rollback with the "
+        "configuration that was in force from then on. An unfinished run was stopped, or is "
+        "running still: the same command goes on with it.",
     .operands = "[MODEL]",
     .operands_min = 0,
     .operands_max = 1,

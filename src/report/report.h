@@ -95,7 +95,8 @@ typedef struct hone_report {
     hone_arena arena;
 } hone_report;
 
-/* run 0 = the latest. Errors: NOT_FOUND (no such run, or none at all), those of the registry. */
+/* run 0 = the latest. Errors: NOT_FOUND (no such run, or none at all), USAGE (a
+ * run of hone profile), those of the registry. */
 HONE_CHECKED hone_status hone_report_load(hone_registry *r, int64_t run, hone_report **out);
 void hone_report_free(hone_report *report); /* NULL is fine */
 

@@ -129,7 +129,7 @@ json_t *hone_report_json(const hone_report *r)
     char text[2048];
     json_t *o = json_object(), *experiments = json_array(), *promotions = json_array();
     json_object_set_new(o, "run", json_integer((json_int_t)r->run));
-    json_object_set_new(o, "state", json_string(r->done ? "done" : "running"));
+    json_object_set_new(o, "state", json_string(r->done ? "done" : "unfinished"));
     json_object_set_new(o, "won", json_boolean(r->won));
     json_object_set_new(o, "promoted", json_boolean(r->promoted));
     json_object_set_new(o, "in_force", json_boolean(r->in_force));

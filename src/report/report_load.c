@@ -147,8 +147,13 @@ static hone_status see_run(void *arg, const hone_run_record *run)
 {
     walk *w = arg;
     if (w->wanted ? run->id != w->wanted : run->id < w->r->run || strcmp(run->goal, "profile") == 0)
-        return HONE_OK; /* a profile decides nothing: it is shown only if asked for */
+        return HONE_OK;
     hone_report *r = w->r;
+    if (strcmp(run->goal, "profile") == 0)
+        return hone_fail(HONE_USAGE,
+                         "run %lld is a profile, which chose nothing: hone profile MODEL takes it "
+                         "anew, with --html as a page",
+                         (long long)run->id);
     w->found = true;
     w->model = run->model;
     w->environment = run->environment;

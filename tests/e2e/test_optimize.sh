@@ -151,7 +151,9 @@ ended_by() { # ended_by SIGNAL CODE EXPERIMENTS: a run is, after so many; else a
 ended_by KILL 137 3
 before=$(done_experiments)
 expect 0 "$HONE" report --json --registry "$DB"
-prints '"state": "running"'
+prints '"state": "unfinished"'
+expect 0 "$HONE" history --registry "$DB"
+prints unfinished
 measured() { # by the finished experiments
     "$HONE" report --json --registry "$DB" | tr -d '\n ' | grep -oE '"cost(_against)?":[0-9][^,}]*' | sort
 }

@@ -86,6 +86,18 @@ expect 0 "$HONE" history
 [ "$(grep -c profile "$WORK/out")" = 2 ] || fail "not 2 profiles in the history"
 expect 3 "$HONE" report
 says "no run"
+expect 2 "$HONE" report 1
+says "run 1 is a profile"
+expect 2 "$HONE" compare 1 2
+if command -v python3 >/dev/null 2>&1; then # runs of which nothing is known yet: names, and no figures
+    python3 -c 'import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("DELETE FROM experiments")
+db.execute("UPDATE runs SET goal = \"ttft\", state = \"running\", result = NULL, finished = NULL")
+db.commit()' "$HONE_HOME/registry.db" || fail "no registry to change"
+    expect 0 "$HONE" compare 1 2
+    [ "$(head -n 1 "$WORK/out")" = "run 1: unfinished" ] || fail "heads of no columns: $(head -n 1 "$WORK/out")"
+fi
 
 # What cannot be done is said.
 expect 2 "$HONE" profile "$MODEL" --tokens 0
