@@ -5,6 +5,7 @@
 #include "cli/registry_args.h"
 #include "cli/table.h"
 #include "cli/webhook.h"
+#include "engine/config.h"
 #include "stat/changes.h"
 #include "store/bench_records.h"
 #include "store/fingerprint.h"
@@ -15,6 +16,8 @@
 typedef struct series {
     int64_t model;
     char *machine, *config, *test;
+    char *path; /* of the model, "" if the registry has lost it */
+    char at[HONE_CHANGES_VALUES_MAX][20];
     double logs[HONE_CHANGES_VALUES_MAX]; /* of the seconds per token; the latest are kept */
     int64_t benches[HONE_CHANGES_VALUES_MAX];
     size_t n;
@@ -41,7 +44,9 @@ static hone_status start_series(histories *h, const hone_history_point *p)
     s->machine = hone_strdup(p->machine);
     s->config = hone_strdup(p->config);
     s->test = hone_strdup(p->test);
-    return s->machine && s->config && s->test ? HONE_OK : hone_fail_memory(256, "a history");
+    s->path = hone_strdup("");
+    return s->machine && s->config && s->test && s->path ? HONE_OK
+                                                         : hone_fail_memory(256, "a history");
 }
 
 static hone_status add_point(void *arg, const hone_history_point *p)
@@ -58,10 +63,26 @@ static hone_status add_point(void *arg, const hone_history_point *p)
     if (s->n == HONE_CHANGES_VALUES_MAX) {
         memmove(s->logs, s->logs + 1, (s->n - 1) * sizeof *s->logs);
         memmove(s->benches, s->benches + 1, (s->n - 1) * sizeof *s->benches);
+        memmove(s->at, s->at + 1, (s->n - 1) * sizeof *s->at);
         s->n--;
     }
     s->logs[s->n] = log(p->seconds);
+    snprintf(s->at[s->n], sizeof *s->at, "%s", p->at ? p->at : "");
     s->benches[s->n++] = p->bench;
+    return HONE_OK;
+}
+
+static hone_status see_model(void *arg, const hone_model_record *m)
+{
+    histories *h = arg;
+    for (size_t i = 0; i < h->n; i++) {
+        if (h->list[i]->model != m->id)
+            continue;
+        hone_free(h->list[i]->path);
+        h->list[i]->path = hone_strdup(m->path);
+        if (!h->list[i]->path)
+            return hone_fail_memory(256, "a history");
+    }
     return HONE_OK;
 }
 
@@ -71,6 +92,7 @@ static void close_histories(histories *h)
         hone_free(h->list[i]->machine);
         hone_free(h->list[i]->config);
         hone_free(h->list[i]->test);
+        hone_free(h->list[i]->path);
         hone_free(h->list[i]);
     }
     hone_free(h->list);
@@ -103,8 +125,12 @@ static json_t *to_json(const histories *h, size_t regressions)
         json_t *o = json_pack("{s:I, s:s, s:I, s:b, s:b}", "model", (json_int_t)s->model, "test",
                               s->test, "runs", (json_int_t)s->n, "changed", (int)s->changed,
                               "regression", (int)s->worse);
+        json_object_set_new(o, "path", json_string(s->path));
+        json_object_set_new(o, "machine", json_string(s->machine));
+        json_object_set_new(o, "configuration", json_loads(s->config, 0, NULL));
         if (o && s->changed) {
             json_object_set_new(o, "bench", json_integer(s->benches[s->change.at]));
+            json_object_set_new(o, "at", json_string(s->at[s->change.at]));
             json_object_set_new(o, "slower", json_real(expm1(s->change.after - s->change.before)));
             json_object_set_new(o, "p", json_real(s->change.p));
         }
@@ -113,23 +139,38 @@ static json_t *to_json(const histories *h, size_t regressions)
     return json_pack("{s:I, s:o}", "regressions", (json_int_t)regressions, "series", rows);
 }
 
+/* What tells the history from another of the same model and test; "" if nothing need. */
+static const char *configuration(const histories *h, const series *s, char *buf, size_t size)
+{
+    hone_config c;
+    size_t same = 0;
+    for (size_t i = 0; i < h->n; i++)
+        same += h->list[i]->model == s->model && strcmp(h->list[i]->test, s->test) == 0;
+    *buf = 0;
+    if (same > 1 && hone_config_from_json(s->config, &c) == HONE_OK)
+        hone_config_describe(&c, buf, size);
+    return buf;
+}
+
 static hone_status print_text(const histories *h)
 {
     cli_table *t;
-    HONE_TRY(cli_table_open("model,test,>runs,what", &t));
+    char text[256];
+    HONE_TRY(cli_table_open("model,test,>runs,what,configuration", &t));
     for (size_t i = 0; i < h->n; i++) {
         const series *s = h->list[i];
         double by = 100 * expm1(fabs(s->change.after - s->change.before));
-        cli_table_cell(t, "%lld", (long long)s->model);
+        cli_table_cell(t, "%s", s->path);
         cli_table_cell(t, "%s", s->test);
         cli_table_cell(t, "%zu", s->n);
         if (s->changed)
-            cli_table_cell(t, "%s: takes %.1f %% %s since bench %lld (p = %.4f)",
+            cli_table_cell(t, "%s: takes %.1f %% %s since bench %lld of %s (p = %.4f)",
                            s->worse ? "REGRESSION" : "changed", by,
                            s->change.after > s->change.before ? "longer" : "less",
-                           (long long)s->benches[s->change.at], s->change.p);
+                           (long long)s->benches[s->change.at], s->at[s->change.at], s->change.p);
         else
             cli_table_cell(t, "%s", s->n < 10 ? "too few runs (10 are needed)" : "no change");
+        cli_table_cell(t, "%s", configuration(h, s, text, sizeof text));
     }
     return cli_table_print(t, stdout);
 }
@@ -178,6 +219,8 @@ static hone_status run(cli_context *c)
     if (s == HONE_OK)
         s = hone_registry_each_point(r, model, cli_flag(c, "all-machines") ? NULL : machine,
                                      add_point, &h);
+    if (s == HONE_OK)
+        s = hone_registry_each_model(r, see_model, &h);
     hone_registry_close(r);
     if (s == HONE_OK && h.n == 0)
         s = hone_fail(HONE_NOT_FOUND, "no benchmark of this machine is kept: run hone bench");

@@ -333,7 +333,9 @@ static hone_status look_at_place(hone_registry *r, bool create)
         if (s != HONE_OK)
             s = hone_fail_in(s, "no place for the registry (set HONE_HOME, or give --registry)");
     } else if (!hone_is_file(r->path)) {
-        s = hone_fail(HONE_NOT_FOUND, "no registry at %s: `hone optimize` makes one", r->path);
+        s = hone_fail(HONE_NOT_FOUND,
+                      "no registry at %s: hone bench, hone profile and hone optimize make one",
+                      r->path);
     } else {
         r->read_only = access(r->path, W_OK) != 0 || access(folder, W_OK) != 0;
     }
