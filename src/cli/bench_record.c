@@ -60,10 +60,10 @@ static json_t *result_json(const bench *b)
     for (size_t i = 0; i < b->n_tests; i++) {
         char name[96];
         const bench_test *t = &b->tests[i];
-        json_array_append_new(rows, json_pack("{s:s, s:f, s:f, s:f, s:f}", "test",
-                                              bench_test_name(t, name, sizeof name), "tok_s",
-                                              t->speed.point, "tok_s_lo", t->speed.lo, "tok_s_hi",
-                                              t->speed.hi, "limit", t->limit));
+        json_t *row = json_pack("{s:s, s:f}", "test", bench_test_name(t, name, sizeof name),
+                                "limit", t->limit);
+        bench_put_speed(row, &t->speed);
+        json_array_append_new(rows, row);
     }
     return json_pack("{s:I, s:o}", "reps", (json_int_t)b->reps, "rows", rows);
 }
@@ -78,36 +78,74 @@ static hone_status find_baseline(void *arg, const hone_bench_record *b)
     return hone_json_parse(b->result, strlen(b->result), 8, 10000, "the baseline", &j->baseline);
 }
 
-/* Two benches, one after the other: their intervals are all that is known, so both must move. */
-static void compare(const record *j, const char *name)
+/* Two benches, one after the other: their intervals are all that is known, so both must move. One
+ * that is no wider than a point was taken of one repetition, and says nothing. */
+static json_t *compare_test(const record *j, const bench_test *t, const json_t *row)
 {
+    const char *name = cli_text(j->b->c, "baseline");
+    double margin = cli_number(j->b->c, "margin");
+    double lo = json_number_value(json_object_get(row, "tok_s_lo"));
+    double hi = json_number_value(json_object_get(row, "tok_s_hi"));
+    double mid = json_number_value(json_object_get(row, "tok_s"));
+    char test[96], words[256];
+    json_t *o = json_pack("{s:s, s:f, s:f}", "test", bench_test_name(t, test, sizeof test), "tok_s",
+                          t->speed.point, "baseline_tok_s", mid);
+    if (lo > 0 && hi > lo && t->speed.hi > t->speed.lo) {
+        hone_interval ratio = {t->speed.point / mid, t->speed.lo / hi, t->speed.hi / lo};
+        json_object_set_new(o, "ratio", json_real(ratio.point));
+        json_object_set_new(o, "ratio_lo", json_real(ratio.lo));
+        json_object_set_new(o, "ratio_hi", json_real(ratio.hi));
+        json_object_set_new(o, "verdict",
+                            json_string(hone_verdict_name(hone_versus_judge(&ratio, margin))));
+        hone_versus_say(&ratio, margin, name, "this", words, sizeof words);
+    } else {
+        snprintf(words, sizeof words,
+                 "nothing can be claimed: %.1f tok/s, of %s %.1f, and one repetition says nothing "
+                 "of the noise; give more --reps",
+                 t->speed.point, name, mid);
+    }
+    json_object_set_new(o, "words", json_string(words));
+    return o;
+}
+
+/* The rows of the tests that both have. */
+static json_t *compare(const record *j)
+{
+    json_t *rows = json_array(), *row;
     for (size_t i = 0; i < j->b->n_tests; i++) {
         const bench_test *t = &j->b->tests[i];
-        char test[96], words[256];
-        json_t *row;
+        char test[96];
         size_t k;
         bench_test_name(t, test, sizeof test);
         json_array_foreach(json_object_get(j->baseline, "rows"), k, row)
         {
             const char *of = json_string_value(json_object_get(row, "test"));
-            double lo = json_number_value(json_object_get(row, "tok_s_lo"));
-            double hi = json_number_value(json_object_get(row, "tok_s_hi"));
-            double mid = json_number_value(json_object_get(row, "tok_s"));
-            if (!of || strcmp(of, test) != 0 || !(lo > 0 && mid > 0 && hi > 0))
-                continue;
-            hone_interval ratio = {t->speed.point / mid, t->speed.lo / hi, t->speed.hi / lo};
-            fprintf(stderr, "%s: %s\n", test,
-                    hone_versus_say(&ratio, cli_number(j->b->c, "margin"), name, "this", words,
-                                    sizeof words));
+            if (of && strcmp(of, test) == 0 && json_number_value(json_object_get(row, "tok_s")) > 0)
+                json_array_append_new(rows, compare_test(j, t, row));
         }
     }
-    fprintf(stderr, "(not measured in turns: the machine may have changed in between)\n");
+    return rows;
+}
+
+static void say(const json_t *rows, const char *name)
+{
+    const json_t *row;
+    size_t k;
+    json_array_foreach(rows, k, row)
+        fprintf(stderr, "%s: %s\n", json_string_value(json_object_get(row, "test")),
+                json_string_value(json_object_get(row, "words")));
+    if (json_array_size(rows))
+        fprintf(stderr, "(not measured in turns: the machine may have changed in between)\n");
+    else
+        fprintf(stderr, "nothing is compared: no test here is one of the baseline %s\n", name);
 }
 
 static hone_status put(record *j, const char *name)
 {
     hone_config config = *hone_engine_config(j->b->engine);
     config.context_tokens = 0; /* made to fit the tests */
+    if (!j->b->kv_asked)
+        config.kv_bytes_max = 0; /* follows from the context */
     hone_bench_point points[BENCH_TESTS_MAX];
     char(*names)[96] = hone_calloc(j->b->n_tests, sizeof *names), *text = NULL, *json = NULL;
     int64_t id;
@@ -141,27 +179,31 @@ static hone_status put(record *j, const char *name)
     return s;
 }
 
-static hone_status keep(record *j)
+static hone_status keep(record *j, json_t **compared)
 {
     const char *name = cli_text(j->b->c, "baseline");
     HONE_TRY(identify(j));
     if (name)
         HONE_TRY(hone_registry_each_bench(j->r, j->model, name, 0, find_baseline, j));
     HONE_TRY(put(j, j->baseline ? NULL : name));
-    if (j->baseline)
-        compare(j, name);
-    else if (name)
+    if (j->baseline) {
+        *compared = json_pack("{s:s, s:b, s:o}", "name", name, "in_turns", 0, "rows", compare(j));
+        if (!*compared)
+            return hone_fail_memory(1024, "a comparison");
+        say(json_object_get(*compared, "rows"), name);
+    } else if (name)
         fprintf(stderr, "kept as the baseline %s\n", name);
     return HONE_OK;
 }
 
-hone_status bench_record(const bench *b)
+hone_status bench_record(const bench *b, json_t **compared)
 {
     record j = {.b = b};
+    *compared = NULL;
     bool asked = cli_given(b->c, "baseline");
     hone_status s = cli_open_registry(b->c, true, &j.r);
     if (s == HONE_OK)
-        s = keep(&j);
+        s = keep(&j, compared);
     hone_registry_close(j.r);
     json_decref(j.baseline);
     if (s == HONE_OK || asked || s == HONE_INTERRUPTED)

@@ -5,8 +5,9 @@
 #include "cli/bench_run.h"
 
 /* Keeps what was measured (summarised tests), and with --baseline says on standard error how it
- * compares with the bench of that name; the first one takes the name. A registry that cannot be
- * opened costs the keeping alone, unless --baseline asks for it. */
-HONE_CHECKED hone_status bench_record(const bench *b);
+ * compares with the bench of that name, and gives it as JSON in *compared (the caller's; else
+ * NULL); the first one takes the name. A registry that cannot be opened costs the keeping alone,
+ * unless --baseline asks for it. */
+HONE_CHECKED hone_status bench_record(const bench *b, json_t **compared);
 
 #endif

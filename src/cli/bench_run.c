@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { SUITE_BYTES_MAX = 1 << 20, SUITE_NUMBER_MAX = 1 << 20, SAMPLE_RUNS_MAX = 256 };
@@ -114,7 +115,13 @@ static hone_status list_suite(bench *b, const char *path)
 
 hone_status bench_list(bench *b)
 {
+    static const char *const options[] = {"prefill", "decode", "depth", "batch"};
     const char *suite = cli_text(b->c, "suite");
+    for (size_t i = 0; suite && i < sizeof options / sizeof *options; i++)
+        if (cli_given(b->c, options[i]))
+            return hone_fail(HONE_USAGE,
+                             "the tests are those of --suite %s: leave out --%s, or the suite",
+                             suite, options[i]);
     HONE_TRY(suite ? list_suite(b, suite) : list_options(b));
     for (size_t i = 0; i < b->n_tests; i++) {
         const bench_test *t = &b->tests[i];
@@ -129,6 +136,15 @@ const char *bench_test_name(const bench_test *t, char *buf, size_t size)
     snprintf(buf, size, "%s %u, depth %u, batch %u", t->prefill ? "prefill" : "decode", t->tokens,
              t->depth, t->batch);
     return buf;
+}
+
+void bench_put_speed(json_t *row, const hone_interval *speed)
+{
+    json_object_set_new(row, "tok_s", json_real(speed->point));
+    if (isnan(speed->lo))
+        return;
+    json_object_set_new(row, "tok_s_lo", json_real(speed->lo));
+    json_object_set_new(row, "tok_s_hi", json_real(speed->hi));
 }
 
 static hone_status open_buffers(bench *b)
@@ -149,11 +165,11 @@ static hone_status open_buffers(bench *b)
     hone_engine_kv_usage(b->engine, &used, &most);
     if ((double)f->kv_bytes_context * (double)batch > (double)most) /* windows forget */
         return hone_fail(HONE_MEMORY,
-                         "%u sequences of %u tokens need %.1f GiB of KV pages, the bound is %.1f "
-                         "GiB: smaller --batch or --depth, or kv_bytes_max in --config",
+                         "%u sequences of %u tokens need %.2f MiB of KV pages, the bound is %.2f "
+                         "MiB: smaller --batch or --depth, or kv_bytes_max in --config",
                          b->batch_max, b->tokens_max,
-                         (double)f->kv_bytes_context * (double)batch / (1 << 30),
-                         (double)most / (1 << 30));
+                         (double)f->kv_bytes_context * (double)batch / (1 << 20),
+                         (double)most / (1 << 20));
     return HONE_OK;
 }
 
@@ -162,6 +178,7 @@ hone_status bench_open(bench *b, const char *model, hone_config config)
     config.prefix_reuse = false; /* no test may profit from what another one did */
     config.context_tokens = b->tokens_max;
     b->model = model;
+    b->kv_asked = config.kv_bytes_max != 0;
     HONE_TRY(cli_open_engine(model, &config, &b->engine));
     return open_buffers(b);
 }

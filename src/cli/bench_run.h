@@ -56,8 +56,8 @@ typedef struct bench_test {
     uint32_t depth;  /* tokens in the context before */
     uint32_t batch;
     double tok_s[BENCH_REPS_MAX];
-    hone_interval speed;
-    double limit; /* tok/s at the roofline; 0 = unknown */
+    hone_interval speed; /* lo = hi = NAN: one repetition tells nothing of the others */
+    double limit;        /* tok/s at the roofline; 0 = unknown */
 } bench_test;
 
 typedef struct bench {
@@ -66,6 +66,7 @@ typedef struct bench {
     hone_engine *engine;
     bench_test *tests;
     size_t n_tests, reps;
+    bool kv_asked;           /* the bound of the KV pages was given, not made to fit the tests */
     hone_session **sessions; /* [batch_max], of the depth in hand */
     hone_row *rows;          /* [batch_max] */
     uint32_t batch_max, tokens_max;
@@ -92,5 +93,7 @@ HONE_CHECKED hone_status bench_measure(bench *b, const bench_test *t, double *to
 HONE_CHECKED hone_status bench_sample(bench *b, const bench_test *t, double *cost);
 /* "decode 64, depth 0, batch 1" into buf, which is returned. */
 const char *bench_test_name(const bench_test *t, char *buf, size_t size);
+/* "tok_s" into the row, and "tok_s_lo" and "tok_s_hi" where they are known. */
+void bench_put_speed(json_t *row, const hone_interval *speed);
 
 #endif

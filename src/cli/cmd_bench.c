@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { RESAMPLES = 2000 };
+enum { RESAMPLES = 2000, BOOTSTRAP_MIN = 5 };
 
 /* Tests in order of their depth, so that contexts are built once per repetition. */
 static hone_status measure_all(bench *b)
@@ -91,15 +91,30 @@ static double limit_of(const bench *b, const bench_test *t)
     return s > 0 ? t->batch / s : 0;
 }
 
+/* Of few values the bootstrap's bounds are the smallest and the largest, which miss the median of a
+ * pair in every second case: there it is Student's interval, of the logarithms. */
+static hone_status interval_of(const double *tok_s, size_t reps, hone_interval *out)
+{
+    double logs[BOOTSTRAP_MIN];
+    if (reps >= BOOTSTRAP_MIN)
+        return hone_stat_bootstrap_median(tok_s, reps, 0.95, 1, RESAMPLES, out);
+    if (reps == 1) {
+        *out = (hone_interval){tok_s[0], NAN, NAN};
+        return HONE_OK;
+    }
+    for (size_t i = 0; i < reps; i++)
+        logs[i] = log(tok_s[i]);
+    HONE_TRY(hone_stat_t_interval(logs, reps, 0.95, out));
+    *out = (hone_interval){0, exp(out->lo), exp(out->hi)};
+    return hone_stat_median(tok_s, reps, &out->point);
+}
+
 static hone_status summarise(bench *b)
 {
     choose_peak(b);
     for (size_t i = 0; i < b->n_tests; i++) {
         bench_test *t = &b->tests[i];
-        if (b->reps == 1)
-            t->speed = (hone_interval){t->tok_s[0], t->tok_s[0], t->tok_s[0]};
-        else
-            HONE_TRY(hone_stat_bootstrap_median(t->tok_s, b->reps, 0.95, 1, RESAMPLES, &t->speed));
+        HONE_TRY(interval_of(t->tok_s, b->reps, &t->speed));
         t->limit = limit_of(b, t);
     }
     return HONE_OK;
@@ -107,26 +122,25 @@ static hone_status summarise(bench *b)
 
 /* ---- output --------------------------------------------------------------------------------- */
 
-static hone_status print_json(const bench *b)
+static hone_status print_json(const bench *b, const json_t *compared)
 {
     json_t *rows = json_array();
     for (size_t i = 0; i < b->n_tests; i++) {
         const bench_test *t = &b->tests[i];
-        json_array_append_new(rows, json_pack("{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f}",
-                                              "test", t->prefill ? "prefill" : "decode", "tokens",
-                                              (json_int_t)t->tokens, "depth", (json_int_t)t->depth,
-                                              "batch", (json_int_t)t->batch, "tok_s",
-                                              t->speed.point, "tok_s_lo", t->speed.lo, "tok_s_hi",
-                                              t->speed.hi, "limit", t->limit, "share",
-                                              t->limit > 0 ? t->speed.point / t->limit : 0.0));
+        json_t *row = json_pack(
+            "{s:s, s:I, s:I, s:I, s:f, s:f}", "test", t->prefill ? "prefill" : "decode", "tokens",
+            (json_int_t)t->tokens, "depth", (json_int_t)t->depth, "batch", (json_int_t)t->batch,
+            "limit", t->limit, "share", t->limit > 0 ? t->speed.point / t->limit : 0.0);
+        bench_put_speed(row, &t->speed);
+        json_array_append_new(rows, row);
     }
     return cli_print_json(json_pack(
-        "{s:s, s:i, s:o, s:{s:f, s:f, s:s}, s:I, s:I, s:o}", "model", cli_operand(b->c, 0), "reps",
-        (int)b->reps, "config", cli_config_json(b->engine), "limits", "read_bytes_s",
+        "{s:s, s:i, s:o, s:{s:f, s:f, s:s}, s:I, s:I, s:o, s:O*}", "model", cli_operand(b->c, 0),
+        "reps", (int)b->reps, "config", cli_config_json(b->engine), "limits", "read_bytes_s",
         b->limits.read_bytes_s, "ops_s", b->peak_ops_s, "ops_isa", hone_isa_name(b->peak_isa),
         "weight_bytes_per_token", (json_int_t)hone_engine_facts(b->engine)->weight_bytes_per_token,
         "kv_bytes_per_token", (json_int_t)hone_engine_facts(b->engine)->kv_bytes_per_token, "rows",
-        rows));
+        rows, "baseline", compared));
 }
 
 static hone_status print_text(const bench *b)
@@ -146,7 +160,10 @@ static hone_status print_text(const bench *b)
         cli_table_cell(table, "%u", t->depth);
         cli_table_cell(table, "%u", t->batch);
         cli_table_cell(table, "%.1f", t->speed.point);
-        cli_table_cell(table, "%.1f - %.1f", t->speed.lo, t->speed.hi);
+        if (isnan(t->speed.lo))
+            cli_table_cell(table, "-");
+        else
+            cli_table_cell(table, "%.1f - %.1f", t->speed.lo, t->speed.hi);
         cli_table_cell(table, "%.1f", t->limit);
         cli_table_cell(table, "%.1f %%", t->limit > 0 ? 100 * t->speed.point / t->limit : 0.0);
     }
@@ -160,8 +177,13 @@ static hone_status run_alone(bench *b)
     HONE_TRY(measure_limits(b));
     cli_progress_end();
     HONE_TRY(summarise(b));
-    HONE_TRY(cli_json(b->c) ? print_json(b) : print_text(b));
-    return bench_record(b);
+    json_t *compared = NULL;
+    if (!cli_json(b->c))
+        HONE_TRY(print_text(b));
+    hone_status s = bench_record(b, &compared);
+    hone_status printed = cli_json(b->c) ? print_json(b, compared) : HONE_OK;
+    json_decref(compared);
+    return s == HONE_OK ? printed : s;
 }
 
 static hone_status run_bench(bench *b)
@@ -177,6 +199,9 @@ static hone_status run(cli_context *c)
 {
     if (cli_flag(c, "worker"))
         return bench_worker_serve(c);
+    if (cli_text(c, "versus") && cli_text(c, "baseline"))
+        return hone_fail(HONE_USAGE, "--versus measures in turns, --baseline compares with what is "
+                                     "kept: give one of them");
     bench b = {.c = c, .reps = (size_t)cli_int(c, "reps")};
     hone_status s = run_bench(&b);
     bench_close(&b);
@@ -214,7 +239,7 @@ static const cli_option options[] = {
      .fallback = "1%",
      .min = 0.0001,
      .max = 1,
-     .help = "with --versus: differences below it do not matter"},
+     .help = "with --versus or --baseline: differences below it do not matter"},
     {.name = "rounds",
      .type = CLI_INT,
      .argument = "N",
@@ -249,7 +274,8 @@ const cli_command cli_cmd_bench = {
     .description =
         "Runs every test once to warm up (--warm-up) and then R times, the tests taking turns, and "
         "prints the "
-        "median of tokens per second (of all sequences together) with its 95% bootstrap interval. "
+        "median of tokens per second (of all sequences together) with its 95% interval: by the "
+        "bootstrap, of fewer than five repetitions Student's, of one none. "
         "Tokens are random. A prefill is timed to its last token's logits; a decode step to those "
         "of "
         "every sequence.\n\n"

@@ -190,7 +190,7 @@ void compare_stored_finish(hone_compare *page)
         for (size_t t = 0; t < page->n_tests; t++) {
             const hone_interval *a = &page->sides[0].speed[t].tok_s;
             const hone_interval *b = &page->sides[i].speed[t].tok_s;
-            if (a->lo > 0 && a->hi > 0 && b->lo > 0 && b->hi > 0)
+            if (a->lo > 0 && a->hi > a->lo && b->lo > 0 && b->hi > b->lo) /* one run: no interval */
                 page->sides[i].speed[t].ratio =
                     (hone_interval){b->point / a->point, b->lo / a->hi, b->hi / a->lo};
         }

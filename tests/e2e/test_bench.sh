@@ -16,9 +16,15 @@ for r in json.load(open(sys.argv[1]))["rows"]:
 fi
 expect 0 "$HONE" bench "$MODEL" --prefill 0 --decode 4 --reps 1
 prints "decode"
+grep -qE '^decode .* -  +[0-9.]+  +[0-9.]+ %$' "$WORK/out" || fail "an interval of one repetition: $(cat "$WORK/out")"
 grep -q prefill "$WORK/out" && fail "a prefill that was not asked for"
 expect 2 "$HONE" bench "$MODEL" --prefill 0 --decode 0
 expect 2 "$HONE" bench "$MODEL" --batch 0
+expect 2 "$HONE" bench "$MODEL" --versus '{}' --baseline main
+says "give one of them"
+echo '{"kv_bytes_max": 1048576}' >"$WORK/kv.json"
+expect 7 "$HONE" bench "$MODEL" --prefill 0 --decode 4 --batch 512 --config "$WORK/kv.json"
+says "MiB of KV pages, the bound is 0."
 expect 3 "$HONE" bench "$WORK/nothing.gguf"
 
 # In turns with another build (here: itself), which must be one and must know how

@@ -18,15 +18,28 @@ for bad in '{"tests": []}' '{"tests": [{"decode": 0}]}' '{"tests": [{"decode": 4
     expect 5 "$HONE" bench "$MODEL" --suite "$WORK/bad.json"
     says bad.json
 done
+expect 2 "$HONE" bench "$MODEL" --suite "$WORK/suite.json" --prefill 99
+says "leave out --prefill"
 
 # Nothing kept yet; then a baseline, and a second bench that is compared with it.
 expect 3 "$HONE" regress
+says "hone bench"
 expect 0 "$HONE" bench "$MODEL" --prefill 0 --decode 4 --reps 2 --baseline main
 says "kept as the baseline main"
 expect 0 "$HONE" bench "$MODEL" --prefill 0 --decode 4 --reps 2 --baseline main
 says "not measured in turns"
+expect 0 "$HONE" bench "$MODEL" --prefill 0 --decode 4 --reps 1 --baseline main --json
+is_json "$WORK/out"
+prints '"baseline_tok_s"'
+prints "nothing can be claimed"
+# Another depth beside it makes no other history of the test; of that one the baseline knows nothing.
+expect 0 "$HONE" bench "$MODEL" --prefill 0 --decode 4 --depth 0,100 --reps 2 --baseline main
+expect 0 "$HONE" bench "$MODEL" --prefill 0 --decode 4 --depth 100 --reps 1 --baseline main
+says "nothing is compared"
 expect 0 "$HONE" regress
 prints "too few runs"
+[ "$(grep -c stories260k "$WORK/out")" = 2 ] || fail "not two histories, each with its model: $(cat "$WORK/out")"
+grep -qE 'depth 0, batch 1 +4 ' "$WORK/out" || fail "not four runs of one test: $(cat "$WORK/out")"
 
 command -v python3 >/dev/null 2>&1 || finish
 plant() { # plant SLOWER: 30 benches like the first, of 1 % noise, the last 12 slower by so much
@@ -55,6 +68,9 @@ prints "less since bench"
 plant 0.03
 expect 12 "$HONE" regress "$MODEL" --json
 prints '"regression": true'
+prints '"path": "'
+prints '"configuration": {'
+prints '"at": "'
 grep -qE '"bench": (19|2[012])' "$WORK/out" || fail "not found in its place"
 expect 0 "$HONE" regress --margin 10%
 
