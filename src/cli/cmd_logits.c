@@ -5,41 +5,12 @@
 #include "cli/damage.h"
 #include "cli/engine_args.h"
 #include "cli/npy.h"
+#include "cli/read_text.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { FILE_BYTES_MAX = 64 << 20, BLOCK_TOKENS = 64 };
-
-/* Numbers in `text`, apart from each other by blanks, commas or newlines; JSON brackets are
- * skipped. */
-static hone_status parse_tokens(const char *path, const char *text, int32_t **ids, size_t *n)
-{
-    size_t capacity = strlen(text) / 2 + 1;
-    *n = 0;
-    *ids = hone_malloc(capacity * sizeof **ids);
-    if (!*ids)
-        return hone_fail_memory(capacity * sizeof **ids, "token ids");
-    size_t line = 1;
-    for (const char *p = text; *p;) {
-        if (isspace((unsigned char)*p) || *p == ',' || *p == '[' || *p == ']') {
-            line += *p++ == '\n';
-            continue;
-        }
-        char *end;
-        errno = 0;
-        long v = strtol(p, &end, 10);
-        if (end == p || errno || v < 0 || v > INT32_MAX) {
-            hone_free(*ids);
-            return hone_fail(HONE_DATA, "%s: line %zu: \"%.12s\" is no token id", path, line, p);
-        }
-        (*ids)[(*n)++] = (int32_t)v;
-        p = end;
-    }
-    return HONE_OK;
-}
 
 static hone_status read_tokens(const cli_context *c, int32_t **ids, size_t *n)
 {
@@ -51,7 +22,7 @@ static hone_status read_tokens(const cli_context *c, int32_t **ids, size_t *n)
         size_t bytes;
         const char *path = cli_text(c, "tokens-file");
         HONE_TRY(hone_read_file(path, FILE_BYTES_MAX, &text, &bytes));
-        hone_status s = parse_tokens(path, text, ids, n);
+        hone_status s = cli_parse_ids(path, text, bytes, ids, n);
         hone_free(text);
         HONE_TRY(s);
     } else {

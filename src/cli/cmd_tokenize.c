@@ -54,38 +54,24 @@ static hone_status print_ids(const cli_context *c, const hone_tokenizer *t, cons
     return cli_table_print(table, stdout);
 }
 
-/* The ids of the text, which anything but digits separates. */
-static hone_status read_ids(const char *text, size_t bytes, int32_t **ids, size_t *n)
-{
-    *n = 0;
-    *ids = hone_malloc((bytes / 2 + 1) * sizeof **ids);
-    if (!*ids)
-        return hone_fail_memory(bytes, "ids");
-    for (size_t i = 0; i < bytes;) {
-        int64_t v = -1;
-        size_t start = i;
-        for (; i < bytes && text[i] >= '0' && text[i] <= '9'; i++) {
-            v = (v < 0 ? 0 : v) * 10 + (text[i] - '0');
-            if (v > INT32_MAX)
-                return hone_fail(HONE_DATA, "the number at byte %zu is no token id", start);
-        }
-        if (v >= 0)
-            (*ids)[(*n)++] = (int32_t)v;
-        i += v < 0;
-    }
-    return HONE_OK;
-}
-
-static hone_status decode(const hone_tokenizer *t, const char *text, size_t bytes, bool all)
+static hone_status decode(const cli_context *c, const hone_tokenizer *t, const char *text,
+                          size_t bytes)
 {
     int32_t *ids = NULL;
     char *out = NULL;
     size_t n, m;
     hone_status s;
-    HONE_GOTO(s, done, read_ids(text, bytes, &ids, &n));
-    HONE_GOTO(s, done,
-              hone_tokenizer_decode(t, ids, n, all ? 0 : HONE_DECODE_SKIP_SPECIAL, &out, &m));
-    fwrite(out, 1, m, stdout);
+    unsigned flags = cli_flag(c, "parse-special") ? 0 : HONE_DECODE_SKIP_SPECIAL;
+    HONE_GOTO(s, done, cli_parse_ids("standard input", text, bytes, &ids, &n));
+    HONE_GOTO(s, done, hone_tokenizer_decode(t, ids, n, flags, &out, &m));
+    if (cli_json(c)) {
+        json_t *words = json_stringn(out, m); /* NULL: ids that are no whole characters */
+        s = words
+                ? cli_print_json(json_pack("{s:o}", "text", words))
+                : hone_fail(HONE_DATA, "the text of these ids is no UTF-8, which JSON cannot hold");
+    } else {
+        fwrite(out, 1, m, stdout);
+    }
 done:
     hone_free(ids);
     hone_free(out);
@@ -107,7 +93,7 @@ static hone_status run(cli_context *c)
     hone_status s;
     HONE_GOTO(s, done, hone_read_file("-", INPUT_BYTES_MAX, &text, &bytes));
     if (cli_flag(c, "decode")) {
-        s = decode(t, text, bytes, flags & HONE_ENCODE_PARSE_SPECIAL);
+        s = decode(c, t, text, bytes);
         goto done;
     }
     HONE_GOTO(s, done, cli_check_text("standard input", text, &bytes));

@@ -4,7 +4,10 @@
 #include "base/mem.h"
 #include "text/utf8.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 hone_status cli_check_text(const char *name, const char *text, size_t *n)
@@ -45,4 +48,34 @@ hone_status cli_read_text(const char *path, size_t bytes_max, char **text, size_
         *text = NULL;
     }
     return s;
+}
+
+hone_status cli_parse_ids(const char *name, const char *text, size_t bytes, int32_t **ids,
+                          size_t *n)
+{
+    *n = 0;
+    *ids = hone_malloc((bytes / 2 + 1) * sizeof **ids);
+    if (!*ids)
+        return hone_fail_memory((bytes / 2 + 1) * sizeof **ids, "token ids");
+    size_t line = 1;
+    for (const char *p = text; p < text + bytes;) {
+        if (isspace((unsigned char)*p) || (*p && strchr(",[]", *p))) {
+            line += *p++ == '\n';
+            continue;
+        }
+        char *end;
+        errno = 0;
+        long v = strtol(p, &end, 10);
+        bool whole = end == text + bytes || isspace((unsigned char)*end) || strchr(",[]", *end);
+        if (end == p || errno || v < 0 || v > INT32_MAX || !whole) {
+            size_t length = strcspn(p, " \t\r\n,[]");
+            hone_free(*ids);
+            *ids = NULL;
+            return hone_fail(HONE_DATA, "%s: line %zu: \"%.*s\" is no token id", name, line,
+                             (int)(length < 12 ? length : 12), p);
+        }
+        (*ids)[(*n)++] = (int32_t)v;
+        p = end;
+    }
+    return HONE_OK;
 }

@@ -11,6 +11,7 @@
 #include "base/status.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* DATA, with line and offset of the first byte that is no UTF-8 and how many such places there are.
  * Of a text that ends within a character (as one does that `head -c` cut) *n leaves those bytes
@@ -19,5 +20,10 @@ HONE_CHECKED hone_status cli_check_text(const char *name, const char *text, size
 
 /* hone_read_file ("-": standard input), then cli_check_text. */
 HONE_CHECKED hone_status cli_read_text(const char *path, size_t bytes_max, char **text, size_t *n);
+
+/* The token ids of a text that ends with 0, apart from each other by white space or commas; JSON
+ * brackets are skipped. *ids: hone_free. DATA for anything else, with `name` and its line. */
+HONE_CHECKED hone_status cli_parse_ids(const char *name, const char *text, size_t bytes,
+                                       int32_t **ids, size_t *n);
 
 #endif

@@ -32,6 +32,13 @@ expect 0 decode "1 403 407 261 378"
 [ "$(cat "$WORK/out")" = "Once upon a time" ] || fail "--decode gives $(cat "$WORK/out")"
 expect 0 decode "1, 403" --parse-special
 prints "<s>"
+for ids in abc -1 3.5 12abc34 "1 2x"; do
+    expect 10 decode "$ids"
+    says "is no token id"
+    silent
+done
+expect 0 decode "1 403 407 261 378" --json
+prints '"text": "Once upon a time"'
 expect 10 decode "99999"
 expect 10 decode "99999999999"
 expect 3 "$HONE" tokenize "$WORK/nothing.gguf"
