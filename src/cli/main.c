@@ -102,6 +102,8 @@ int main(int argc, char **argv)
     hone_status s = dispatch(argc, argv);
     if (fflush(stdout) != 0 && s == HONE_OK)
         s = hone_fail_errno(errno, "cannot write to standard output");
+    if (ferror(stdout) && s == HONE_OK) /* before the end: what was lost is not flushed again */
+        s = hone_fail(HONE_DISK, "cannot write to standard output");
     if (s != HONE_OK)
         fprintf(stderr, "hone: %s\n", hone_error()[0] ? hone_error() : hone_status_text(s));
     return hone_status_exit_code(s);
