@@ -333,11 +333,19 @@ static void put_string(line *l, const char *s, size_t n)
     }
 }
 
+/* As the file has it: its elements may be narrower than what getters widen them to. */
+static const char *stored_name(int type)
+{
+    static const char *const names[GGUF_TYPES] = {
+        "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "str", "array", "u64", "i64", "f64"};
+    return (unsigned)type < GGUF_TYPES ? names[type] : "?";
+}
+
 static void put_array(line *l, const hone_array *a)
 {
     char head[64];
     int n = snprintf(head, sizeof head, "[%llu %s: ", (unsigned long long)a->count,
-                     hone_meta_type_name(a->type));
+                     stored_name(a->stored));
     put(l, head, (size_t)n);
     for (uint64_t i = 0; i < a->count && !l->full; i++) {
         if (i)

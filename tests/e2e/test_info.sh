@@ -31,6 +31,11 @@ for model in "$LLAMA" "$TIED" "$WORK/tied"; do
 done
 prints "lm_head.weight is not used"
 
+if trained; then
+    expect 0 "$HONE" info "$MODEL"
+    prints "[512 f32:"
+    prints "[512 i32:"
+fi
 expect 3 "$HONE" info "$WORK/nothing.gguf"
 says "nothing.gguf"
 silent

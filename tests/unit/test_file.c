@@ -219,7 +219,7 @@ static void metadata_text_is_cut_and_escaped(void **state)
     assert_string_equal(hone_file_meta_text(f, 0, text, sizeof text),
                         "line\\nbell\\x07 \xc3\xa9 0123456789");
     assert_string_equal(hone_file_meta_text(f, 0, text, 16), "line\\nbell...");
-    assert_string_equal(hone_file_meta_text(f, 1, text, sizeof text), "[3 i64: 1, -2, 3]");
+    assert_string_equal(hone_file_meta_text(f, 1, text, sizeof text), "[3 i32: 1, -2, 3]");
     hone_file_close(f);
 }
 
