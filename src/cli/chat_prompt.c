@@ -34,7 +34,8 @@ static hone_status add_fallback(cli_chat_format *f, const hone_tokenizer *t)
                       : "plain User: and Assistant: (the model has no template)";
     f->stop = marks ? "<|im_end|>" : "\nUser:";
     fprintf(stderr,
-            "the model has no chat template: %s is used; --template FILE names another one\n",
+            "the model has no chat template: %s is used; hone chat takes another one, --template "
+            "FILE\n",
             marks ? "ChatML" : "plain \"User:\" and \"Assistant:\"");
     const char *text = marks ? chatml : plain;
     return hone_chat_template_add(f->template, "default", text, strlen(text));

@@ -20,6 +20,7 @@ typedef struct eval_job {
     int32_t *ids;
     size_t n, text_bytes;
     int32_t bos;
+    bool cut; /* the text, by --max-tokens */
     hone_eval_protocol protocol;
     hone_eval_reference reference; /* with --kl */
     hone_eval_comparison result;   /* without --kl only .test is filled */
@@ -38,12 +39,13 @@ static hone_status read_text(eval_job *j, const char *model, const char *data)
     j->bos = hone_tokenizer_adds_bos(t) ? hone_tokenizer_bos(t) : -1;
     hone_tokenizer_close(t);
     int64_t most = cli_int(j->c, "max-tokens");
-    if (s == HONE_OK && most > 0 && j->n > (uint64_t)most)
+    j->cut = s == HONE_OK && most > 0 && j->n > (uint64_t)most;
+    if (j->cut)
         j->n = (size_t)most;
     return s;
 }
 
-static void choose_protocol(eval_job *j, const hone_engine *e)
+static hone_status choose_protocol(eval_job *j, const hone_engine *e)
 {
     int32_t bos = cli_flag(j->c, "no-bos") ? -1 : j->bos;
     j->protocol = hone_eval_protocol_default(hone_engine_config(e)->context_tokens, bos);
@@ -53,6 +55,12 @@ static void choose_protocol(eval_job *j, const hone_engine *e)
     }
     if (cli_given(j->c, "stride"))
         j->protocol.stride = (uint32_t)cli_int(j->c, "stride");
+    if (j->protocol.stride > j->protocol.context)
+        return hone_fail(HONE_USAGE,
+                         "--stride %u: windows of %u tokens would leave some out; at most %u, or a "
+                         "larger --ctx",
+                         j->protocol.stride, j->protocol.context, j->protocol.context);
+    return HONE_OK;
 }
 
 /* The reference: the file's own weights in float32. It is gone before the model is loaded. */
@@ -65,9 +73,10 @@ static hone_status take_reference(eval_job *j, const char *path, int threads)
     config.threads = threads;
     hone_engine *e;
     HONE_TRY(cli_open_engine(path, &config, &e));
-    choose_protocol(j, e);
-    hone_status s = hone_eval_reference_take(e, j->ids, j->n, &j->protocol, HONE_EVAL_KEEP_BYTES,
-                                             cli_engine_progress, NULL, &j->reference);
+    hone_status s = choose_protocol(j, e);
+    if (s == HONE_OK)
+        s = hone_eval_reference_take(e, j->ids, j->n, &j->protocol, HONE_EVAL_KEEP_BYTES,
+                                     cli_engine_progress, NULL, &j->reference);
     cli_progress_end();
     hone_engine_close(e);
     return s;
@@ -139,7 +148,7 @@ static hone_status evaluate(eval_job *j, hone_engine *e)
     if (cli_given(j->c, "kl")) {
         s = hone_eval_compare(&j->reference, e, cli_engine_progress, NULL, &j->result);
     } else {
-        choose_protocol(j, e);
+        HONE_TRY(choose_protocol(j, e));
         s = hone_eval_perplexity(e, j->ids, j->n, &j->protocol, cli_engine_progress, NULL,
                                  &j->result.test);
     }
@@ -172,7 +181,7 @@ static hone_status run(cli_context *c)
     if (s == HONE_FORMAT && opened)
         s = cli_name_damage(model, s);
     else if (s == HONE_DATA)
-        s = hone_fail_in(s, "%s", cli_text(c, "data"));
+        s = hone_fail_in(s, j.cut ? "%s, cut by --max-tokens" : "%s", cli_text(c, "data"));
     hone_eval_reference_close(&j.reference);
     hone_free(j.ids);
     return s;

@@ -93,8 +93,8 @@ static hone_status load(profile_job *j)
     }
     if (!hone_engine_facts(j->engine)->has_head)
         return hone_fail(HONE_UNSUPPORTED,
-                         "%s gives no logits: its texts are one step each, without first and later "
-                         "tokens; hone embed prints its speed",
+                         "%s gives no logits: its texts are one step each, without the first and "
+                         "later tokens that a profile tells apart",
                          j->model);
     return HONE_OK;
 }

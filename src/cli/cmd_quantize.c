@@ -22,6 +22,11 @@ static hone_status read_options(cli_context *c, hone_quantize_options *o)
     static const char *const names[HONE_QUANTIZE_KINDS] = {"attn", "mlp", "head", "embed"};
     const char *type = cli_text(c, "type");
     *o = (hone_quantize_options){.mix = cli_flag(c, "pure") ? NULL : hone_mix_by_name(type)};
+    if (!o->mix && hone_mix_by_name(type) && !hone_dtype_by_name(type, &o->type))
+        return hone_fail(HONE_USAGE,
+                         "%s gives its matrices several types, --pure a single one: name that one "
+                         "(%s), or leave out --pure",
+                         type, hone_dtype_name(hone_mix_base(hone_mix_by_name(type))));
     if (o->mix)
         o->type = hone_mix_base(o->mix);
     else if (!hone_dtype_by_name(type, &o->type))

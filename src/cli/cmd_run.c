@@ -36,6 +36,8 @@ typedef struct answer {
 static hone_status read_prompt(const cli_context *c, const char **text, size_t *bytes, char **owned)
 {
     *owned = NULL;
+    if (cli_given(c, "prompt") && cli_given(c, "file"))
+        return hone_fail(HONE_USAGE, "the prompt is --prompt or --file: give one of them");
     if (cli_given(c, "prompt")) {
         *text = cli_text(c, "prompt");
         *bytes = strlen(*text);
@@ -172,25 +174,27 @@ static hone_status report(const answer *a)
     size_t n = a->length - a->prompt;
     double ttft = n ? a->first_s - a->begin_s : 0;
     double prefill = rate(a->prompt, ttft);
-    double decode = n > 1 ? rate(n - 1, a->end_s - a->first_s) : 0;
+    double decode = n > 1 ? rate(n - 1, a->end_s - a->first_s) : 0; /* 0: of one, none */
     if (cli_json(a->c)) {
         json_t *ids = json_array();
         for (size_t i = a->prompt; i < a->length; i++)
             json_array_append_new(ids, json_integer(a->history[i]));
         return cli_print_json(
-            json_pack("{s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:o}", "model",
+            json_pack("{s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:f, s:f, s:o, s:o}", "model",
                       cli_operand(a->c, 0), "text", a->text ? a->text : "", "ids", ids, "stop",
                       a->stop, "prompt_tokens", (json_int_t)a->prompt, "tokens", (json_int_t)n,
                       "seed", (json_int_t)cli_int(a->c, "seed"), "ttft_s", ttft, "prefill_tok_s",
-                      prefill, "decode_tok_s", decode, "config", cli_config_json(a->engine)));
+                      prefill, "decode_tok_s", decode > 0 ? json_real(decode) : json_null(),
+                      "config", cli_config_json(a->engine)));
     }
-    char first[16];
+    char first[16], speed[32] = "";
+    if (decode > 0)
+        snprintf(speed, sizeof speed, ", %.1f tok/s", decode);
     putchar('\n');
     fflush(stdout);
-    fprintf(stderr,
-            "prompt %zu tokens, %.1f tok/s; first token after %s; %zu tokens, %.1f tok/s%s\n",
-            a->prompt, prefill, cli_format_seconds(ttft, first, sizeof first), n, decode,
-            strcmp(a->stop, "context") == 0 ? "; the context is full" : "");
+    fprintf(stderr, "prompt %zu tokens, %.1f tok/s; first token after %s; %zu token%s%s%s\n",
+            a->prompt, prefill, cli_format_seconds(ttft, first, sizeof first), n, n == 1 ? "" : "s",
+            speed, strcmp(a->stop, "context") == 0 ? "; the context is full" : "");
     return HONE_OK;
 }
 

@@ -47,10 +47,11 @@ static hone_status check_protocol(const walk *w)
                          p->context, most);
     uint32_t need = hone_eval_protocol_payload(p);
     if (w->n < need)
-        return hone_fail(HONE_DATA,
-                         "the text has %zu tokens, one window needs %u: give a longer text or a "
-                         "smaller context",
-                         w->n, need);
+        return hone_fail(
+            HONE_DATA,
+            "%zu tokens of text, and one window needs %u: give more of it or a smaller "
+            "context",
+            w->n, need);
     if (p->bos >= 0 && (uint32_t)p->bos >= w->vocab)
         return hone_fail(HONE_USAGE, "BOS id %d is outside the vocabulary of %u", p->bos, w->vocab);
     for (size_t i = 0; i < w->n; i++)

@@ -38,6 +38,10 @@ tr -d ' \n' <"$WORK/out" | grep -q '"max":0.0,"top1_agreement":1.0' || fail "a m
 echo "short" >"$WORK/short"
 expect 10 "$HONE" eval --ppl "$MODEL" --data "$WORK/short"
 says "511"
+expect 10 "$HONE" eval --ppl "$MODEL" --data "$TEXT" --max-tokens 300
+says "cut by --max-tokens"
+expect 2 "$HONE" eval --ppl "$MODEL" --data "$TEXT" --stride 600
+says "at most 512"
 expect 3 "$HONE" eval --ppl "$MODEL" --data "$WORK/nothing"
 expect 2 "$HONE" eval --ppl "$MODEL"
 expect 11 "$HONE" eval --ppl "$MODEL" --data "$TEXT" --ctx 100000

@@ -37,6 +37,9 @@ expect 11 "$HONE" run "$MODEL" -p "Once upon a time there was a dog" --ctx 4
 says "--ctx"
 expect 2 "$HONE" run "$MODEL" -p "Once" --top-p 0
 expect 2 "$HONE" run "$MODEL" -p "Once" --logit-bias x
+expect 2 "$HONE" run "$MODEL" -p "Once" -f "$WORK/nothing"
+expect 0 "$HONE" run "$MODEL" -p "Once" -n 1 --ignore-eos --json
+prints '"decode_tok_s": null'
 expect 3 "$HONE" run "$WORK/nothing.gguf" -p "Once"
 expect 2 "$HONE" run "$MODEL" -p "Once" --isa sse9
 expect 3 "$HONE" run "$HONE_SOURCE_DIR/tests/golden/data/models/llama" -p "no tokenizer"

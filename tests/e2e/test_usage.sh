@@ -46,6 +46,13 @@ says "whole number"
 expect 2 "$HONE" doctor --threads 99999999999999999999
 expect 2 "$HONE" doctor --threads 1 --threads 2
 says "given twice"
+if [ -w /dev/full ]; then # more than a buffer: what is lost before the end counts, too
+    got=0
+    "$HONE" optimize --list --markdown >/dev/full 2>"$WORK/err" || got=$?
+    [ $got = 8 ] || fail "a full disk is exit code $got"
+fi
+expect 2 "$HONE" quantize "$MODEL" --type q4_k_m --pure -o "$WORK/x.gguf"
+says "leave out --pure"
 expect 2 "$HONE" help nothing
 expect 2 "$HONE" --completion fish
 says "bash"
