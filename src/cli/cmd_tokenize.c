@@ -89,6 +89,9 @@ static hone_status run(cli_context *c)
         flags |= HONE_ENCODE_ADD_SPECIAL;
     if (cli_flag(c, "parse-special"))
         flags |= HONE_ENCODE_PARSE_SPECIAL;
+    if (cli_flag(c, "decode") && (cli_flag(c, "pieces") || cli_flag(c, "no-special")))
+        return hone_fail(HONE_USAGE, "--pieces and --no-special are of the way to ids, --decode is "
+                                     "the other one");
     HONE_TRY(hone_tokenizer_open(cli_operand(c, 0), &t));
     hone_status s;
     HONE_GOTO(s, done, hone_read_file("-", INPUT_BYTES_MAX, &text, &bytes));

@@ -37,6 +37,7 @@ for ids in abc -1 3.5 12abc34 "1 2x"; do
     says "is no token id"
     silent
 done
+expect 2 decode "1 403" --pieces
 expect 0 decode "1 403 407 261 378" --json
 prints '"text": "Once upon a time"'
 expect 10 decode "99999"
