@@ -56,7 +56,8 @@ static hone_status read_format(hone_dtype t, format *f)
     hone_packed w;
     f->info = hone_dtype_describe(t);
     f->layout = hone_layout_for(&c, false);
-    f->writes = hone_dtype_can_encode(t) && f->info->ggml >= 0;
+    /* F64 is encoded for tests; no model is written in it. */
+    f->writes = hone_dtype_can_encode(t) && f->info->ggml >= 0 && t != HONE_DTYPE_F64;
     f->exact = exactness(t, f->info, &c);
     f->file_bits = 8.0 * f->info->block_bytes / f->info->block_elements;
     HONE_TRY(hone_packed_plan(f->layout, &c, N, K, &w));
