@@ -91,7 +91,6 @@ typedef enum hone_meta_type {
     HONE_META_STR,
     HONE_META_ARRAY
 } hone_meta_type;
-const char *hone_meta_type_name(hone_meta_type t); /* "u64", "i64", "f64", "bool", "str", "array" */
 
 /* A view of an array of scalars or strings; valid until the file is closed. */
 typedef struct hone_array {

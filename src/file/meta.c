@@ -28,12 +28,6 @@ hone_meta_type hone_gguf_meta_type(uint32_t type)
     return stored_types[type < GGUF_TYPES ? type : GGUF_ARRAY].type;
 }
 
-const char *hone_meta_type_name(hone_meta_type t)
-{
-    static const char *const names[] = {"u64", "i64", "f64", "bool", "str", "array"};
-    return (unsigned)t < sizeof names / sizeof names[0] ? names[t] : "?";
-}
-
 hone_status hone_file_add_scalar(hone_file *f, const char *key, int stored, const void *value)
 {
     hone_meta m = {.stored = stored, .type = hone_gguf_meta_type((uint32_t)stored)};
