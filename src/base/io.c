@@ -274,6 +274,14 @@ hone_status hone_write_file(const char *path, const void *data, size_t bytes)
     return hone_writer_commit(w);
 }
 
+hone_status hone_check_output(const char *path)
+{
+    hone_writer *w;
+    HONE_TRY(hone_writer_open(path, &w));
+    hone_writer_abort(w);
+    return HONE_OK;
+}
+
 bool hone_is_directory(const char *path)
 {
     struct stat st;

@@ -49,6 +49,9 @@ uint64_t hone_writer_offset(const hone_writer *w);
 HONE_CHECKED hone_status hone_writer_commit(hone_writer *w);
 void hone_writer_abort(hone_writer *w); /* NULL is fine */
 
+/* Whether a file can be written there, before the work whose result it is to hold. */
+HONE_CHECKED hone_status hone_check_output(const char *path);
+
 /* Writes a whole small file atomically. */
 HONE_CHECKED hone_status hone_write_file(const char *path, const void *data, size_t bytes);
 

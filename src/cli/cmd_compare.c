@@ -109,6 +109,8 @@ static hone_status check_operands(const cli_context *c, bool *stored)
     for (int i = 0; i < n; i++)
         known += compare_is_stored(cli_operand(c, i));
     *stored = known > 0;
+    if (cli_text(c, "html"))
+        HONE_TRY(hone_check_output(cli_text(c, "html")));
     if (cli_text(c, "formats"))
         return n == 1 ? HONE_OK : hone_fail(HONE_USAGE, "--formats takes one model");
     if (n < 2)

@@ -1,4 +1,5 @@
 /* gradients - the gradient of a batch's loss by every weight: how anyone checks the trainer. */
+#include "base/io.h"
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/machine_args.h"
@@ -118,6 +119,7 @@ static hone_status gradients(cli_context *c, const hone_file *f, const batch *b)
         return hone_fail(HONE_DATA, "no token has a label: labels are those of the tokens "
                                     "themselves, and the first of a sequence is not predicted");
     hone_trainable *t;
+    HONE_TRY(hone_check_output(path));
     HONE_TRY(hone_trainable_open(f, &o, &t));
     hone_status s = hone_trainable_add(t, &b->in, b->targets, 1.0 / (double)counted, true, &sum);
     double loss = sum / (double)counted;

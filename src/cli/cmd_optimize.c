@@ -239,6 +239,8 @@ static hone_status run(cli_context *c)
         return list(c);
     if (cli_operands(c) != 1 || !cli_given(c, "data"))
         return hone_fail(HONE_USAGE, "hone optimize needs a MODEL and --data TEXT");
+    if (cli_text(c, "report"))
+        HONE_TRY(hone_check_output(cli_text(c, "report")));
     optimize_job j = {.c = c};
     const char *model = cli_operand(c, 0);
     hone_status s = gather(&j, model);

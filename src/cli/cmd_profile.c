@@ -48,7 +48,7 @@ typedef struct profile_job {
     bool has_cost;
     char *environment, *before; /* JSON */
     char environment_key[HONE_DIGEST_BYTES], before_when[32];
-    json_t *json;
+    json_t *json, *against; /* what was found; the profile of --against */
     char changed[1024];
     hone_registry *registry;
 } profile_job;
@@ -64,6 +64,7 @@ static void close_job(profile_job *j)
     hone_free(j->environment);
     hone_free(j->before);
     json_decref(j->json);
+    json_decref(j->against);
 }
 
 /* ---- the request --------------------------------------------------------------------------------
@@ -145,6 +146,51 @@ static hone_status take_random(profile_job *j, size_t wanted)
     j->n_tokens = wanted;
     return HONE_OK;
 }
+
+/* ---- what is compared with ----------------------------------------------------------------------
+ */
+
+static hone_status read_against(profile_job *j)
+{
+    const char *path = cli_text(j->c, "against");
+    char *text;
+    size_t bytes;
+    if (!path)
+        return HONE_OK;
+    HONE_TRY(hone_read_file(path, TEXT_BYTES_MAX, &text, &bytes));
+    hone_status s = hone_json_parse(text, bytes, 12, 1000000, path, &j->against);
+    hone_free(text);
+    HONE_TRY(s);
+    if (!json_is_array(json_object_get(j->against, "phases")) ||
+        !json_is_integer(json_object_get(j->against, "prompt_tokens")) ||
+        !json_is_integer(json_object_get(j->against, "decode_tokens")))
+        return hone_fail(HONE_FORMAT, "%s is no profile: give what hone profile --json printed",
+                         path);
+    return HONE_OK;
+}
+
+/* Times of other lengths say nothing of these; another model's may be what is asked for. */
+static hone_status check_against(const profile_job *j)
+{
+    if (!j->against)
+        return HONE_OK;
+    json_int_t prompt = json_integer_value(json_object_get(j->against, "prompt_tokens"));
+    json_int_t decode = json_integer_value(json_object_get(j->against, "decode_tokens"));
+    const char *path = cli_text(j->c, "against");
+    const char *model = json_string_value(json_object_get(j->against, "model"));
+    if (prompt != (json_int_t)j->work.n_tokens || decode != (json_int_t)j->work.decode_tokens)
+        return hone_fail(HONE_USAGE,
+                         "%s is of a prompt of %lld tokens and %lld more, this would be of %u and "
+                         "%u: give --prompt %lld --tokens %lld",
+                         path, (long long)prompt, (long long)decode, j->work.n_tokens,
+                         j->work.decode_tokens, (long long)prompt, (long long)decode);
+    if (model && strcmp(model, j->model) != 0)
+        fprintf(stderr, "hone: %s is the profile of %s\n", path, model);
+    return HONE_OK;
+}
+
+/* ---- the request, prepared ----------------------------------------------------------------------
+ */
 
 /* Half of a short context each. */
 static hone_status prepare(profile_job *j)
@@ -371,25 +417,18 @@ static hone_status keep(profile_job *j)
 
 static hone_status compare(profile_job *j)
 {
-    json_t *before = NULL;
-    char *owned = NULL;
-    const char *text = j->before;
-    if (cli_given(j->c, "against")) {
-        size_t bytes;
-        HONE_TRY(hone_read_file(cli_text(j->c, "against"), TEXT_BYTES_MAX, &owned, &bytes));
-        text = owned;
+    json_t *before = json_incref(j->against);
+    if (before)
         snprintf(j->before_when, sizeof j->before_when, "the file given");
-    }
-    hone_status s = HONE_OK;
-    if (text)
-        s = hone_json_parse(text, strlen(text), 12, 1000000,
-                            owned ? cli_text(j->c, "against") : "the former profile", &before);
-    hone_free(owned);
-    HONE_TRY(s);
+    else if (j->before)
+        HONE_TRY(hone_json_parse(j->before, strlen(j->before), 12, 1000000, "the former profile",
+                                 &before));
     if (!before)
         return HONE_OK;
     hone_profile_compare(before, j->json, j->changed, sizeof j->changed);
     json_decref(before);
+    if (j->against && !*j->changed)
+        return hone_fail(HONE_FORMAT, "%s: no times to compare with", cli_text(j->c, "against"));
     if (*j->changed)
         json_object_set_new(j->json, "changed", json_string(j->changed));
     return HONE_OK;
@@ -464,8 +503,14 @@ static hone_status print_text(const profile_job *j)
 
 static hone_status take(profile_job *j)
 {
+    if (cli_given(j->c, "trace"))
+        HONE_TRY(hone_check_output(cli_text(j->c, "trace")));
+    if (cli_given(j->c, "html"))
+        HONE_TRY(hone_check_output(cli_text(j->c, "html")));
+    HONE_TRY(read_against(j));
     HONE_TRY(load(j));
     HONE_TRY(prepare(j));
+    HONE_TRY(check_against(j));
     HONE_TRY(measure(j));
     HONE_TRY(hone_fingerprint_take(&j->environment, j->environment_key));
     HONE_TRY(make_json(j));

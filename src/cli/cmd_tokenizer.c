@@ -165,6 +165,8 @@ static hone_status run(cli_context *c)
         return hone_fail(HONE_USAGE, "\"%s\": hone tokenizer can only train", cli_operand(c, 0));
     if (cli_text(c, "template") && is_json_path(cli_text(c, "output")))
         return hone_fail(HONE_USAGE, "a chat template goes into a folder: -o without .json");
+    if (is_json_path(cli_text(c, "output")))
+        HONE_TRY(hone_check_output(cli_text(c, "output")));
     specials special = given_specials(c);
     hone_bpe_options options = {.vocab = (uint32_t)cli_int(c, "vocab"),
                                 .frequency_min = (uint64_t)cli_int(c, "min-frequency"),

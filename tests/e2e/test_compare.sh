@@ -50,6 +50,8 @@ says q9_9
 printf '{"rows": [{"test": "decode", "tok_s": -1}, 3]}' >"$WORK/bad.json"
 expect 5 "$HONE" compare "$WORK/bad.json" "$WORK/bad.json"
 expect 3 "$HONE" compare "$MODEL" "$WORK/nothing.gguf"
+expect 3 "$HONE" compare "$WORK/a.json" "$WORK/a.json" --html "$WORK/none/page.html"
+silent
 expect 3 "$HONE" compare 98 99
 
 finish

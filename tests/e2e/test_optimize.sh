@@ -22,6 +22,9 @@ says "short.txt"
 says "are needed"
 expect 3 "$HONE" rollback "$MODEL"
 
+expect 3 optimize --max-loss 50% --report "$WORK/none/report.html" # before anything is measured
+expect 3 "$HONE" report
+
 # A generous bound: something smaller is found and put in force.
 expect 0 optimize --max-loss 50% --report "$WORK/report.html"
 prints "chosen"
