@@ -29,12 +29,11 @@ hone_status hone_bpe_charge(hone_bpe *b, size_t bytes, const char *doing)
         b->stats.memory_bytes = bytes;
     if (!b->options.memory_max || bytes <= b->options.memory_max)
         return HONE_OK;
-    return hone_fail(
-        HONE_MEMORY,
-        "%s takes %.2f MiB so far, more than the %.2f MiB allowed: allow more, or give "
-        "fewer documents (a part of them, taken at random, gives nearly the same "
-        "tokens)",
-        doing, (double)bytes / (1 << 20), (double)b->options.memory_max / (1 << 20));
+    return hone_fail(HONE_MEMORY,
+                     "%s takes %zu KiB so far, more than the %zu KiB allowed: allow more, or give "
+                     "fewer documents (a part of them, taken at random, gives nearly the same "
+                     "tokens)",
+                     doing, bytes / 1024 + (bytes % 1024 > 0), b->options.memory_max / 1024);
 }
 
 static hone_status check_special(const hone_bpe *b, size_t i)

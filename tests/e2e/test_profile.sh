@@ -82,6 +82,9 @@ prints "decode:"
 expect 0 "$HONE" profile "$MODEL" --prompt 40 --tokens 6 --requests 1 --no-keep --against "$WORK/first.json" --cost
 prints "Since the profile of the file given"
 prints "Recording costs"
+cp "$MODEL" "$WORK/other.gguf"
+expect 0 "$HONE" profile "$WORK/other.gguf" --prompt 40 --tokens 6 --requests 1 --no-keep --against "$WORK/first.json"
+says "first.json is the profile of"
 expect 0 "$HONE" history
 [ "$(grep -c profile "$WORK/out")" = 2 ] || fail "not 2 profiles in the history"
 expect 3 "$HONE" report

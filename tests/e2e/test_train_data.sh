@@ -15,6 +15,9 @@ is_json "$WORK/out"
 grep -q '"vocab": *400' "$WORK/out" || fail "not 400 tokens: $(cat "$WORK/out")"
 cp "$WORK/tokenizer.json" "$WORK/first.json"
 expect 0 "$HONE" tokenizer train --vocab 400 --threads 1 "$WORK/t.txt" -o "$WORK/tokenizer.json"
+expect 7 "$HONE" tokenizer train --vocab 400 --memory 1K "$WORK/t.txt" -o "$WORK/small.json"
+says "more than the 1 KiB allowed"
+expect 3 "$HONE" tokenizer train --vocab 400 "$WORK/t.txt" -o "$WORK/none/small.json"
 cmp -s "$WORK/first.json" "$WORK/tokenizer.json" || fail "one thread gives another vocabulary"
 
 # Special tokens and a chat template go into a folder.
