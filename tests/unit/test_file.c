@@ -419,6 +419,9 @@ static void a_split_model_opens_by_any_of_its_parts(void **state)
             memcpy(&value, hone_file_tensor(f, tensor)->data, sizeof value);
             assert_true(value == (t < 2 ? 1.0f : 2.0f));
         }
+        for (int k = 0; k < 3; k++)
+            assert_true(hone_file_is_source(f, in_dir(names[k])));
+        assert_false(hone_file_is_source(f, in_dir("s.gguf")));
         hone_file_close(f);
     }
 }
