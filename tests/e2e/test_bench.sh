@@ -24,7 +24,9 @@ expect 2 "$HONE" bench "$MODEL" --versus '{}' --baseline main
 says "give one of them"
 echo '{"kv_bytes_max": 1048576}' >"$WORK/kv.json"
 expect 7 "$HONE" bench "$MODEL" --prefill 0 --decode 4 --batch 512 --config "$WORK/kv.json"
-says "MiB of KV pages, the bound is 0."
+needed=$(sed -n 's/.* need \([0-9.]*\) MiB of KV pages, the bound is [0-9.]* MiB: .*/\1/p' "$WORK/err")
+bound=$(sed -n 's/.* MiB of KV pages, the bound is \([0-9.]*\) MiB: .*/\1/p' "$WORK/err")
+[ -n "$needed" ] && [ "$needed" != "$bound" ] || fail "the bound is not told from what is needed: $(cat "$WORK/err")"
 expect 3 "$HONE" bench "$WORK/nothing.gguf"
 
 # In turns with another build (here: itself), which must be one and must know how
