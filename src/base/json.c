@@ -99,7 +99,7 @@ hone_status hone_json_parse(const char *text, size_t bytes, int depth_max, size_
     hone_json_use_memory();
     *out = NULL;
     HONE_TRY(bound_json(text, bytes, depth_max, values_max, what));
-    json_error_t error;
+    json_error_t error = {0}; /* jansson leaves it as it is when memory runs out */
     uint64_t failures = hone_mem_failures();
     *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
     if (!*out && json_error_code(&error) == json_error_numeric_overflow) {
