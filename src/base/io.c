@@ -142,14 +142,12 @@ hone_status hone_writer_open(const char *path, hone_writer **out)
     w->fd = -1;
     w->offset = 0;
     w->filled = 0;
-    size_t n = strlen(path) + 32;
     w->path = hone_strdup(path);
-    w->temporary = hone_malloc(n);
+    w->temporary = hone_temporary_path(path);
     if (!w->path || !w->temporary) {
         hone_writer_abort(w);
-        return hone_fail_memory(n, "a path");
+        return hone_fail_memory(strlen(path), "a path");
     }
-    snprintf(w->temporary, n, "%s.tmp.%ld", path, (long)getpid());
     w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (w->fd < 0) {
         hone_status s = hone_fail_errno(errno, "cannot write %s", path);
@@ -343,11 +341,11 @@ char *hone_path_join(const char *dir, const char *name)
     return p;
 }
 
-char *hone_temporary_path(const char *dir, const char *name)
+char *hone_temporary_path(const char *path)
 {
-    size_t n = strlen(dir) + strlen(name) + 32;
+    size_t n = strlen(path) + 32;
     char *p = hone_malloc(n);
     if (p)
-        snprintf(p, n, "%s/%s.tmp.%ld", dir, name, (long)getpid());
+        snprintf(p, n, "%s.tmp.%ld", path, (long)getpid());
     return p;
 }

@@ -61,7 +61,7 @@ bool hone_is_file(const char *path);
 HONE_CHECKED hone_status hone_make_directory(const char *path);
 /* "dir/name" in a fresh string (hone_free); NULL = no memory. */
 char *hone_path_join(const char *dir, const char *name);
-/* "dir/name.tmp.<pid>", likewise: a file that is nobody else's */
-char *hone_temporary_path(const char *dir, const char *name);
+/* "path.tmp.<pid>", likewise: a file that is nobody else's */
+char *hone_temporary_path(const char *path);
 
 #endif

@@ -6,6 +6,7 @@
 #include "cli/table.h"
 #include "cli/webhook.h"
 #include "engine/config.h"
+#include "report/report.h"
 #include "stat/changes.h"
 #include "store/bench_records.h"
 #include "store/fingerprint.h"
@@ -125,7 +126,7 @@ static json_t *to_json(const histories *h, size_t regressions)
         json_t *o = json_pack("{s:I, s:s, s:I, s:b, s:b}", "model", (json_int_t)s->model, "test",
                               s->test, "runs", (json_int_t)s->n, "changed", (int)s->changed,
                               "regression", (int)s->worse);
-        json_object_set_new(o, "path", json_string(s->path));
+        json_object_set_new(o, "path", hone_report_text(s->path));
         json_object_set_new(o, "machine", json_string(s->machine));
         json_object_set_new(o, "configuration", json_loads(s->config, 0, NULL));
         if (o && s->changed) {

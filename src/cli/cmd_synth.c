@@ -50,7 +50,9 @@ static hone_status write_folder(const hone_synth_options *o, const hone_coded *f
 {
     hone_export_result exported;
     hone_file *f = NULL;
-    char *path = hone_temporary_path(folder, "plain.gguf");
+    char *plain_path = hone_path_join(folder, "plain.gguf"),
+         *path = plain_path ? hone_temporary_path(plain_path) : NULL;
+    hone_free(plain_path);
     hone_status s = path ? HONE_OK : hone_fail_memory(strlen(folder), "a path");
     if (s == HONE_OK && !hone_is_directory(folder))
         s = hone_make_directory(folder);

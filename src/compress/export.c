@@ -560,7 +560,9 @@ static hone_status by_way_of_gguf(const hone_file *f, const hone_coded *form, co
     const hone_quantize_options o = {.type = HONE_DTYPE_F32, .kind = {-1, -1, -1, -1}};
     hone_quantize_result r;
     hone_file *plain = NULL;
-    char *path = hone_temporary_path(dir, "plain.gguf");
+    char *plain_path = hone_path_join(dir, "plain.gguf"),
+         *path = plain_path ? hone_temporary_path(plain_path) : NULL;
+    hone_free(plain_path);
     hone_status s = path ? HONE_OK : hone_fail_memory(strlen(dir), "a path");
     if (s == HONE_OK)
         s = hone_quantize(f, &o, path, pool, events, &r);
