@@ -425,8 +425,9 @@ static void groups_part(const tile_call *x, void *arg, const part *j)
                 square_block(true, strip > 16, &s, &w->s.out);
                 wide_scale(x, i / w->each, p, rows, w, ones, c, j->ldc);
             }
+            const size_t skip = row < x->row0 ? x->row0 - row : 0;
             for (size_t k = p; j->to == j->steps && k <= q; k++)
-                finish(x, k, row, rows, c + (k - p) * j->ldc);
+                finish(x, k, row + skip, rows - skip, c + (k - p) * j->ldc + skip * 16);
         }
     }
 }
