@@ -29,6 +29,7 @@ typedef struct setup {
     int32_t spread; /* tokens see from last - spread on, by `first`; 0 = by the window */
     float softcap;
     size_t head_step; /* as hone_attn's */
+    bool uneven;      /* some tokens between the others see four keys only */
 } setup;
 
 static void *get(size_t bytes)
@@ -89,7 +90,7 @@ static float *run(setup *s, hone_isa isa, size_t first_token, size_t tokens, int
     float *out = get(tokens * ldo * 4);
     void *scratch = get(sb);
     for (size_t i = 0; i < tokens; i++) {
-        s->last[i] = last + (int32_t)i;
+        s->last[i] = s->uneven && (i % 13 == 5 || i % 13 == 7) ? 3 : last + (int32_t)i;
         s->first[i] = s->last[i] > s->spread ? s->last[i] - s->spread : 0;
     }
     hone_attn t = {.kv = s->kv,
@@ -190,6 +191,20 @@ static void every_set_equals_scalar(void **state)
             check_case(&s, 17, 1020, 0);
             setup_close(&s);
         }
+}
+
+/* Of 26 rows, halved: five that see a tile, one that does not, one, one, five. The few in the
+ * middle must leave what the five before them expanded to those after them. */
+static void rows_that_see_less_change_no_others(void **state)
+{
+    (void)state;
+    for (int f = 0; f < HONE_KV_COUNT; f++) {
+        setup s;
+        setup_open(&s, (hone_kv_format)f, 16, 48, 1, HONE_ISA_SCALAR);
+        s.uneven = true;
+        check_case(&s, 26, 100, 0);
+        setup_close(&s);
+    }
 }
 
 /* Tile i of head h is page i * heads + h. */
@@ -309,6 +324,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_set_equals_scalar),
+        cmocka_unit_test(rows_that_see_less_change_no_others),
         cmocka_unit_test(heads_together_equal_heads_apart),
         cmocka_unit_test(every_set_writes_the_same_pages),
         cmocka_unit_test(attention_agrees_with_double_precision),

@@ -116,7 +116,7 @@ static void attn_many(const attn_work *w, const attn_job *t)
 
 static void attn_product(const attn_work *w, attn_job *t)
 {
-    t->nobody = w->keys; /* a few rows expand nothing */
+    t->nobody = (float *)(void *)w->q16; /* which these sets do not want */
     t->next = w->next ? w->next - w->page : 0;
     if (t->rows <= FEW_ROWS)
         attn_formats[w->t->kv.format].few[t->rows - 1](t);
