@@ -102,23 +102,10 @@ static hone_status read_word(const hone_file *f, const char *key, uint64_t *out)
     return HONE_OK;
 }
 
-static hone_status read_words(const hone_file *f, hone_training_state *s, const char *settings,
-                              bool branch)
+static hone_status read_words(const hone_file *f, hone_training_state *s)
 {
     const char *text;
     char end;
-    HONE_TRY(hone_file_str(f, "settings", &text));
-    if (branch && !strstr(text, settings))
-        return hone_fail(
-            HONE_USAGE,
-            "%s is a run on other data: \"%.300s\" is without \"%s\"; a branch goes on "
-            "at its place in the same",
-            hone_file_path(f), text, settings);
-    if (!branch && strcmp(text, settings) != 0)
-        return hone_fail(HONE_USAGE,
-                         "%s is a run with other settings: \"%.300s\", not \"%.300s\"; give those, "
-                         "or another folder",
-                         hone_file_path(f), text, settings);
     HONE_TRY(read_word(f, "steps", &s->steps));
     HONE_TRY(read_word(f, "optimizer_steps", &s->optimizer_steps));
     HONE_TRY(read_word(f, "tokens", &s->tokens));
@@ -132,11 +119,11 @@ static hone_status read_words(const hone_file *f, hone_training_state *s, const 
 }
 
 static hone_status read_state(const hone_file *f, hone_trainable *t, hone_optimizer *o,
-                              hone_training_state *s, const char *settings, bool branch)
+                              hone_training_state *s)
 {
     float *values[BUFFERS] = {t->weights, o->state};
     const uint64_t n[BUFFERS] = {t->p.floats, o->state_floats};
-    HONE_TRY(read_words(f, s, settings, branch));
+    HONE_TRY(read_words(f, s));
     for (int i = 0; i < BUFFERS; i++) {
         const hone_tensor *x;
         HONE_TRY(hone_file_need_tensor(f, buffers[i], 1, &n[i], &x));
@@ -149,16 +136,71 @@ static hone_status read_state(const hone_file *f, hone_trainable *t, hone_optimi
     return HONE_OK;
 }
 
-hone_status hone_checkpoint_read(const char *folder, hone_trainable *t, hone_optimizer *o,
-                                 hone_training_state *s, const char *settings, bool branch)
+/* ---- settings -------------------------------------------------------------------------------- */
+
+/* What a run's settings say of its adapter: their end. */
+static const char *adapter_of(const char *settings)
+{
+    const char *lora = strstr(settings, ", lora "), *dora = strstr(settings, ", dora ");
+    return lora ? lora : dora ? dora : "";
+}
+
+static hone_status check_same(const hone_file *f, const char *theirs, const char *settings)
+{
+    if (strcmp(theirs, settings) == 0)
+        return HONE_OK;
+    return hone_fail(HONE_USAGE,
+                     "%s is a run with other settings: \"%.300s\", not \"%.300s\"; give those, or "
+                     "another folder",
+                     hone_file_path(f), theirs, settings);
+}
+
+static hone_status check_branch(const hone_file *f, const char *theirs, const char *settings,
+                                const char *data)
+{
+    if (!strstr(theirs, data))
+        return hone_fail(
+            HONE_USAGE,
+            "%s is a run on other data: \"%.300s\" is without \"%s\"; a branch goes on "
+            "at its place in the same",
+            hone_file_path(f), theirs, data);
+    theirs = adapter_of(theirs);
+    settings = adapter_of(settings);
+    if (strcmp(theirs, settings) == 0)
+        return HONE_OK;
+    return hone_fail(HONE_USAGE,
+                     "%s is a run of another adapter, or beside other weights: \"%s\", not \"%s\"; "
+                     "a branch goes on with the same",
+                     hone_file_path(f), theirs, settings);
+}
+
+static hone_status read_checkpoint(const char *folder, hone_trainable *t, hone_optimizer *o,
+                                   hone_training_state *s, const char *settings, const char *data)
 {
     hone_file *f = NULL;
+    const char *theirs;
     char *path = hone_path_join(folder, STATE);
     hone_status status =
         path ? hone_file_open(path, &f) : hone_fail_memory(strlen(folder), "a path");
     if (status == HONE_OK)
-        status = read_state(f, t, o, s, settings, branch);
+        status = hone_file_str(f, "settings", &theirs);
+    if (status == HONE_OK)
+        status = data ? check_branch(f, theirs, settings, data) : check_same(f, theirs, settings);
+    if (status == HONE_OK)
+        status = read_state(f, t, o, s);
     hone_file_close(f);
     hone_free(path);
     return status;
+}
+
+hone_status hone_checkpoint_read(const char *folder, hone_trainable *t, hone_optimizer *o,
+                                 hone_training_state *s, const char *settings)
+{
+    return read_checkpoint(folder, t, o, s, settings, NULL);
+}
+
+hone_status hone_checkpoint_branch(const char *folder, hone_trainable *t, hone_optimizer *o,
+                                   hone_training_state *s, const char *settings, const char *data)
+{
+    return read_checkpoint(folder, t, o, s, settings, data);
 }

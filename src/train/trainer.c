@@ -176,15 +176,15 @@ static hone_status open_parts(hone_trainer *t, const hone_file *model)
     describe(t);
     t->s.rate_scale = 1;
     if (hone_checkpoint_exists(t->folder)) {
-        HONE_TRY(
-            hone_checkpoint_read(t->folder, t->model, &t->optimizer, &t->s, t->settings, false));
+        HONE_TRY(hone_checkpoint_read(t->folder, t->model, &t->optimizer, &t->s, t->settings));
         HONE_TRY(hone_dataset_seek(t->data, t->s.cursor));
     } else {
         t->s.cursor = hone_dataset_tell(t->data);
         if (t->o.branch) {
             char data[DATA_WORDS];
             describe_data(t, data);
-            HONE_TRY(hone_checkpoint_read(t->o.branch, t->model, &t->optimizer, &t->s, data, true));
+            HONE_TRY(hone_checkpoint_branch(t->o.branch, t->model, &t->optimizer, &t->s,
+                                            t->settings, data));
             HONE_TRY(hone_dataset_seek(t->data, t->s.cursor));
         }
         if (writes(t)) {

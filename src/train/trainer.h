@@ -102,10 +102,15 @@ HONE_CHECKED hone_status hone_checkpoint_write(const char *folder, const hone_tr
                                                const hone_training_state *s, const char *settings,
                                                hone_dtype type);
 bool hone_checkpoint_exists(const char *folder);
-/* settings: the run's; branch: a part of them, the others may differ. Errors: FORMAT (damaged,
- * another model's or optimiser's), USAGE (other settings: both are told). */
+/* Errors: FORMAT (damaged, another model's or optimiser's), USAGE (other settings: both are told).
+ */
 HONE_CHECKED hone_status hone_checkpoint_read(const char *folder, hone_trainable *t,
                                               hone_optimizer *o, hone_training_state *s,
-                                              const char *settings, bool branch);
+                                              const char *settings);
+/* The same for a run that goes on by other settings: what they say of the adapter must be the same,
+ * and `data` be a part of the checkpoint's. */
+HONE_CHECKED hone_status hone_checkpoint_branch(const char *folder, hone_trainable *t,
+                                                hone_optimizer *o, hone_training_state *s,
+                                                const char *settings, const char *data);
 
 #endif

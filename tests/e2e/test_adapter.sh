@@ -19,7 +19,7 @@ expect 0 "$HONE" train "$WORK/data" --config "$WORK/config.json" -o "$WORK/base"
 tune() { # tune FOLDER [OPTION]...; FRONT: what it is run by
     folder=$1
     shift
-    ${FRONT:-} "$HONE" train "$WORK/data" --model "$WORK/base" -o "$WORK/$folder" --lora "${RANK:-4}" --steps 12 \
+    ${FRONT:-} "$HONE" train "$WORK/data" --model "$WORK/${BASE:-base}" -o "$WORK/$folder" --lora "${RANK:-4}" --steps "${STEPS:-12}" \
         --batch 256 --part 128 --length 64 --checkpoint 2 --validate 6 --rate 0.01 --dropout 0.1 "$@"
 }
 same_run() { # same_run FOLDER [WHOLE]: its files are those of the uninterrupted run
@@ -40,6 +40,17 @@ RANK=8 expect 2 tune whole --dora
 says "other settings"
 expect 2 tune whole
 says "other settings"
+
+# A branch goes on with the adapter of its run beside the same weights. Another one may have as many numbers.
+STEPS=14 expect 0 tune branch --dora --branch "$WORK/whole"
+[ "$(head -n 1 "$WORK/branch/log.jsonl" | cut -c 1-12)" = '{"step": 13,' ] || fail "the branch did not begin at 13"
+expect 0 tune query --targets q_proj
+STEPS=14 expect 2 tune never --targets o_proj --branch "$WORK/query"
+says "another adapter"
+expect 0 "$HONE" train "$WORK/data" --config "$WORK/config.json" -o "$WORK/other" --steps 1 --batch 64 --length 64
+STEPS=14 BASE=other expect 2 tune never --targets q_proj --branch "$WORK/query"
+says "beside other weights"
+[ ! -e "$WORK/never" ] || fail "a branch that is refused leaves $(ls "$WORK/never")"
 
 # Half as many numbers to keep as before the adapter: only its own have means.
 [ "$(wc -c <"$WORK/whole/training.safetensors")" -lt "$(wc -c <"$WORK/base/training.safetensors")" ] ||

@@ -122,16 +122,15 @@ static void a_damaged_checkpoint_is_named(void **state)
     assert_int_equal(hone_optimizer_open(t, &(hone_optimizer_options){.beta1 = 0.9f}, &o), HONE_OK);
     assert_int_equal(hone_checkpoint_write(in_folder("a"), t, &o, &s, "settings", HONE_DTYPE_F32),
                      HONE_OK);
-    assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "settings", false), HONE_OK);
+    assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "settings"), HONE_OK);
     assert_true(got.steps == 3 && got.rate_scale == 0.5 && got.cursor.epoch == 1 &&
                 got.cursor.row == 2);
-    assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "others", false),
-                     HONE_USAGE);
+    assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "others"), HONE_USAGE);
     snprintf(path, sizeof path, "%s", in_folder("a/training.safetensors"));
     assert_int_equal(hone_read_file(path, 1 << 20, &text, &n), HONE_OK);
     for (size_t cut = 0; cut < n; cut += 1 + n / 97) {
         assert_int_equal(hone_write_file(path, text, cut), HONE_OK);
-        assert_int_not_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "settings", false),
+        assert_int_not_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "settings"),
                              HONE_OK);
     }
     hone_free(text);
