@@ -399,9 +399,10 @@ static hone_status one_step(hone_trainer *t, hone_trainer_state *now)
     return HONE_OK;
 }
 
+/* None amid steps that are not finite: it may be the weights that are ruined. */
 static hone_status checkpoint(hone_trainer *t)
 {
-    if (!writes(t))
+    if (!writes(t) || t->s.bad)
         return HONE_OK;
     if (fflush(t->log) != 0)
         return hone_fail(HONE_DISK, "%s: log.jsonl cannot be written", t->folder);
@@ -477,5 +478,10 @@ hone_status hone_trainer_run(hone_trainer *t, hone_trainer_event *event, void *a
         if (event)
             event(arg, out);
     }
-    return HONE_OK;
+    if (!t->s.bad)
+        return HONE_OK;
+    return hone_fail(HONE_DATA,
+                     "the run ends amid steps that are not finite: the last checkpoint in %s is of "
+                     "before them; --until ends it earlier",
+                     t->folder);
 }

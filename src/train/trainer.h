@@ -10,7 +10,7 @@
  * the optimiser, each of its own weights: what they decide by is the same on all of them.
  *
  * A step whose loss or gradient is not finite changes nothing; three in a row halve the learning
- * rate, ten end the run with a reason.
+ * rate, ten end the run with a reason. Until one is finite again there is no checkpoint.
  *
  * The folder: model.safetensors (for whoever loads the model; of an adapter
  * adapter_model.safetensors in float32 and adapter_config.json, as PEFT has them) and
@@ -83,7 +83,7 @@ const char *
 hone_trainer_settings(const hone_trainer *t); /* all that its bits depend on, in words */
 /* Runs to the last step, with a checkpoint there. Errors: DISK (the last checkpoint stays),
  * INTERRUPTED (after a checkpoint, or another rank failed), USAGE (ranks at different steps), DATA
- * (ten steps in a row were not finite), MEMORY. */
+ * (ten steps in a row, or the last one, were not finite), MEMORY. */
 HONE_CHECKED hone_status hone_trainer_run(hone_trainer *t, hone_trainer_event *event, void *arg,
                                           hone_trainer_state *out);
 
