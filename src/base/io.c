@@ -3,6 +3,7 @@
 #include "base/interrupt.h"
 #include "base/mem.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -348,4 +349,20 @@ char *hone_temporary_path(const char *path)
     if (p)
         snprintf(p, n, "%s.tmp.%ld", path, (long)getpid());
     return p;
+}
+
+void hone_drop_temporaries(const char *folder, const char *name)
+{
+    static const char mark[] = ".tmp.";
+    const size_t n = strlen(name);
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        const char *pid = e->d_name + n + sizeof mark - 1;
+        if (strncmp(e->d_name, name, n) == 0 &&
+            strncmp(e->d_name + n, mark, sizeof mark - 1) == 0 && *pid &&
+            !pid[strspn(pid, "0123456789")])
+            (void)unlinkat(dirfd(d), e->d_name, 0);
+    }
+    if (d)
+        (void)closedir(d);
 }

@@ -63,5 +63,8 @@ HONE_CHECKED hone_status hone_make_directory(const char *path);
 char *hone_path_join(const char *dir, const char *name);
 /* "path.tmp.<pid>", likewise: a file that is nobody else's */
 char *hone_temporary_path(const char *path);
+/* Removes those of the file `name` of a folder: for who knows that nobody is writing it, after a
+ * kill -9. */
+void hone_drop_temporaries(const char *folder, const char *name);
 
 #endif

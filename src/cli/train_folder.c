@@ -59,8 +59,10 @@ static bool has(const char *folder, const char *name)
     return there;
 }
 
+/* With what a kill -9 left of it */
 static void drop(const char *folder, const char *name)
 {
+    hone_drop_temporaries(folder, name);
     char *path = hone_path_join(folder, name);
     if (path)
         (void)unlink(path);

@@ -134,12 +134,17 @@ static hone_status open_log(hone_trainer *t)
 
 static hone_status lock_folder(hone_trainer *t)
 {
+    static const char *const files[] = {"model.safetensors",   "adapter_model.safetensors",
+                                        "adapter_config.json", "training.safetensors",
+                                        "log.jsonl",           HONE_EVENTS_NAME};
     HONE_TRY(hone_make_directory(t->folder));
     t->lock = open(t->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (t->lock < 0)
         return hone_fail_errno(errno, "%s", t->folder);
     if (flock(t->lock, LOCK_EX | LOCK_NB) != 0)
         return hone_fail(HONE_BUSY, "another hone train works in %s", t->folder);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) /* of a run that was killed */
+        hone_drop_temporaries(t->folder, files[i]);
     return HONE_OK;
 }
 

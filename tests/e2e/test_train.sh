@@ -39,9 +39,14 @@ expect 0 train one --threads 1
 same_run one
 
 kill_runs 20 whole train killed --threads 2
+for name in model.safetensors training.safetensors training.begun log.jsonl events.out.tfevents.0.hone; do
+    echo half >"$WORK/killed/$name.tmp.1" # of a run that was killed while it wrote
+done
+echo mine >"$WORK/killed/notes.tmp.1"
 expect 0 train killed --threads 2
 same_run killed
-[ -z "$(find "$WORK/killed" -name 'training.begun')" ] || fail "training.begun is left"
+[ "$(find "$WORK/killed" -name 'training.begun' -o -name '*.tmp.*')" = "$WORK/killed/notes.tmp.1" ] ||
+    fail "left: $(ls "$WORK/killed")"
 expect 0 train killed # nothing is left to do
 same_run killed
 RATE="--rate 0.02" expect 2 train killed
