@@ -162,6 +162,27 @@ static hone_status write_adapter_config(const hone_trainer *t)
     return s;
 }
 
+/* The step after which the run stops */
+static uint64_t last_step(const hone_trainer *t)
+{
+    const uint64_t all = t->o.schedule.steps, until = t->o.until;
+    return until && until < all ? until : all;
+}
+
+static hone_status start_branch(hone_trainer *t)
+{
+    char data[DATA_WORDS];
+    describe_data(t, data);
+    HONE_TRY(
+        hone_checkpoint_branch(t->o.branch, t->model, &t->optimizer, &t->s, t->settings, data));
+    if (t->s.steps >= last_step(t))
+        return hone_fail(HONE_USAGE,
+                         "%s stands at step %" PRIu64 ": a branch to step %" PRIu64
+                         " has nothing to do; steps count from that run's first",
+                         t->o.branch, t->s.steps, last_step(t));
+    return hone_dataset_seek(t->data, t->s.cursor);
+}
+
 static hone_status open_parts(hone_trainer *t, const hone_file *model)
 {
     size_t n = (size_t)t->o.rows * t->o.length;
@@ -185,13 +206,8 @@ static hone_status open_parts(hone_trainer *t, const hone_file *model)
         HONE_TRY(hone_dataset_seek(t->data, t->s.cursor));
     } else {
         t->s.cursor = hone_dataset_tell(t->data);
-        if (t->o.branch) {
-            char data[DATA_WORDS];
-            describe_data(t, data);
-            HONE_TRY(hone_checkpoint_branch(t->o.branch, t->model, &t->optimizer, &t->s,
-                                            t->settings, data));
-            HONE_TRY(hone_dataset_seek(t->data, t->s.cursor));
-        }
+        if (t->o.branch)
+            HONE_TRY(start_branch(t));
         if (writes(t)) {
             HONE_TRY(write_adapter_config(t));
             HONE_TRY(hone_checkpoint_write(t->folder, t->model, &t->optimizer, &t->s, t->settings,
@@ -450,8 +466,7 @@ static bool due(uint64_t every, uint64_t step, uint64_t steps)
 hone_status hone_trainer_run(hone_trainer *t, hone_trainer_event *event, void *arg,
                              hone_trainer_state *out)
 {
-    const uint64_t all = t->o.schedule.steps, tokens = t->s.tokens,
-                   steps = t->o.until && t->o.until < all ? t->o.until : all;
+    const uint64_t all = t->o.schedule.steps, tokens = t->s.tokens, steps = last_step(t);
     const double begin = hone_clock_s();
     *out = (hone_trainer_state){.step = t->s.steps,
                                 .steps = steps,

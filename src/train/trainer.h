@@ -69,9 +69,9 @@ typedef struct hone_trainer hone_trainer;
 
 /* `model` is what the run starts from, or, with weights, optimiser and place in the data, the run
  * o->branch, so that another schedule goes on from there; if `folder` holds a training.safetensors,
- * that is continued (USAGE if its settings are others). validation may be NULL. Errors: those of
- * hone_trainable_open; DATA (the data's vocabulary is larger than the model's, rows longer than its
- * context), BUSY (another run in this folder). */
+ * that is continued (USAGE if its settings are others, or a branch stands behind its last step).
+ * validation may be NULL. Errors: those of hone_trainable_open; DATA (the data's vocabulary is
+ * larger than the model's, rows longer than its context), BUSY (another run in this folder). */
 HONE_CHECKED hone_status hone_trainer_open(const hone_file *model, const char *folder,
                                            const hone_trainer_options *o, hone_dataset *data,
                                            hone_dataset *validation, hone_trainer **out);

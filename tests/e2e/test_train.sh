@@ -84,7 +84,7 @@ cmp -s "$WORK/dot/model.safetensors" "$WORK/whole/model.safetensors" && fail "bf
 # A branch goes on where the run stands, by another schedule; it is a run of its own.
 branch() {
     "$HONE" train "$WORK/data" --branch "$WORK/$1" -o "$WORK/branch-$1" --batch 512 --part 256 --length 64 --type f32 \
-        --rate 0.01 --checkpoint 2 --steps 50 --schedule wsd --decay 10 --warmup 0 "$2" "$3"
+        --rate 0.01 --checkpoint 2 --schedule wsd --decay 10 --warmup 0 --steps "${STEPS:-50}" "$2" "$3"
 }
 expect 0 branch whole --optimizer adamw
 [ "$(head -n 1 "$WORK/branch-whole/log.jsonl" | cut -c 1-12)" = '{"step": 41,' ] || fail "the branch did not begin at 41"
@@ -93,6 +93,10 @@ expect 0 branch whole --optimizer adamw # nothing is left to do
 [ "$(wc -l <"$WORK/branch-whole/log.jsonl")" = 10 ] || fail "the branch's log changed"
 same_run one
 expect 5 branch muon --optimizer adamw
+STEPS=40 expect 2 branch one --optimizer adamw
+says "one stands at step 40"
+expect 2 branch one --until 39
+[ ! -e "$WORK/branch-one" ] || fail "a branch without a step was made"
 expect 0 train until --until 7
 [ "$(wc -l <"$WORK/until/log.jsonl")" = 7 ] || fail "--until 7 made another number of steps"
 expect 0 train until
