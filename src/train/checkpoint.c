@@ -202,5 +202,8 @@ hone_status hone_checkpoint_read(const char *folder, hone_trainable *t, hone_opt
 hone_status hone_checkpoint_branch(const char *folder, hone_trainable *t, hone_optimizer *o,
                                    hone_training_state *s, const char *settings, const char *data)
 {
-    return read_checkpoint(folder, t, o, s, settings, data);
+    HONE_TRY(read_checkpoint(folder, t, o, s, settings, data));
+    s->bad = 0;
+    s->rate_scale = 1; /* what it was halved for was the former rate */
+    return HONE_OK;
 }

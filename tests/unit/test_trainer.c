@@ -115,7 +115,7 @@ static void a_damaged_checkpoint_is_named(void **state)
     (void)state;
     hone_trainable *t;
     hone_optimizer o;
-    hone_training_state s = {.steps = 3, .rate_scale = 0.5, .cursor = {1, 2}}, got;
+    hone_training_state s = {.steps = 3, .bad = 2, .rate_scale = 0.5, .cursor = {1, 2}}, got;
     char *text, path[300];
     size_t n;
     assert_int_equal(open_model(&t), HONE_OK);
@@ -123,9 +123,14 @@ static void a_damaged_checkpoint_is_named(void **state)
     assert_int_equal(hone_checkpoint_write(in_folder("a"), t, &o, &s, "settings", HONE_DTYPE_F32),
                      HONE_OK);
     assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "settings"), HONE_OK);
-    assert_true(got.steps == 3 && got.rate_scale == 0.5 && got.cursor.epoch == 1 &&
+    assert_true(got.steps == 3 && got.bad == 2 && got.rate_scale == 0.5 && got.cursor.epoch == 1 &&
                 got.cursor.row == 2);
     assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "others"), HONE_USAGE);
+    assert_int_equal(hone_checkpoint_branch(in_folder("a"), t, &o, &got, "others", "sett"),
+                     HONE_OK);
+    assert_true(got.steps == 3 && got.bad == 0 && got.rate_scale == 1 && got.cursor.row == 2);
+    assert_int_equal(hone_checkpoint_branch(in_folder("a"), t, &o, &got, "others", "data"),
+                     HONE_USAGE);
     snprintf(path, sizeof path, "%s", in_folder("a/training.safetensors"));
     assert_int_equal(hone_read_file(path, 1 << 20, &text, &n), HONE_OK);
     for (size_t cut = 0; cut < n; cut += 1 + n / 97) {
