@@ -11,6 +11,7 @@
 
 static const char *const buffers[] = {"weights", "optimizer"};
 enum { BUFFERS = sizeof buffers / sizeof *buffers };
+enum { BEFORE = 24 }; /* characters told before a difference */
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
@@ -145,14 +146,19 @@ static const char *adapter_of(const char *settings)
     return lora ? lora : dora ? dora : "";
 }
 
-static hone_status check_same(const hone_file *f, const char *theirs, const char *settings)
+/* USAGE if they differ: both are told from a little before that. */
+static hone_status check_same(const hone_file *f, const char *theirs, const char *ours,
+                              const char *what, const char *advice)
 {
-    if (strcmp(theirs, settings) == 0)
+    size_t at = 0;
+    while (theirs[at] && theirs[at] == ours[at])
+        at++;
+    if (theirs[at] == ours[at])
         return HONE_OK;
-    return hone_fail(HONE_USAGE,
-                     "%s is a run with other settings: \"%.300s\", not \"%.300s\"; give those, or "
-                     "another folder",
-                     hone_file_path(f), theirs, settings);
+    at = at > BEFORE ? at - BEFORE : 0;
+    const char *cut = at ? "..." : "";
+    return hone_fail(HONE_USAGE, "%s is a run %s: \"%s%.300s\", not \"%s%.300s\"; %s",
+                     hone_file_path(f), what, cut, theirs + at, cut, ours + at, advice);
 }
 
 static hone_status check_branch(const hone_file *f, const char *theirs, const char *settings,
@@ -164,14 +170,9 @@ static hone_status check_branch(const hone_file *f, const char *theirs, const ch
             "%s is a run on other data: \"%.300s\" is without \"%s\"; a branch goes on "
             "at its place in the same",
             hone_file_path(f), theirs, data);
-    theirs = adapter_of(theirs);
-    settings = adapter_of(settings);
-    if (strcmp(theirs, settings) == 0)
-        return HONE_OK;
-    return hone_fail(HONE_USAGE,
-                     "%s is a run of another adapter, or beside other weights: \"%s\", not \"%s\"; "
-                     "a branch goes on with the same",
-                     hone_file_path(f), theirs, settings);
+    return check_same(f, adapter_of(theirs), adapter_of(settings),
+                      "of another adapter, or beside other weights",
+                      "a branch goes on with the same");
 }
 
 static hone_status read_checkpoint(const char *folder, hone_trainable *t, hone_optimizer *o,
@@ -185,7 +186,9 @@ static hone_status read_checkpoint(const char *folder, hone_trainable *t, hone_o
     if (status == HONE_OK)
         status = hone_file_str(f, "settings", &theirs);
     if (status == HONE_OK)
-        status = data ? check_branch(f, theirs, settings, data) : check_same(f, theirs, settings);
+        status = data ? check_branch(f, theirs, settings, data)
+                      : check_same(f, theirs, settings, "with other settings",
+                                   "give those, or another folder");
     if (status == HONE_OK)
         status = read_state(f, t, o, s);
     hone_file_close(f);

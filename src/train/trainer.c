@@ -17,7 +17,14 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { BAD_HALVES = 3, BAD_STOPS = 10, SETTINGS_MAX = 1024, OPTIMIZER_MAX = 256, DATA_WORDS = 32 };
+enum {
+    BAD_HALVES = 3,
+    BAD_STOPS = 10,
+    SETTINGS_MAX = 1024,
+    OPTIMIZER_MAX = 256,
+    DATA_WORDS = 32,
+    TARGETS_MAX = 200
+};
 
 struct hone_trainer {
     hone_trainer_options o;
@@ -37,25 +44,38 @@ struct hone_trainer {
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
+/* What does not fit is there as a hash of the whole. */
+static void describe_targets(const char *targets, char *out, size_t n)
+{
+    const size_t length = strlen(targets);
+    int used = snprintf(out, n, "%.*s", TARGETS_MAX, targets);
+    if (length > TARGETS_MAX)
+        snprintf(out + used, n - (size_t)used, "... %016" PRIx64,
+                 (uint64_t)XXH3_64bits(targets, length));
+}
+
 /* What an adapter's bits depend on besides: the weights that it stands beside, as they are packed,
  * and the values that it begins with. */
 static void describe_adapter(const hone_trainer *t, char *out, size_t n)
 {
     const hone_model *m = t->model->model;
     const bool new = !t->o.model.adapter_folder;
-    char targets[32];
+    char targets[TARGETS_MAX + 24];
     *out = 0;
     if (!t->model->adapter)
         return;
     const hone_adapter_options *a = &t->model->adapter->o;
-    snprintf(targets, sizeof targets, "from %016" PRIx64,
-             (uint64_t)XXH3_64bits(t->model->weights, t->model->p.floats * sizeof(float)));
+    if (new)
+        describe_targets(t->o.model.adapter->targets, targets, sizeof targets);
+    else
+        snprintf(targets, sizeof targets, "from %016" PRIx64,
+                 (uint64_t)XXH3_64bits(t->model->weights, t->model->p.floats * sizeof(float)));
     snprintf(out, n,
-             ", %s rank %u alpha %.9g dropout %.9g seed %" PRIu64 "%s beside %.200s of %016" PRIx64
+             ", %s rank %u alpha %.9g dropout %.9g seed %" PRIu64 "%s beside %s of %016" PRIx64
              "%s%s",
              a->dora ? "dora" : "lora", a->rank, a->alpha, a->dropout, a->seed,
-             a->rslora ? " rslora" : "", new ? t->o.model.adapter->targets : targets,
-             (uint64_t)XXH3_64bits(m->memory, m->memory_bytes), t->o.model.quantise ? " in " : "",
+             a->rslora ? " rslora" : "", targets, (uint64_t)XXH3_64bits(m->memory, m->memory_bytes),
+             t->o.model.quantise ? " in " : "",
              t->o.model.quantise ? hone_dtype_name(t->o.model.weight_dtype) : "");
 }
 

@@ -37,7 +37,8 @@ kill_runs 8 whole tune killed --threads 2 --dora
 expect 0 tune killed --threads 2 --dora
 same_run killed
 RANK=8 expect 2 tune whole --dora
-says "other settings"
+says "dora rank 4 alpha 8"
+says "dora rank 8 alpha 16"
 expect 2 tune whole
 says "other settings"
 
@@ -51,6 +52,12 @@ expect 0 "$HONE" train "$WORK/data" --config "$WORK/config.json" -o "$WORK/other
 STEPS=14 BASE=other expect 2 tune never --targets q_proj --branch "$WORK/query"
 says "beside other weights"
 [ ! -e "$WORK/never" ] || fail "a branch that is refused leaves $(ls "$WORK/never")"
+
+# Expressions that differ behind what the settings have room for: two runs, and the message shows where.
+many=$(printf 'k_proj|%.0s' $(seq 30))
+expect 0 tune long --targets ".*(${many}q_proj)"
+expect 2 tune long --targets ".*(${many}o_proj)"
+says "other settings: \"...proj|k_proj|k_"
 
 # Half as many numbers to keep as before the adapter: only its own have means.
 [ "$(wc -c <"$WORK/whole/training.safetensors")" -lt "$(wc -c <"$WORK/base/training.safetensors")" ] ||
