@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+enum { NUMBER = 32 };
+
 typedef struct train {
     cli_context *c;
     hone_trainer *trainer;
@@ -142,10 +144,20 @@ static double share_of(const train *w, const hone_trainer_state *s)
     return 100 * s->tokens_s * w->flops_token / w->limit;
 }
 
+/* A loss or a gradient, "-" of a step that had nothing to learn */
+static const char *number(char text[NUMBER], const hone_trainer_state *s, const char *format,
+                          double x)
+{
+    snprintf(text, NUMBER, isnan(x) ? s->skipped ? "nan" : "-" : format, x);
+    return text;
+}
+
 static void print_line(const train *w, const hone_trainer_state *s)
 {
-    printf("step %" PRIu64 "/%" PRIu64 "  loss %.4f  rate %.3g  gradient %.3g  %.0f tokens/s",
-           s->step, s->steps, s->loss, s->rate, s->norm, s->tokens_s);
+    char loss[NUMBER], norm[NUMBER];
+    printf("step %" PRIu64 "/%" PRIu64 "  loss %s  rate %.3g  gradient %s  %.0f tokens/s", s->step,
+           s->steps, number(loss, s, "%.4f", s->loss), s->rate, number(norm, s, "%.3g", s->norm),
+           s->tokens_s);
     if (w->limit > 0)
         printf("  %.0f %% of the limit", share_of(w, s));
     if (isfinite(s->validation))
@@ -163,7 +175,7 @@ static double cpu_seconds(const struct rusage *used)
 static void on_step(void *arg, const hone_trainer_state *s)
 {
     train *w = arg;
-    char left[16], share[32] = "";
+    char left[16], loss[NUMBER], share[32] = "";
     double steps = (double)(s->step - w->first);
     struct rusage used = {0};
     (void)getrusage(RUSAGE_SELF, &used);
@@ -182,8 +194,9 @@ static void on_step(void *arg, const hone_trainer_state *s)
     }
     if (w->limit > 0)
         snprintf(share, sizeof share, " (%.0f %% of the limit)", share_of(w, s));
-    cli_progress((double)s->step / (double)s->steps, "loss %.4f, %.0f tokens/s%s, %s left", s->loss,
-                 s->tokens_s, share, cli_format_seconds(eta, left, sizeof left));
+    cli_progress((double)s->step / (double)s->steps, "loss %s, %.0f tokens/s%s, %s left",
+                 number(loss, s, "%.4f", s->loss), s->tokens_s, share,
+                 cli_format_seconds(eta, left, sizeof left));
 }
 
 static hone_status report(const train *w, const hone_trainer_state *s)

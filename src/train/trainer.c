@@ -398,34 +398,28 @@ static hone_status count_bad(hone_trainer *t, const hone_trainer_state *now)
                      BAD_STOPS, now->loss, now->norm, t->s.steps, t->folder);
 }
 
-/* Of all ranks */
-static double targets_of(const hone_trainer *t)
-{
-    return t->batch.targets ? (double)t->batch.targets : 1;
-}
-
 /* This rank's part of the gradient and of the loss of the next batch */
 static hone_status add_share(hone_trainer *t, double *sum)
 {
     const hone_ranks *k = &t->ranks;
     HONE_TRY(hone_dataset_next(t->data, &t->batch));
+    if (!t->batch.targets) /* of all ranks */
+        return HONE_OK;
     const uint64_t rows = t->batch.rows;
     hone_backward_batch b = sequences_of(t, (uint32_t)(rows * k->rank / k->count),
                                          (uint32_t)(rows * (k->rank + 1) / k->count));
     hone_trainable_zero(t->model);
     hone_trainable_draw(t->model, true, t->s.steps * k->count + k->rank);
-    return hone_trainable_add(t->model, &b, t->targets, 1 / targets_of(t), true, sum);
+    return hone_trainable_add(t->model, &b, t->targets, 1 / (double)t->batch.targets, true, sum);
 }
 
-static hone_status one_step(hone_trainer *t, hone_trainer_state *now)
+/* The gradient is there: of `sum`, the losses of this rank's rows */
+static hone_status use_gradient(hone_trainer *t, double sum, hone_trainer_state *now)
 {
-    double sum = 0;
-    HONE_TRY(agree(t, add_share(t, &sum)));
     HONE_TRY(sum_gradients(t));
     HONE_TRY(sum_doubles(t, &sum, 1));
-    now->loss = sum / targets_of(t);
+    now->loss = sum / (double)t->batch.targets;
     now->norm = hone_gradient_norm(&t->optimizer, t->model);
-    now->rate = hone_schedule_rate(&t->o.schedule, t->s.steps) * t->s.rate_scale;
     now->skipped = !isfinite(now->loss) || !isfinite(now->norm);
     if (now->skipped) {
         HONE_TRY(count_bad(t, now));
@@ -433,6 +427,18 @@ static hone_status one_step(hone_trainer *t, hone_trainer_state *now)
         t->s.bad = 0;
         hone_optimizer_step(&t->optimizer, t->model, now->norm, now->rate);
     }
+    return HONE_OK;
+}
+
+static hone_status one_step(hone_trainer *t, hone_trainer_state *now)
+{
+    double sum = 0;
+    HONE_TRY(agree(t, add_share(t, &sum)));
+    now->loss = now->norm = (double)NAN;
+    now->rate = hone_schedule_rate(&t->o.schedule, t->s.steps) * t->s.rate_scale;
+    now->skipped = false;
+    if (t->batch.targets) /* else nothing is to be learned from these rows */
+        HONE_TRY(use_gradient(t, sum, now));
     t->s.steps++;
     t->s.optimizer_steps = t->optimizer.steps;
     t->s.tokens += t->batch.tokens;

@@ -11,6 +11,8 @@
  *
  * A step whose loss or gradient is not finite changes nothing; three in a row halve the learning
  * rate, ten end the run with a reason. Until one is finite again there is no checkpoint.
+ * One whose rows have no token to learn changes nothing either, and is no such step: its loss is
+ * NAN.
  *
  * The folder: model.safetensors (for whoever loads the model; of an adapter
  * adapter_model.safetensors in float32 and adapter_config.json, as PEFT has them) and

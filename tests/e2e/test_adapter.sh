@@ -54,6 +54,7 @@ says "beside other weights"
 [ ! -e "$WORK/never" ] || fail "a branch that is refused leaves $(ls "$WORK/never")"
 
 # Expressions that differ behind what the settings have room for: two runs, and the message shows where.
+# shellcheck disable=SC2046 # a list of numbers
 many=$(printf 'k_proj|%.0s' $(seq 30))
 expect 0 tune long --targets ".*(${many}q_proj)"
 expect 2 tune long --targets ".*(${many}o_proj)"

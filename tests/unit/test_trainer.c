@@ -159,9 +159,8 @@ static hone_dataset *open_rows(void)
     return out;
 }
 
-static hone_dataset *open_data(void)
+static hone_dataset *open_text(const char *text)
 {
-    static const char text[] = "{\"text\": \"abcdabcdabcdabcd\"}\n{\"text\": \"bcdabcdabcda\"}\n";
     char path[300];
     const char *paths[] = {path};
     hone_tokenizer *t;
@@ -174,7 +173,7 @@ static hone_dataset *open_data(void)
     assert_int_equal(
         hone_write_file(in_folder("tok/tokenizer_config.json"), "{\"eos_token\":\"<e>\"}", 19),
         HONE_OK);
-    assert_int_equal(hone_write_file(in_folder("text.jsonl"), text, sizeof text - 1), HONE_OK);
+    assert_int_equal(hone_write_file(in_folder("text.jsonl"), text, strlen(text)), HONE_OK);
     if (hone_tokenizer_open(in_folder("tok"), &t) != HONE_OK)
         fail_msg("%s", hone_error());
     snprintf(path, sizeof path, "%s", in_folder("text.jsonl"));
@@ -184,6 +183,11 @@ static hone_dataset *open_data(void)
     hone_documents_close(d);
     hone_tokenizer_close(t);
     return open_rows();
+}
+
+static hone_dataset *open_data(void)
+{
+    return open_text("{\"text\": \"abcdabcdabcdabcd\"}\n{\"text\": \"bcdabcdabcda\"}\n");
 }
 
 typedef struct spoil {
@@ -276,6 +280,51 @@ static void steps_that_are_not_finite_are_skipped_and_lower_the_rate(void **stat
     assert_int_equal(run_spoiled(4, &skipped), HONE_DATA);
     assert_int_equal(skipped, 2);
     assert_int_equal(kept_step(), 2);
+}
+
+typedef struct unlabelled {
+    const hone_trainer *trainer;
+    float first;
+    int steps, empty;
+} unlabelled;
+
+static void see_unlabelled(void *arg, const hone_trainer_state *s)
+{
+    unlabelled *x = arg;
+    const float now = hone_trainer_model(x->trainer)->weights[0];
+    const bool empty = isnan(s->loss);
+    assert_true(!s->skipped && isnan(s->norm) == empty && (now == x->first) == empty);
+    x->first = now;
+    x->steps++;
+    x->empty += empty;
+}
+
+/* Not even the decay of weights or the means of steps before do. */
+static void rows_without_a_label_change_nothing(void **state)
+{
+    (void)state;
+    hone_dataset *data =
+        open_text("{\"prompt\": \"abcdabcdabcdabcdabcdabcdabcdabcd\", \"completion\": \"a\"}\n");
+    hone_file *f;
+    hone_trainer_state end;
+    hone_trainer *t;
+    const hone_trainer_options o = {
+        .model = {.f32 = true, .threads = 1, .max_rows = 16},
+        .optimizer = {.beta1 = 0.9f, .beta2 = 0.99f, .eps = 1e-8f, .decay = 0.1f},
+        .schedule = {.kind = HONE_SCHEDULE_CONSTANT, .rate = 0.01, .steps = 24},
+        .rows = 1,
+        .length = 8,
+        .type = HONE_DTYPE_F32};
+    assert_int_equal(hone_file_open(in_folder("a"), &f), HONE_OK);
+    if (hone_trainer_open(f, in_folder("unlabelled"), &o, data, NULL, &t) != HONE_OK)
+        fail_msg("%s", hone_error());
+    unlabelled x = {t, hone_trainer_model(t)->weights[0], 0, 0};
+    if (hone_trainer_run(t, see_unlabelled, &x, &end) != HONE_OK)
+        fail_msg("%s", hone_error());
+    assert_true(x.steps == 24 && x.empty > 10 && x.empty < 24);
+    hone_trainer_close(t);
+    hone_file_close(f);
+    hone_dataset_close(data);
 }
 
 /* ---- ranks ----------------------------------------------------------------------------------- */
@@ -488,6 +537,7 @@ int main(void)
         cmocka_unit_test(a_model_to_train_survives_every_failing_allocation),
         cmocka_unit_test(a_damaged_checkpoint_is_named),
         cmocka_unit_test(steps_that_are_not_finite_are_skipped_and_lower_the_rate),
+        cmocka_unit_test(rows_without_a_label_change_nothing),
         cmocka_unit_test(ranks_make_the_steps_of_one),
         cmocka_unit_test(what_ends_one_rank_ends_all),
         cmocka_unit_test(validation_is_of_the_same_rows_at_any_batch),
