@@ -170,9 +170,9 @@ const cli_command cli_cmd_data = {
         "learned, or {\"prompt\": ..., \"completion\": ...} (or \"response\"), of which only the "
         "completion is."
         "\n\n"
-        "Each document ends with the tokenizer's end-of-text token. Whether it is held out for "
-        "validation depends on its text alone: equal texts are never on both sides, and adding "
-        "files moves none.",
+        "Texts and completions end with the tokenizer's end-of-text token, conversations as their "
+        "template ends them. Whether a document is held out for validation depends on its text "
+        "alone: equal texts are never on both sides, and adding files moves none.",
     .operands = "MODEL FILE...",
     .operands_min = 2,
     .operands_max = -1,

@@ -63,6 +63,9 @@ static hone_status read_batch(const cli_context *c, batch *b)
                          "%u sequences, not %u in %u",
                          n, lists, n_labels, label_lists);
     for (uint32_t i = 0; i < n; i++)
+        if (b->ids[i] < 0)
+            return hone_fail(HONE_USAGE, "--ids: %d is no token", b->ids[i]);
+    for (uint32_t i = 0; i < n; i++)
         if (b->labels[i] < 0 && b->labels[i] != HONE_LABEL_IGNORED)
             return hone_fail(HONE_USAGE, "--labels: %d is neither a token nor %d, no label",
                              b->labels[i], HONE_LABEL_IGNORED);

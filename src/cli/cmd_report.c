@@ -84,6 +84,12 @@ static hone_status load_training(const cli_context *c, hone_registry *r, hone_re
     return s;
 }
 
+/* "-" for what is not known: not finite, or of a run that was killed before it was written. */
+static void put_number(cli_table *t, const char *format, double x)
+{
+    cli_table_cell(t, isfinite(x) ? format : "-", x);
+}
+
 static hone_status print_training(const hone_report_training *r)
 {
     hone_report_training_sum sum;
@@ -105,10 +111,10 @@ static hone_status print_training(const hone_report_training *r)
             continue;
         cli_table_cell(t, "%llu", (unsigned long long)p->step);
         cli_table_cell(t, "%llu", (unsigned long long)p->tokens);
-        cli_table_cell(t, "%.4f", p->loss);
-        cli_table_cell(t, "%.3g", p->rate);
-        cli_table_cell(t, "%.3g", p->norm);
-        cli_table_cell(t, "%.0f", p->tokens_s);
+        put_number(t, "%.4f", p->loss);
+        put_number(t, "%.3g", p->rate);
+        put_number(t, "%.3g", p->norm);
+        put_number(t, "%.0f", p->tokens_s);
         if (isfinite(p->validation))
             cli_table_cell(t, "%.4f", p->validation);
         else

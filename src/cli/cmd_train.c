@@ -35,6 +35,11 @@ static hone_status read_options(const cli_context *c, hone_trainer_options *o)
     if (batch < length)
         return hone_fail(HONE_USAGE, "--batch %" PRIu64 " is less than a row of %" PRIu64 " tokens",
                          batch, length);
+    if (batch % length)
+        fprintf(stderr,
+                "note: a step has %" PRIu64 " tokens, whole rows of %" PRIu64
+                ", not --batch %" PRIu64 "\n",
+                batch - batch % length, length, batch);
     *o = (hone_trainer_options){
         .model = {.f32 = strcmp(cli_text(c, "dtype"), "f32") == 0,
                   .threads = (int)cli_int(c, "threads"),
@@ -211,12 +216,12 @@ static hone_status report(const train *w, const hone_trainer_state *s)
     (void)getrusage(RUSAGE_SELF, &used);
     double cpu = cpu_seconds(&used), tokens = (double)(s->tokens - w->warm.tokens),
            seconds = s->seconds - w->warm.seconds;
-    json_t *out = json_pack("{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:I}", "folder",
-                            cli_text(w->c, "output"), "parameters", (json_int_t)t->p.numbers,
-                            "steps", (json_int_t)s->step, "tokens", (json_int_t)s->tokens, "loss",
-                            isfinite(s->loss) ? s->loss : -1.0, "tokens_s", s->tokens_s, "flops_s",
-                            s->tokens_s * w->flops_token, "limit_flops_s", w->limit, "cpu_s", cpu,
-                            "memory_peak", (json_int_t)used.ru_maxrss * 1024);
+    json_t *out = json_pack(
+        "{s:s, s:I, s:I, s:I, s:o, s:f, s:f, s:f, s:f, s:I}", "folder", cli_text(w->c, "output"),
+        "parameters", (json_int_t)t->p.numbers, "steps", (json_int_t)s->step, "tokens",
+        (json_int_t)s->tokens, "loss", isfinite(s->loss) ? json_real(s->loss) : json_null(),
+        "tokens_s", s->tokens_s, "flops_s", s->tokens_s * w->flops_token, "limit_flops_s", w->limit,
+        "cpu_s", cpu, "memory_peak", (json_int_t)used.ru_maxrss * 1024);
     if (out && isfinite(s->validation))
         (void)json_object_set_new(out, "validation", json_real(s->validation));
     if (out && s->step > w->first + 1 && seconds > 0) { /* without loading and the first step */

@@ -50,7 +50,9 @@ typedef struct hone_trainer_options {
     hone_dtype type;           /* of model.safetensors */
     uint64_t seed;             /* of the data's order, for the settings */
     bool whole;                /* the data's too */
-    uint64_t until; /* stop after this step, as if it were the last; 0 = go through the schedule */
+    /* Stop after this step, with a checkpoint; 0 = go through the schedule. What is validated does
+     * not depend on it: who goes on later has the log of who did not stop. */
+    uint64_t until;
     const char *branch; /* a run on the same data, from whose checkpoint this one starts; or NULL */
     const char *base;   /* of an adapter: the model's path or name, for its config */
     /* NULL = alone. Rank 0 alone writes to the folder, which the others must be able to read; the

@@ -54,6 +54,8 @@ done
 expect 2 "$HONE" gradients "$LLAMA" --ids "1,2,3" --labels "1,2" -o "$WORK/none"
 expect 2 "$HONE" gradients "$LLAMA" --ids "1,2,3" --labels "1,2;3" -o "$WORK/none"
 expect 2 "$HONE" gradients "$LLAMA" --ids "1,2" --labels "1,-3" -o "$WORK/none"
+expect 2 "$HONE" gradients "$LLAMA" --ids "-5,2" -o "$WORK/none"
+says "--ids: -5 is no token"
 expect 3 "$HONE" gradients "$LLAMA" --ids "1,2" -o "$WORK/no/folder/g.safetensors"
 [ ! -e "$WORK/none" ] || fail "a refused call left a file"
 finish

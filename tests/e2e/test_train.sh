@@ -47,7 +47,8 @@ expect 0 train killed --threads 2
 same_run killed
 [ "$(find "$WORK/killed" -name 'training.begun' -o -name '*.tmp.*')" = "$WORK/killed/notes.tmp.1" ] ||
     fail "left: $(ls "$WORK/killed")"
-expect 0 train killed # nothing is left to do
+expect 0 train killed --json # nothing is left to do
+prints '"loss": null'
 same_run killed
 RATE="--rate 0.02" expect 2 train killed
 says "other settings"
@@ -113,6 +114,7 @@ is_json "$WORK/out"
 expect 0 "$HONE" report --training "$WORK/killed" -o "$WORK/curves.html"
 grep -q 'step 40 of 40' "$WORK/curves.html" || fail "the page does not tell the steps"
 expect 0 "$HONE" report --training "$WORK/killed"
+grep -q nan "$WORK/out" && fail "a speed that is not known is shown as a number: $(grep nan "$WORK/out" | head -n 1)"
 expect 3 "$HONE" report --training "$WORK/data"
 [ "$(stat -c %s "$WORK/whole/events.out.tfevents.0.hone")" = "$(stat -c %s "$WORK/killed/events.out.tfevents.0.hone")" ] ||
     fail "the killed run's event file is not as long as the other's"
@@ -144,8 +146,16 @@ fi
 RATE="--rate 10 --clip 0 --warmup 0 --weight-decay 10 --floor 100%" expect 10 train wild
 says "not finite"
 
+# Rows of a long prompt: nothing to learn, no loss.
+printf '{"prompt": "%s", "completion": "cats"}\n' "$(head -n 40 "$WORK/text.txt" | tr '\n' ' ')" >"$WORK/prompt.jsonl"
+expect 0 "$HONE" data "$MODEL" "$WORK/prompt.jsonl" -o "$WORK/prompt" --validation 0
+expect 0 "$HONE" train "$WORK/prompt" --config "$WORK/config.json" -o "$WORK/unlabelled" --steps 8 --batch 64 --length 64
+prints "  loss -  rate"
+grep -q '"loss": null' "$WORK/unlabelled/log.jsonl" || fail "a loss of nothing: $(head -n 1 "$WORK/unlabelled/log.jsonl")"
+
 # From a trained folder on, in bfloat16; its tokenizer comes along if it has one.
-expect 0 "$HONE" train "$WORK/data" --model "$WORK/whole" -o "$WORK/on" --steps 2 --batch 256 --length 64
+expect 0 "$HONE" train "$WORK/data" --model "$WORK/whole" -o "$WORK/on" --steps 2 --batch 300 --length 64
+says "a step has 256 tokens"
 [ -f "$WORK/on/model.safetensors" ] || fail "no model was written"
 
 # --like: another model's shape with fresh weights (a loss near ln 521) and its tokenizer, or that of --tokenizer. What
