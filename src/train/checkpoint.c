@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define STATE "training.safetensors"
@@ -175,6 +176,24 @@ static hone_status check_branch(const hone_file *f, const char *theirs, const ch
                       "a branch goes on with the same");
 }
 
+static uint64_t row_length(const char *settings)
+{
+    static const char before[] = " rows of ";
+    const char *at = strstr(settings, before);
+    return at ? strtoull(at + sizeof before - 1, NULL, 10) : 0;
+}
+
+/* What a branch does not take along: what the rate was halved for was the former one, and rows of
+ * another length begin at the same share of the epoch. */
+static void leave_run(hone_training_state *s, const char *theirs, const char *settings)
+{
+    const uint64_t length = row_length(settings);
+    s->bad = 0;
+    s->rate_scale = 1;
+    if (length)
+        s->cursor.row = s->cursor.row * row_length(theirs) / length;
+}
+
 static hone_status read_checkpoint(const char *folder, hone_trainable *t, hone_optimizer *o,
                                    hone_training_state *s, const char *settings, const char *data)
 {
@@ -191,6 +210,8 @@ static hone_status read_checkpoint(const char *folder, hone_trainable *t, hone_o
                                    "give those, or another folder");
     if (status == HONE_OK)
         status = read_state(f, t, o, s);
+    if (status == HONE_OK && data)
+        leave_run(s, theirs, settings);
     hone_file_close(f);
     hone_free(path);
     return status;
@@ -205,8 +226,5 @@ hone_status hone_checkpoint_read(const char *folder, hone_trainable *t, hone_opt
 hone_status hone_checkpoint_branch(const char *folder, hone_trainable *t, hone_optimizer *o,
                                    hone_training_state *s, const char *settings, const char *data)
 {
-    HONE_TRY(read_checkpoint(folder, t, o, s, settings, data));
-    s->bad = 0;
-    s->rate_scale = 1; /* what it was halved for was the former rate */
-    return HONE_OK;
+    return read_checkpoint(folder, t, o, s, settings, data);
 }

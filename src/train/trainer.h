@@ -112,7 +112,8 @@ HONE_CHECKED hone_status hone_checkpoint_read(const char *folder, hone_trainable
                                               hone_optimizer *o, hone_training_state *s,
                                               const char *settings);
 /* The same for a run that goes on by other settings: what they say of the adapter must be the same,
- * and `data` be a part of the checkpoint's. The rate is not halved any more. */
+ * and `data` be a part of the checkpoint's. The rate is not halved any more; the
+ * row is that of as many tokens. */
 HONE_CHECKED hone_status hone_checkpoint_branch(const char *folder, hone_trainable *t,
                                                 hone_optimizer *o, hone_training_state *s,
                                                 const char *settings, const char *data);

@@ -115,28 +115,28 @@ static void a_damaged_checkpoint_is_named(void **state)
     (void)state;
     hone_trainable *t;
     hone_optimizer o;
-    hone_training_state s = {.steps = 3, .bad = 2, .rate_scale = 0.5, .cursor = {1, 2}}, got;
+    hone_training_state s = {.steps = 3, .bad = 2, .rate_scale = 0.5, .cursor = {1, 4}}, got;
+    static const char settings[] = "data 1, 2 rows of 16 in parts";
     char *text, path[300];
     size_t n;
     assert_int_equal(open_model(&t), HONE_OK);
     assert_int_equal(hone_optimizer_open(t, &(hone_optimizer_options){.beta1 = 0.9f}, &o), HONE_OK);
-    assert_int_equal(hone_checkpoint_write(in_folder("a"), t, &o, &s, "settings", HONE_DTYPE_F32),
+    assert_int_equal(hone_checkpoint_write(in_folder("a"), t, &o, &s, settings, HONE_DTYPE_F32),
                      HONE_OK);
-    assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "settings"), HONE_OK);
+    assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, settings), HONE_OK);
     assert_true(got.steps == 3 && got.bad == 2 && got.rate_scale == 0.5 && got.cursor.epoch == 1 &&
-                got.cursor.row == 2);
+                got.cursor.row == 4);
     assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "others"), HONE_USAGE);
-    assert_int_equal(hone_checkpoint_branch(in_folder("a"), t, &o, &got, "others", "sett"),
-                     HONE_OK);
-    assert_true(got.steps == 3 && got.bad == 0 && got.rate_scale == 1 && got.cursor.row == 2);
-    assert_int_equal(hone_checkpoint_branch(in_folder("a"), t, &o, &got, "others", "data"),
+    assert_int_equal(
+        hone_checkpoint_branch(in_folder("a"), t, &o, &got, "2 rows of 8 in", "data 1"), HONE_OK);
+    assert_true(got.steps == 3 && got.bad == 0 && got.rate_scale == 1 && got.cursor.row == 8);
+    assert_int_equal(hone_checkpoint_branch(in_folder("a"), t, &o, &got, "others", "data 2"),
                      HONE_USAGE);
     snprintf(path, sizeof path, "%s", in_folder("a/training.safetensors"));
     assert_int_equal(hone_read_file(path, 1 << 20, &text, &n), HONE_OK);
     for (size_t cut = 0; cut < n; cut += 1 + n / 97) {
         assert_int_equal(hone_write_file(path, text, cut), HONE_OK);
-        assert_int_not_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, "settings"),
-                             HONE_OK);
+        assert_int_not_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, settings), HONE_OK);
     }
     hone_free(text);
     hone_optimizer_close(&o);
