@@ -28,6 +28,34 @@ typedef struct train {
 
 /* ---- options to settings --------------------------------------------------------------------- */
 
+/* What would be ignored */
+static hone_status check_meaning(const cli_context *c, const hone_trainer_options *o)
+{
+    static const char *const muon[] = {"momentum", "plain-momentum", "muon-scale"};
+    const hone_schedule *s = &o->schedule;
+    for (size_t i = 0; i < sizeof muon / sizeof *muon; i++)
+        if (o->optimizer.kind != HONE_OPTIMIZER_MUON && cli_given(c, muon[i]))
+            return hone_fail(HONE_USAGE,
+                             "--%s belongs to --optimizer muon: leave it out, or give "
+                             "that",
+                             muon[i]);
+    if (s->kind != HONE_SCHEDULE_WSD && cli_given(c, "decay"))
+        return hone_fail(HONE_USAGE,
+                         "--decay belongs to --schedule wsd: leave it out, or give that");
+    if (s->kind == HONE_SCHEDULE_CONSTANT && cli_given(c, "floor"))
+        return hone_fail(HONE_USAGE, "--floor is where a rate that falls ends, and --schedule "
+                                     "constant does not fall: leave out one of them");
+    if (s->warmup > s->steps)
+        return hone_fail(HONE_USAGE, "--warmup %" PRIu64 " ends after the last of --steps %" PRIu64,
+                         s->warmup, s->steps);
+    if (o->until > s->steps)
+        return hone_fail(HONE_USAGE,
+                         "--until %" PRIu64 " is behind the last of --steps %" PRIu64
+                         ": give more of them",
+                         o->until, s->steps);
+    return HONE_OK;
+}
+
 static hone_status read_options(const cli_context *c, hone_trainer_options *o)
 {
     uint64_t steps = (uint64_t)cli_int(c, "steps"), length = (uint64_t)cli_int(c, "length"),
@@ -74,7 +102,7 @@ static hone_status read_options(const cli_context *c, hone_trainer_options *o)
                  hone_muon_scale_by_name(cli_text(c, "muon-scale"), &o->optimizer.muon_scale) &&
                  hone_schedule_by_name(cli_text(c, "schedule"), &o->schedule.kind) &&
                  hone_dtype_by_name(cli_text(c, "type"), &o->type);
-    return known ? HONE_OK : hone_fail(HONE_INTERNAL, "a choice without a meaning");
+    return known ? check_meaning(c, o) : hone_fail(HONE_INTERNAL, "a choice without a meaning");
 }
 
 static hone_status check_adapter(const cli_context *c, const hone_trainer_options *o)

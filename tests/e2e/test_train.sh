@@ -58,6 +58,13 @@ mkdir "$WORK/other" && echo '{}' >"$WORK/other/config.json"
 expect 2 train other
 says "holds config.json"
 [ "$(cat "$WORK/other/config.json")" = '{}' ] || fail "another model was touched"
+for option in "--momentum 0.9" --plain-momentum "--muon-scale original" "--decay 5" "--schedule constant --floor 5%" \
+    "--warmup 41" "--until 41"; do
+    # shellcheck disable=SC2086 # a list of words
+    expect 2 train never $option
+    says "--$(echo "$option" | sed 's/.*--\([^ ]*\).*/\1/') "
+done
+[ ! -e "$WORK/never" ] || fail "a start that is refused left $(ls "$WORK/never")"
 LENGTH=256 expect 10 train long
 says "context"
 expect 2 "$HONE" train "$WORK/data" -o "$WORK/none"
