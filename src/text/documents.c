@@ -237,7 +237,7 @@ static hone_status next_file(hone_documents *d)
     d->lines = ends_with(d->paths[d->path], ".jsonl") || ends_with(d->paths[d->path], ".ndjson");
     d->at = d->counted = 0;
     d->line = 1;
-    if (!d->lines && d->map.bytes >= 3 && memcmp(d->map.data, "\xEF\xBB\xBF", 3) == 0)
+    if (d->map.bytes >= 3 && memcmp(d->map.data, "\xEF\xBB\xBF", 3) == 0)
         d->at = 3; /* a byte order mark is no text */
     return HONE_OK;
 }
