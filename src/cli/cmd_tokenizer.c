@@ -8,6 +8,7 @@
 #include "text/jinja.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static const char *const default_specials[] = {HONE_DOCUMENTS_SEPARATOR};
 
@@ -87,10 +88,21 @@ static bool is_json_path(const char *path)
     return n > 5 && strcmp(path + n - 5, ".json") == 0;
 }
 
+/* A folder that was made for what could not be written */
+static void take_back(const char *folder)
+{
+    char *path = hone_path_join(folder, "tokenizer.json");
+    if (path)
+        (void)unlink(path);
+    hone_free(path);
+    (void)rmdir(folder);
+}
+
 static hone_status write_output(const cli_context *c, const hone_bpe *b)
 {
     const char *output = cli_text(c, "output");
     json_t *tokenizer, *config;
+    const bool made = !hone_is_directory(output);
     HONE_TRY(hone_bpe_to_json(b, &tokenizer));
     if (is_json_path(output))
         return write_json(output, tokenizer);
@@ -101,10 +113,13 @@ static hone_status write_output(const cli_context *c, const hone_bpe *b)
         json_decref(tokenizer);
         return s;
     }
-    s = write_member(output, "tokenizer_config.json", config);
+    s = write_member(output, "tokenizer.json", tokenizer);
     if (s == HONE_OK)
-        return write_member(output, "tokenizer.json", tokenizer);
-    json_decref(tokenizer);
+        s = write_member(output, "tokenizer_config.json", config);
+    else
+        json_decref(config);
+    if (s != HONE_OK && made)
+        take_back(output);
     return s;
 }
 

@@ -64,11 +64,18 @@ is_json "$WORK/out"
 grep -q '"broken": *2' "$WORK/out" || fail "not two broken documents: $(cat "$WORK/out")"
 says "c.jsonl: line 3"
 
+# A byte order mark is no text, in JSON Lines neither.
+printf '\357\273\277{"text":"one and two"}\n{"text":"three"}\n' >"$WORK/mark.jsonl"
+expect 0 "$HONE" data "$WORK/folder" "$WORK/mark.jsonl" -o "$WORK/mark" --validation 0 --json
+grep -q '"documents": *2' "$WORK/out" || fail "not two documents: $(cat "$WORK/out")"
+
 # Full disk: /dev/full takes nothing.
 if [ -w /dev/full ]; then
     mkdir "$WORK/full" && ln -s /dev/full "$WORK/full/link"
     expect 8 sh -c 'ulimit -f 1; trap "" XFSZ; exec "$0" "$@"' "$HONE" data "$WORK/folder" "$WORK/t.txt" -o "$WORK/cut"
-    [ ! -e "$WORK/cut/train.tokens" ] || fail "a file that was cut short stayed"
+    [ ! -e "$WORK/cut" ] || fail "a folder without a data set stayed: $(ls "$WORK/cut")"
+    expect 8 sh -c 'ulimit -f 1; trap "" XFSZ; exec "$0" "$@"' "$HONE" tokenizer train --vocab 400 "$WORK/t.txt" -o "$WORK/cut"
+    [ ! -e "$WORK/cut" ] || fail "a folder without a tokenizer stayed: $(ls "$WORK/cut")"
 fi
 
 # The vocabulary serves a model: in its folder, and in GGUF.

@@ -333,6 +333,7 @@ hone_status hone_dataset_build(hone_documents *documents, const hone_dataset_bui
         return hone_fail_memory(sizeof *b, "making a data set");
     b->options = options;
     b->sides = sides;
+    const bool made = !hone_is_directory(folder);
     hone_status s = hone_make_directory(folder);
     for (int i = 0; s == HONE_OK && i < 3; i++) {
         paths[i] = hone_path_join(folder, names[i]);
@@ -353,5 +354,7 @@ hone_status hone_dataset_build(hone_documents *documents, const hone_dataset_bui
     free_builder(b);
     for (int i = 0; i < 3; i++)
         hone_free(paths[i]);
+    if (s != HONE_OK && made)
+        (void)rmdir(folder);
     return s;
 }
