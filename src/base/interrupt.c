@@ -30,12 +30,14 @@ static void on_signal(int number)
 
 void hone_interrupt_install(void)
 {
-    struct sigaction action;
+    struct sigaction action, before;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
     sigfillset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
 }
 
 bool hone_interrupted(void)
@@ -48,12 +50,14 @@ hone_status hone_interrupt_check(void)
     if (!signalled)
         return HONE_OK;
     return hone_fail(HONE_INTERRUPTED, "stopped by %s",
-                     signalled == SIGTERM ? "SIGTERM" : "ctrl-C");
+                     signalled == SIGTERM  ? "SIGTERM"
+                     : signalled == SIGHUP ? "SIGHUP"
+                                           : "ctrl-C");
 }
 
-int hone_interrupt_clear(void)
+hone_status hone_interrupt_clear(void)
 {
-    int number = signalled;
-    signalled = 0;
-    return number;
+    if (signalled == SIGINT)
+        signalled = 0;
+    return hone_interrupt_check();
 }

@@ -1,5 +1,6 @@
 /*
- * interrupt - ctrl-C (SIGINT) and SIGTERM as a flag that long work looks at between its pieces.
+ * interrupt - ctrl-C (SIGINT), SIGTERM and SIGHUP as a flag that long work looks at between its
+ * pieces. SIGHUP stays ignored where it was (nohup).
  *
  * The first signal sets the flag; a second one, a moment later, ends the process. A command that
  * never looks at the flag does not install the handler, so that the first ctrl-C ends it.
@@ -17,8 +18,8 @@ void hone_interrupt_install(void);
 bool hone_interrupted(void);
 /* HONE_INTERRUPTED with a message once a signal came, else HONE_OK: for HONE_TRY inside a loop. */
 HONE_CHECKED hone_status hone_interrupt_check(void);
-/* Forgets the signal (and catches the next one again): for a program in which ctrl-C stops one
- * answer. Returns the signal's number, 0 if none came. */
-int hone_interrupt_clear(void);
+/* Forgets a ctrl-C (and catches the next one again): for a program in which it stops one answer.
+ * HONE_INTERRUPTED after another signal. */
+HONE_CHECKED hone_status hone_interrupt_clear(void);
 
 #endif

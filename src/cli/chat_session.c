@@ -8,7 +8,6 @@
 #include "cli/engine_args.h"
 #include "cli/sampling_args.h"
 
-#include <signal.h>
 #include <string.h>
 
 enum { PROMPT_STEP = 512, JSON_BYTES_MAX = 64 << 20, JSON_DEPTH = 64, JSON_VALUES = 1 << 20 };
@@ -355,8 +354,7 @@ hone_status cli_chat_answer(cli_chat *k)
     hone_sampler_close(sampler);
     if (!k->quiet && k->shown)
         putchar('\n');
-    if (hone_interrupt_clear() == SIGTERM)
-        return hone_fail(HONE_INTERRUPTED, "stopped by SIGTERM");
+    HONE_TRY(hone_interrupt_clear());
     HONE_TRY(s);
     k->answers++;
     k->all_tokens += k->last.tokens;

@@ -57,7 +57,7 @@ HONE_CHECKED hone_status cli_chat_set_system(cli_chat *k, const char *text);
 bool cli_chat_drop(cli_chat *k, const char *role);
 
 /* Answers the conversation and appends the answer to it, printing it as it comes. A signal ends
- * the answer (last.stop says so) and is forgotten, but for SIGTERM. After a failure the messages
+ * the answer (last.stop says so); ctrl-C is then forgotten. After a failure the messages
  * are as before. */
 HONE_CHECKED hone_status cli_chat_answer(cli_chat *k);
 /* The conversation as text, as the next answer would begin. *text: hone_free. */

@@ -63,8 +63,8 @@ typedef struct cli_command {
     int operands_min, operands_max; /* max -1: any number */
     const cli_option *options;
     const cli_example *examples;
-    /* True: ctrl-C and SIGTERM only set hone_interrupted() (base/interrupt.h), and run() must look
-     * at it; the second signal ends the process. False: the first one ends it. */
+    /* True: ctrl-C, SIGTERM and SIGHUP only set hone_interrupted() (base/interrupt.h), and run()
+     * must look at it; the second signal ends the process. False: the first one ends it. */
     bool interruptible;
     hone_status (*run)(cli_context *c);
 } cli_command;

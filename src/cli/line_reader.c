@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <histedit.h>
 #include <locale.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,8 +163,7 @@ hone_status cli_lines_next(cli_lines *l, const char **line)
         if (hone_interrupted()) {
             if (!l->edit)
                 return hone_interrupt_check();
-            if (hone_interrupt_clear() == SIGTERM)
-                return hone_fail(HONE_INTERRUPTED, "stopped by SIGTERM");
+            HONE_TRY(hone_interrupt_clear());
             putchar('\n');
             *line = "";
             return HONE_OK;

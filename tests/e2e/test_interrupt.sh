@@ -1,19 +1,27 @@
 # A signal in the middle of a long command: it stops in order, says so, and leaves nothing half-written.
 . "${HONE_SOURCE_DIR:?}/tests/e2e/lib.sh"
 
-# stopped CODE SIGNAL: synth, which writes 16 GB, ends with this code when signalled after the first of them. Two signals at
-# once are one: whoever signals a process and its group (timeout, a terminal's wrapper) sends two.
+# stopped CODE SIGNAL...: synth, which writes 16 GB, ends with this code when signalled after the first of them. Two signals
+# at once are one: whoever signals a process and its group (timeout, a terminal's wrapper) sends two.
 stopped() {
-    "$HONE" synth llama-3-8b -o "$WORK/big.gguf" >"$WORK/out" 2>"$WORK/err" &
+    code=$1
+    shift
+    ${FRONT:-} "$HONE" synth llama-3-8b -o "$WORK/big.gguf" >"$WORK/out" 2>"$WORK/err" &
     pid=$!
     wait_until [ -s "$WORK/big.gguf.tmp.$pid" ]
-    kill -s "$2" $pid $pid
+    for signal in "$@"; do
+        kill -s "$signal" $pid $pid
+    done
     got=0
     wait $pid 2>/dev/null || got=$?
-    [ "$got" = "$1" ] || fail "exit code $got instead of $1 by SIG$2: $(cat "$WORK/err")"
+    [ "$got" = "$code" ] || fail "exit code $got instead of $code by SIG$*: $(cat "$WORK/err")"
 }
 
 stopped 130 TERM
+says "SIGTERM"
+stopped 130 HUP
+says "SIGHUP"
+FRONT=nohup stopped 130 HUP TERM
 says "SIGTERM"
 left=$(ls "$WORK" | grep -v -e '^out$' -e '^err$')
 [ -z "$left" ] || fail "left behind: $left"
