@@ -7,12 +7,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #define STATE "training.safetensors"
 
 static const char *const buffers[] = {"weights", "optimizer"};
 enum { BUFFERS = sizeof buffers / sizeof *buffers };
-enum { BEFORE = 24 }; /* characters told before a difference */
+enum { BEFORE = 24 /* characters told before a difference */, CHECKSUM = 17 /* as text */ };
+
+_Static_assert(sizeof(hone_training_state) == 56, "no gaps");
+
+/* Of all that goes on */
+static void checksum(const hone_trainable *t, const hone_optimizer *o, const hone_training_state *s,
+                     char out[CHECKSUM])
+{
+    uint64_t h = XXH3_64bits(s, sizeof *s);
+    h = XXH3_64bits_withSeed(t->weights, t->p.floats * sizeof(float), h);
+    h = XXH3_64bits_withSeed(o->state, o->state_floats * sizeof(float), h);
+    snprintf(out, CHECKSUM, "%016" PRIx64, h);
+}
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
@@ -55,7 +68,11 @@ static hone_status write_state(const char *path, const hone_trainable *t, const 
     const uint64_t n[BUFFERS] = {t->p.floats, o->state_floats};
     hone_safetensors_writer *w;
     HONE_TRY(hone_safetensors_writer_open(path, &w));
+    char sum[CHECKSUM];
+    checksum(t, o, s, sum);
     hone_status status = write_words(w, s, settings);
+    if (status == HONE_OK)
+        status = hone_safetensors_writer_str(w, "xxh3", sum);
     for (int i = 0; i < BUFFERS && status == HONE_OK; i++)
         status = hone_safetensors_writer_tensor(w, buffers[i], HONE_DTYPE_F32, 1, &n[i]);
     for (int i = 0; i < BUFFERS && status == HONE_OK; i++)
@@ -125,6 +142,8 @@ static hone_status read_state(const hone_file *f, hone_trainable *t, hone_optimi
 {
     float *values[BUFFERS] = {t->weights, o->state};
     const uint64_t n[BUFFERS] = {t->p.floats, o->state_floats};
+    const char *theirs;
+    char sum[CHECKSUM];
     HONE_TRY(read_words(f, s));
     for (int i = 0; i < BUFFERS; i++) {
         const hone_tensor *x;
@@ -133,6 +152,12 @@ static hone_status read_state(const hone_file *f, hone_trainable *t, hone_optimi
             return hone_fail(HONE_FORMAT, "%s: %s is not float32", hone_file_path(f), buffers[i]);
         memcpy(values[i], x->data, x->bytes);
     }
+    checksum(t, o, s, sum);
+    HONE_TRY(hone_file_str_or(f, "xxh3", sum, &theirs)); /* older ones have none */
+    if (strcmp(sum, theirs) != 0)
+        return hone_fail(HONE_FORMAT,
+                         "%s is damaged: its content is not what was written (checksum)",
+                         hone_file_path(f));
     o->steps = s->optimizer_steps;
     hone_trainable_push(t);
     return HONE_OK;

@@ -106,7 +106,8 @@ HONE_CHECKED hone_status hone_checkpoint_write(const char *folder, const hone_tr
                                                const hone_training_state *s, const char *settings,
                                                hone_dtype type);
 bool hone_checkpoint_exists(const char *folder);
-/* Errors: FORMAT (damaged, another model's or optimiser's), USAGE (other settings: both are told).
+/* On failure the weights are of no use. Errors: FORMAT (damaged, another model's or optimiser's),
+ * USAGE (other settings: both are told).
  */
 HONE_CHECKED hone_status hone_checkpoint_read(const char *folder, hone_trainable *t,
                                               hone_optimizer *o, hone_training_state *s,

@@ -134,6 +134,14 @@ static void a_damaged_checkpoint_is_named(void **state)
                      HONE_USAGE);
     snprintf(path, sizeof path, "%s", in_folder("a/training.safetensors"));
     assert_int_equal(hone_read_file(path, 1 << 20, &text, &n), HONE_OK);
+    text[n - 5] ^= 1;
+    assert_int_equal(hone_write_file(path, text, n), HONE_OK);
+    assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, settings), HONE_FORMAT);
+    char *key = memmem(text, n, "xxh3", 4); /* one of a build that wrote none */
+    assert_non_null(key);
+    key[3] = '0';
+    assert_int_equal(hone_write_file(path, text, n), HONE_OK);
+    assert_int_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, settings), HONE_OK);
     for (size_t cut = 0; cut < n; cut += 1 + n / 97) {
         assert_int_equal(hone_write_file(path, text, cut), HONE_OK);
         assert_int_not_equal(hone_checkpoint_read(in_folder("a"), t, &o, &got, settings), HONE_OK);
