@@ -395,7 +395,7 @@ static hone_status count_bad(hone_trainer *t, const hone_trainer_state *now)
                      "gradient %g at step %" PRIu64 "), although the learning rate was halved "
                      "three times: a lower --rate, clipping, or float32 (--dtype f32) may help; "
                      "the last checkpoint in %s is of before",
-                     BAD_STOPS, now->loss, now->norm, t->s.steps, t->folder);
+                     BAD_STOPS, fabs(now->loss), fabs(now->norm), t->s.steps, t->folder);
 }
 
 /* This rank's part of the gradient and of the loss of the next batch */
@@ -413,7 +413,7 @@ static hone_status add_share(hone_trainer *t, double *sum)
     return hone_trainable_add(t->model, &b, t->targets, 1 / (double)t->batch.targets, true, sum);
 }
 
-/* The gradient is there: of `sum`, the losses of this rank's rows */
+/* The step itself, from this rank's part of the gradient and its rows' losses */
 static hone_status use_gradient(hone_trainer *t, double sum, hone_trainer_state *now)
 {
     HONE_TRY(sum_gradients(t));

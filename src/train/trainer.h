@@ -107,14 +107,13 @@ HONE_CHECKED hone_status hone_checkpoint_write(const char *folder, const hone_tr
                                                hone_dtype type);
 bool hone_checkpoint_exists(const char *folder);
 /* On failure the weights are of no use. Errors: FORMAT (damaged, another model's or optimiser's),
- * USAGE (other settings: both are told).
- */
+ * USAGE (other settings: both are told). */
 HONE_CHECKED hone_status hone_checkpoint_read(const char *folder, hone_trainable *t,
                                               hone_optimizer *o, hone_training_state *s,
                                               const char *settings);
 /* The same for a run that goes on by other settings: what they say of the adapter must be the same,
- * and `data` be a part of the checkpoint's. The rate is not halved any more; the
- * row is that of as many tokens. */
+ * and `data` be a part of the checkpoint's. The rate is not halved any more; the row is that of as
+ * many tokens. */
 HONE_CHECKED hone_status hone_checkpoint_branch(const char *folder, hone_trainable *t,
                                                 hone_optimizer *o, hone_training_state *s,
                                                 const char *settings, const char *data);

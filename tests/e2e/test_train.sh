@@ -152,6 +152,7 @@ fi
 # A rate that no model survives: skipped steps, then an end with a reason and the checkpoint before it.
 RATE="--rate 10 --clip 0 --warmup 0 --weight-decay 10 --floor 100%" expect 10 train wild
 says "not finite"
+grep -q -e '-nan' "$WORK/out" "$WORK/err" && fail "a NaN has a sign: $(grep -h -e '-nan' "$WORK/out" "$WORK/err" | tail -n 1)"
 
 # Rows of a long prompt: nothing to learn, no loss.
 printf '{"prompt": "%s", "completion": "cats"}\n' "$(head -n 40 "$WORK/text.txt" | tr '\n' ' ')" >"$WORK/prompt.jsonl"
