@@ -419,7 +419,8 @@ static void groups_part(const tile_call *x, void *arg, const part *j)
                 square_job s = {.a = w->s.a + (row / strip * w->s.steps + i) * bytes,
                                 .next = bytes,
                                 .steps = n,
-                                .to = {w->s.sums[0], w->s.sums[0] + 512}};
+                                .to = {w->s.sums[0], w->s.sums[0] + 512},
+                                .ld_to = 16};
                 s.b[0] = b + (i - j->from) * 1024;
                 s.b[1] = s.b[0] + SQUARE_SPAN * 1024;
                 square_block(true, strip > 16, &s, &w->s.out);

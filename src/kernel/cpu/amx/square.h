@@ -104,8 +104,9 @@ typedef struct square_job {
     size_t next;         /* bytes from step to step of a */
     const uint8_t *b[2]; /* [steps][1024] */
     size_t steps;
-    const float *from[2];   /* sums up to here [32][16] of each panel, or NULL */
-    float *to[2];           /* with these */
+    const float *from[2]; /* sums up to here [32][16] of each panel, or NULL */
+    float *to[2];         /* with these, rows ld_to apart */
+    size_t ld_to;
     const uint8_t *weights; /* asked for meanwhile: so many bytes of each panel with each step */
     size_t weights_bytes, weights_next; /* next: from panel to panel */
     const uint8_t *rows;                /* likewise of activations */
@@ -165,12 +166,22 @@ V16_INLINE void square_block(bool whole, bool high, const square_job *j, square_
         square_put(whole, out, columns, 2);
     }
     square_put(whole, out, columns, 32);
-    tile_store(0, j->to[0], 64);
-    tile_store(1, j->to[1], 64);
+    const size_t apart = j->ld_to * sizeof(float);
+    tile_store(0, j->to[0], apart);
+    tile_store(1, j->to[1], apart);
     if (high) {
-        tile_store(2, j->to[0] + 256, 64);
-        tile_store(3, j->to[1] + 256, 64);
+        tile_store(2, j->to[0] + 16 * j->ld_to, apart);
+        tile_store(3, j->to[1] + 16 * j->ld_to, apart);
     }
+}
+
+/* Whether 32 x 32 results from `row` on, of panels p and p + 1, are what leaves the tiles and stay
+ * in the caches: then they go to y at once. */
+static inline bool square_direct(const square_out *o, size_t row, size_t p, size_t q)
+{
+    const tile_call *v = o->v;
+    return !o->stream && !o->scaled && !v->bias && q > p && (q + 1) * 16 <= v->w->n &&
+           row >= v->row0 && row + 32 <= v->row1;
 }
 
 /* Panels p and q (q may be p again, its results unread), whose weights lie at b. */
@@ -195,11 +206,17 @@ V16_INLINE void square_pair(bool whole, const tile_call *v, square *s, const par
         x.rows_bytes = pairs >= 4 ? (row_bytes / pairs + 63) / 64 * 64 : 0;
         x.rows = s->a + ((j->next_row / s->strip + i) * s->steps + j->next_from) * row_bytes +
                  (p - j->panel0) / 2 * x.steps * x.rows_bytes;
+        const bool direct = last && !whole && square_direct(&s->out, row, p, q);
         x.to[0] = c;
         x.to[1] = c + j->ldc;
+        x.ld_to = 16;
         x.from[0] = j->from ? x.to[0] : NULL;
         x.from[1] = x.to[1];
-        if (last) {
+        if (direct) {
+            x.to[0] = v->y + row * v->ldy + p * 16;
+            x.to[1] = x.to[0] + 16;
+            x.ld_to = v->ldy;
+        } else if (last) {
             x.to[0] = s->sums[s->turn];
             x.to[1] = x.to[0] + 512;
         }
@@ -207,7 +224,7 @@ V16_INLINE void square_pair(bool whole, const tile_call *v, square *s, const par
             square_block(whole, true, &x, &s->out);
         else
             square_block(whole, false, &x, &s->out);
-        if (!last)
+        if (!last || direct)
             continue;
         s->out.sums = s->sums[s->turn];
         s->out.block = row;
