@@ -1,15 +1,13 @@
 /*
- * backward of the AMX set: activations from columns. A tile of 16 rows x 32 along K is 16 rows of
- * 16 pairs; taken from columns, it is a block of a BF16 panel (16 rows of K, two by two, x 16
- * columns) whose 16 x 16 pairs are transposed.
+ * backward of the AMX set: that of AVX-512, rounded by VCVTNE2PS2BF16, and activations from
+ * columns. A tile of 16 rows x 32 along K is 16 rows of 16 pairs; taken from columns, it is a block
+ * of a BF16 panel (16 rows of K, two by two, x 16 columns) whose 16 x 16 pairs are transposed.
  */
 #include "kernel/cpu/avx512/turn.h"
 
 #include "kernel/cpu/amx/scaled.h"
-#include "kernel/kernel.h"
+#include "kernel/cpu/generic/backward.h"
 #include "kernel/table.h"
-
-static hone_act_columns_fn *columns_below;
 
 /* 16 or fewer columns of 32 or fewer rows of x */
 static void turn_block(const float *x, size_t ldx, size_t rows, size_t columns, uint16_t *to)
@@ -23,10 +21,10 @@ static void turn_block(const float *x, size_t ldx, size_t rows, size_t columns, 
     transpose16(pairs, 16, (float *)(void *)to, 16);
 }
 
-static void act_columns(hone_act *act, const float *x, size_t ldx, size_t k0, size_t k1)
+static void columns_to_tiles(hone_act *act, const float *x, size_t ldx, size_t k0, size_t k1)
 {
     if (act->f32 || act->half) {
-        columns_below(act, x, ldx, k0, k1);
+        act_columns(act, x, ldx, k0, k1);
         if (act->f32)
             act_floats_to_tiles(act, 0, act->rows, k0, k1);
         return;
@@ -39,6 +37,6 @@ static void act_columns(hone_act *act, const float *x, size_t ldx, size_t k0, si
 
 void hone_kernels_amx_back(hone_kernels *t)
 {
-    columns_below = t->act_columns;
-    t->act_columns = act_columns;
+    BACKWARD_SLOTS(t);
+    t->act_columns = columns_to_tiles;
 }

@@ -35,11 +35,21 @@ static inline void transpose16(const float *x, size_t ldx, float *y, size_t ldy)
     }
 }
 
+/* Rows k and k + 1 of a panel, number by number side by side */
 static inline void put_bf16_pairs(uint8_t *to, v16 even, v16 odd)
 {
+#ifdef __AVX512BF16__
+    static const uint16_t order[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                       21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                       11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    __m512i pairs = _mm512_permutexvar_epi16(_mm512_loadu_si512(order),
+                                             (__m512i)_mm512_cvtne2ps_pbh(odd, even));
+#else
     __m512i e = _mm512_castps_si512(v16_round_bf16(even)),
-            o = _mm512_castps_si512(v16_round_bf16(odd));
-    _mm512_storeu_si512((void *)to, _mm512_or_si512(_mm512_srli_epi32(e, 16), o));
+            o = _mm512_castps_si512(v16_round_bf16(odd)),
+            pairs = _mm512_or_si512(_mm512_srli_epi32(e, 16), o);
+#endif
+    _mm512_storeu_si512((void *)to, pairs);
 }
 
 #endif
