@@ -13,7 +13,8 @@ enum { HONE_WHOLE_DIGITS = 3 };
 
 typedef struct hone_whole {
     float unit;      /* a power of two: activation = number * unit */
-    float size;      /* sum of the magnitudes of the numbers; infinite: they are none */
+    float size;      /* sum of the magnitudes of the even k or the odd ones, whichever is larger;
+                      * infinite: they are no whole numbers */
     int32_t sums[2]; /* of the numbers of each 16 */
     int32_t digits;  /* that all of them have: 2 or 3 */
 } hone_whole;

@@ -67,6 +67,23 @@ V16_INLINE v16 i8_to_f32(i8_sums a)
     return (v16){_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)};
 }
 
+V16_INLINE bool i8_whole_bits(const v16 x[2], uint32_t *bits)
+{
+    __m256i all = _mm256_setzero_si256(), off = all;
+    for (int i = 0; i < 2; i++) {
+        const i8_sums n = {_mm256_cvtps_epi32(x[i].lo), _mm256_cvtps_epi32(x[i].hi)};
+        const v16 back = i8_to_f32(n);
+        all = _mm256_or_si256(all, _mm256_or_si256(n.lo, n.hi));
+        off = _mm256_or_si256(
+            off, _mm256_castps_si256(_mm256_or_ps(_mm256_cmp_ps(back.lo, x[i].lo, _CMP_NEQ_UQ),
+                                                  _mm256_cmp_ps(back.hi, x[i].hi, _CMP_NEQ_UQ))));
+    }
+    __m128i four = _mm_or_si128(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+    four = _mm_or_si128(four, _mm_shuffle_epi32(four, 0x4e));
+    *bits = (uint32_t)_mm_cvtsi128_si32(_mm_or_si128(four, _mm_shuffle_epi32(four, 0xb1)));
+    return _mm256_testz_si256(off, off);
+}
+
 V16_INLINE __m256i i8_dot_half(int flush, __m256i part, __m256i w, __m256i a)
 {
     if (flush == 1)

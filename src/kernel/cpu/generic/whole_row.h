@@ -5,6 +5,7 @@
  * Included after int8.h by a set that also brings:
  *
  * i8_sll32(sums, n)     shifts sums to the left
+ * i8_whole_bits(x, b)   whether 32 numbers below 2^22 are whole, and the OR of them as integers
  * I8_WHOLE_PANELS       panels in flight
  */
 #ifndef HONE_KERNEL_GENERIC_WHOLE_ROW_H
@@ -52,15 +53,25 @@ V16_INLINE void whole_flush(int digits, int P, i8_sums part[I8_PANELS_MAX][I8_RO
         i8_flush(&part[n][d], &sums[n][d]);
 }
 
+/* Asks for the lines of unit `unit` of 4 of the block at `soon` of each panel: a few at a time, all
+ * at once they would hold up what comes from nearer by. */
+V16_INLINE void whole_ask(int layout, int P, const whole_job *w, size_t soon, int unit)
+{
+    const size_t bytes = core_unit_bytes(layout), end = ((size_t)unit + 1) * bytes;
+    for (size_t i = ((size_t)unit * bytes + 63) / 64 * 64; i < end; i += 64)
+        UNROLL for (int n = 0; n < P; n++) __builtin_prefetch(w->core.b[n] + soon + i, 0, 3);
+}
+
 /* sums += the products of half a block, 16 k, in an order that keeps to the registers */
-V16_INLINE void whole_half(int layout, int digits, int P, const whole_job *w, size_t block, int p,
-                           i8_sums part[I8_PANELS_MAX][I8_ROWS_MAX],
+V16_INLINE void whole_half(int layout, int digits, int P, const whole_job *w, size_t block,
+                           size_t soon, int p, i8_sums part[I8_PANELS_MAX][I8_ROWS_MAX],
                            i8_sums sums[I8_PANELS_MAX][I8_ROWS_MAX])
 {
     const int flush = i8_flush_of(layout);
     const size_t at = block * i8_block_bytes(layout);
     UNROLL for (int u = 0; u < 2; u++)
     {
+        whole_ask(layout, P, w, soon, 2 * p + u);
         const int8_t *a = w->digits + block * 32 + p * 16 + 8 * u;
         UNROLL for (int n = 0; n < P; n++)
         {
@@ -89,7 +100,7 @@ static inline int32_t whole_low(const whole_job *w, int32_t low, int32_t high)
 
 /* S of block `block` of 32; if half, of its two halves */
 V16_INLINE void whole_block(int layout, int digits, int P, bool half, const whole_job *w,
-                            size_t block, v16 s[2][I8_PANELS_MAX])
+                            size_t block, size_t soon, v16 s[2][I8_PANELS_MAX])
 {
     const int flush = i8_flush_of(layout);
     const hone_whole *x = &w->blocks[block];
@@ -99,7 +110,7 @@ V16_INLINE void whole_block(int layout, int digits, int P, bool half, const whol
     if (half) {
         UNROLL for (int p = 0; p < 2; p++)
         {
-            whole_half(layout, digits, P, w, block, p, part, sums);
+            whole_half(layout, digits, P, w, block, soon, p, part, sums);
             if (flush == 8)
                 whole_flush(digits, P, part, sums);
             whole_value(digits, P, whole_low(w, x->sums[p], 0), x->unit, sums, s[p]);
@@ -107,7 +118,7 @@ V16_INLINE void whole_block(int layout, int digits, int P, bool half, const whol
         }
         return;
     }
-    ROLLED for (int p = 0; p < 2; p++) whole_half(layout, digits, P, w, block, p, part, sums);
+    ROLLED for (int p = 0; p < 2; p++) whole_half(layout, digits, P, w, block, soon, p, part, sums);
     if (flush == 8)
         whole_flush(digits, P, part, sums);
     whole_value(digits, P, whole_low(w, x->sums[0], x->sums[1]), x->unit, sums, s[0]);
@@ -133,21 +144,22 @@ V16_INLINE void whole_scale(int P, const whole_job *w, size_t g, const v16 d[I8_
 V16_INLINE void whole_core(int layout, int P, bool half, const whole_job *w, whole_plain_fn *plain)
 {
     const core_job *k = &w->core;
-    const size_t blocks = k->blocks / (half ? 2 : 1), bytes = i8_block_bytes(layout);
+    const size_t blocks = k->blocks / (half ? 2 : 1);
     v16 c[I8_PANELS_MAX], d[I8_PANELS_MAX], s[2][I8_PANELS_MAX];
     float ones = 0.0f;
     UNROLL for (int n = 0; n < P; n++) c[n] = d[n] = v16_zero();
     for (size_t block = 0, left = w->group, g = 0; block < blocks; block++) {
         const hone_whole *x = &w->blocks[block];
-        const size_t ahead = core_ahead(k, block, blocks, w->ahead, bytes);
-        UNROLL for (int n = 0; n < P; n++) for (size_t i = 0; i < bytes; i += 64)
-            __builtin_prefetch(k->b[n] + ahead + i, 0, 3);
-        if (!(x->size <= w->most))
+        const size_t soon = core_ahead(k, block, blocks, w->ahead, i8_block_bytes(layout));
+        if (!(x->size <= w->most)) {
+            for (int unit = 0; unit < 4; unit++)
+                whole_ask(layout, P, w, soon, unit);
             plain(k, block, s);
-        else if (x->digits == 2)
-            whole_block(layout, 2, P, half, w, block, s);
-        else
-            whole_block(layout, 3, P, half, w, block, s);
+        } else if (x->digits == 2) {
+            whole_block(layout, 2, P, half, w, block, soon, s);
+        } else {
+            whole_block(layout, 3, P, half, w, block, soon, s);
+        }
         if (half || w->group == 1) { /* D is S */
             UNROLL for (int h = 0; h < 1 + half; h++)
             {
@@ -255,60 +267,47 @@ V16_INLINE v16 whole_round(v16 x)
     return v16_sub(v16_add(x, magic), magic);
 }
 
-/* The greatest power of two (as its exponent) that divides whole numbers below 2^22, not all 0 */
-static int whole_zeros(const v16 x[2])
-{
-    float n[32];
-    int32_t all = 0;
-    v16_store(n, x[0]);
-    v16_store(n + 16, x[1]);
-    for (int i = 0; i < 32; i++)
-        all |= (int32_t)n[i];
-    return __builtin_ctz((unsigned)all);
-}
-
 /* One block of 32: its unit is the largest that makes all of them whole, if their magnitudes are
  * then below 2^21 together. */
 static void whole_of(const float *a, int8_t *to, size_t ld, hone_whole *w)
 {
-    v16 x[2] = {v16_load(a), v16_load(a + 16)};
-    float size = v16_reduce_add(v16_add(whole_abs(x[0]), whole_abs(x[1])));
+    v16 x[2] = {v16_load(a), v16_load(a + 16)}, even, odd;
+    float sizes[32];
+    v16_store(sizes, whole_abs(x[0]));
+    v16_store(sizes + 16, whole_abs(x[1]));
+    v16_unzip(sizes, &even, &odd);
+    const float of_even = v16_reduce_add(even), of_odd = v16_reduce_add(odd),
+                top = v16_reduce_max(v16_max(even, odd)), size = of_even + of_odd;
     *w = (hone_whole){.unit = 1.0f, .size = __builtin_inff(), .digits = 2};
     if (size == 0.0f)
         w->size = 0.0f;
     else if (!(size >= 0x1p-100f && size < 0x1p100f)) /* no unit may be lost or overflow */
         return;
-    uint32_t fine = size == 0.0f ? 127 : (hone_f32_bits(size) >> 23) - 20;
+    uint32_t fine = size == 0.0f ? 127 : (hone_f32_bits(size) >> 23) - 20, bits;
     float by = hone_f32_from_bits((254 - fine) << 23);
-    v16 off = v16_zero();
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
         x[i] = v16_mul(x[i], v16_set1(by));
-        off = v16_max(off, whole_abs(v16_sub(x[i], whole_round(x[i]))));
-    }
-    if (v16_reduce_max(off) > 0.0f)
+    if (!i8_whole_bits(x, &bits))
         return;
-    uint32_t zeros = size == 0.0f ? 0 : (uint32_t)whole_zeros(x);
+    uint32_t zeros = bits ? (uint32_t)__builtin_ctz(bits) : 0;
     float back = hone_f32_from_bits((127 - zeros) << 23);
     w->unit = hone_f32_from_bits((fine + zeros) << 23);
-    w->size = size * by * back;
-    v16 top = v16_zero();
+    w->size = (of_even > of_odd ? of_even : of_odd) * by * back;
+    w->digits = top * by * back <= 127 * 256 + 127 ? 2 : 3;
     for (int i = 0; i < 2; i++) {
         x[i] = v16_mul(x[i], v16_set1(back));
-        top = v16_max(top, whole_abs(x[i]));
+        w->sums[i] = (int32_t)v16_reduce_add(x[i]);
     }
-    w->digits = v16_reduce_max(top) <= 127 * 256 + 127 ? 2 : 3;
-    for (int d = 0, value = 1; d < w->digits; d++, value *= 256, to += ld) {
+    for (int d = 0; d < w->digits; d++, to += ld) {
         const v16 part = v16_set1(0x1p-8f), quarter = v16_set1(0x1p-10f), base = v16_set1(-256.0f);
         v16 next[2], digit[2];
-        int32_t sums[2];
+        int32_t unused[2];
         for (int i = 0; i < 2; i++) { /* (x + 1/4) / 256 lies between no two halves */
             next[i] = whole_round(v16_fma(x[i], part, quarter));
             digit[i] = v16_fma(next[i], base, x[i]);
             x[i] = next[i];
         }
-        i8_store_codes(digit[0], digit[1], to, sums);
-        w->sums[0] += sums[0] * value;
-        w->sums[1] += sums[1] * value;
+        i8_store_codes(digit[0], digit[1], to, unused);
     }
 }
 

@@ -47,6 +47,14 @@ V16_INLINE v16 i8_to_f32(i8_sums a)
     return _mm512_cvtepi32_ps(a);
 }
 
+V16_INLINE bool i8_whole_bits(const v16 x[2], uint32_t *bits)
+{
+    const i8_sums a = _mm512_cvtps_epi32(x[0]), b = _mm512_cvtps_epi32(x[1]);
+    *bits = (uint32_t)_mm512_reduce_or_epi32(_mm512_or_si512(a, b));
+    return !(_mm512_cmp_ps_mask(i8_to_f32(a), x[0], _CMP_NEQ_UQ) |
+             _mm512_cmp_ps_mask(i8_to_f32(b), x[1], _CMP_NEQ_UQ));
+}
+
 V16_INLINE void i8_dot(int flush, i8_sums *part, i8_sums *sums, i8_quad w, i8_sums a)
 {
     (void)flush;
