@@ -227,8 +227,8 @@ static double cache_bytes(void)
 static hone_status take_limits(profile_job *j)
 {
     hone_limits_news news;
-    if (!cli_flag(j->c, "no-keep"))
-        HONE_TRY(cli_open_registry(j->c, true, &j->registry));
+    if (!cli_flag(j->c, "no-keep") && cli_open_registry(j->c, true, &j->registry) != HONE_OK)
+        fprintf(stderr, "not kept in the registry: %s\n", hone_error());
     cli_progress(-1, "measuring the machine's limits");
     HONE_TRY(hone_registry_limits(j->registry, hone_engine_config(j->engine)->threads,
                                   HONE_LIMITS_CHECK, &j->facts.machine, &news));
@@ -400,11 +400,9 @@ static hone_status put_run(profile_job *j, int64_t model, const char *metrics)
     return hone_registry_finish_run(j->registry, run, result);
 }
 
-static hone_status keep(profile_job *j)
+static hone_status put(profile_job *j)
 {
     int64_t model;
-    if (!j->registry)
-        return HONE_OK;
     HONE_TRY(put_model(j, &model));
     HONE_TRY(find_before(j, model));
     char *metrics = json_dumps(j->json, JSON_COMPACT | JSON_SORT_KEYS);
@@ -413,6 +411,16 @@ static hone_status keep(profile_job *j)
     hone_status s = put_run(j, model, metrics);
     hone_free(metrics);
     return s;
+}
+
+/* A profile is worth showing where it cannot be kept. */
+static hone_status keep(profile_job *j)
+{
+    hone_status s = j->registry ? put(j) : HONE_OK;
+    if (s == HONE_OK || s == HONE_INTERRUPTED)
+        return s;
+    fprintf(stderr, "not kept in the registry: %s\n", hone_error());
+    return HONE_OK;
 }
 
 static hone_status compare(profile_job *j)

@@ -42,7 +42,10 @@ static hone_status known_model(hone_registry *r, const hone_file *f, int64_t *mo
         return HONE_OK;
     }
     HONE_TRY(s);
-    return hone_registry_is_read_only(r) ? HONE_OK : hone_registry_put_file(r, fingerprint, *model);
+    if (hone_registry_is_read_only(r))
+        return HONE_OK;
+    s = hone_registry_put_file(r, fingerprint, *model);
+    return s == HONE_DISK ? HONE_OK : s; /* hashed again the next time */
 }
 
 /* A registry that nobody has made yet knows nothing; where one may not be kept, neither. What is

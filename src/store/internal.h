@@ -13,7 +13,8 @@ struct hone_registry {
     sqlite3 *db;
     char *path;
     bool in_transaction; /* the caller's */
-    bool read_only;      /* no permission to write: it is read as it stands */
+    bool read_only;      /* no permission to write, or no room: it is read as it stands */
+    bool no_room;
 };
 
 /* Step i (from 0) brings a file from version i to i + 1; HONE_SCHEMA_STEPS is the current version.

@@ -78,7 +78,7 @@ static const char *advice_for(hone_status s)
 
 hone_status hone_store_fail(hone_registry *r, int code, const char *what)
 {
-    hone_status s = status_of(code);
+    hone_status s = r->no_room && (code & 0xff) == SQLITE_READONLY ? HONE_DISK : status_of(code);
     return hone_fail(s, "registry %s: %s: %s%s", r->path, what,
                      r->db ? sqlite3_errmsg(r->db) : sqlite3_errstr(code), advice_for(s));
 }
@@ -374,6 +374,20 @@ static hone_status open_database(hone_registry *r, bool create)
     return code == SQLITE_OK ? HONE_OK : hone_store_fail(r, code, "open");
 }
 
+/* A full disk has no room for the files that SQLite keeps beside while a registry is in use. */
+static hone_status connect(hone_registry *r, bool create)
+{
+    HONE_TRY(open_database(r, create));
+    hone_status s = prepare_connection(r);
+    if (s != HONE_DISK || create || r->read_only)
+        return s;
+    sqlite3_close(r->db);
+    r->db = NULL;
+    r->read_only = r->no_room = true;
+    HONE_TRY(open_database(r, create));
+    return prepare_connection(r);
+}
+
 hone_status hone_registry_open(const char *path, bool create, hone_registry **out)
 {
     *out = NULL;
@@ -386,8 +400,7 @@ hone_status hone_registry_open(const char *path, bool create, hone_registry **ou
     else if (!(r->path = hone_strdup(path)))
         HONE_GOTO(s, fail, hone_fail_memory(strlen(path), "the registry's path"));
     HONE_GOTO(s, fail, look_at_place(r, create));
-    HONE_GOTO(s, fail, open_database(r, create));
-    HONE_GOTO(s, fail, prepare_connection(r));
+    HONE_GOTO(s, fail, connect(r, create));
     HONE_GOTO(s, fail, check_whole(r));
     HONE_GOTO(s, fail, migrate(r));
     *out = r;

@@ -36,8 +36,8 @@ HONE_CHECKED hone_status hone_registry_default_path(char **path);
 
 /* path NULL = the default path. create: makes the file and its folder if they are missing; else
  * that is NOT_FOUND. A file of an earlier version is migrated; of a later one: UNSUPPORTED.
- * Without create, one that may not be written (file or folder) is opened to be read only; if it is
- * of an earlier version, a copy in memory is migrated. */
+ * Without create, one that cannot be written (no permission for the file or its folder, a full
+ * disk) is opened to be read only; if it is of an earlier version, a copy in memory is migrated. */
 HONE_CHECKED hone_status hone_registry_open(const char *path, bool create, hone_registry **out);
 void hone_registry_close(hone_registry *r); /* NULL is fine; an open transaction is rolled back */
 bool hone_registry_is_read_only(const hone_registry *r);

@@ -128,4 +128,20 @@ expect 0 "$HONE" profile "$odd" --prompt 8 --tokens 4 --requests 2 --json --html
 is_json "$WORK/out"
 prints '"model": '
 [ "$(LC_ALL=C tr -dc '\351' <"$WORK/odd.html" | wc -c)" = 0 ] || fail "the page is no UTF-8"
+
+# A full disk: what the registry holds is read, and what cannot be kept is shown all the same.
+export HONE MODEL WORK
+mkdir "$WORK/small"
+if unshare -m mount -t tmpfs none "$WORK/small" 2>/dev/null; then
+    unshare -m sh -c 'mount -t tmpfs -o size=1m none "$WORK/small" && cp "$HONE_HOME/registry.db" "$WORK/small" || exit 1
+        cat /dev/zero >"$WORK/small/fill" 2>/dev/null
+        export HONE_HOME="$WORK/small"
+        "$HONE" run "$MODEL" -p Hello -n 2 && "$HONE" history &&
+            "$HONE" profile "$MODEL" --prompt 8 --tokens 2 --requests 1' >"$WORK/out" 2>"$WORK/err" ||
+        fail "a full disk: $(tail -n 2 "$WORK/err")"
+    says "not kept in the registry"
+    prints "first token"
+else
+    echo "SKIP test_profile: a full disk needs the right to mount"
+fi
 finish

@@ -417,6 +417,30 @@ static void a_full_disk_is_told_and_loses_nothing(void **state)
     hone_registry_close(r);
 }
 
+static void a_registry_on_a_full_disk_is_read(void **state)
+{
+    (void)state;
+    hone_registry *r = open_registry();
+    int64_t model = add_model(r, "aa");
+    assert_int_equal(hone_registry_promote(r, model, "1", 0), HONE_OK);
+    hone_registry_close(r);
+    pid_t child = fork();
+    if (child == 0) { /* no room for the files that SQLite keeps beside it */
+        signal(SIGXFSZ, SIG_IGN);
+        struct rlimit limit = {4096, 4096};
+        setrlimit(RLIMIT_FSIZE, &limit);
+        char *config = NULL;
+        unsigned wrong = hone_registry_open(REGISTRY, true, &r) != HONE_DISK;
+        if (hone_registry_open(REGISTRY, false, &r) != HONE_OK)
+            _exit(2);
+        wrong += 4u * !hone_registry_is_read_only(r);
+        wrong += 8u * (hone_registry_current(r, "aa", &config) != HONE_OK || !config);
+        wrong += 16u * (hone_registry_promote(r, model, "2", 0) != HONE_DISK);
+        _exit((int)wrong);
+    }
+    child_succeeds(child, __func__);
+}
+
 static void a_locked_registry_is_busy(void **state)
 {
     (void)state;
@@ -557,6 +581,7 @@ int main(void)
         TEST(a_missing_registry_is_not_made_unless_asked),
         TEST(a_read_only_folder_or_file_is_a_permission_error),
         TEST(a_full_disk_is_told_and_loses_nothing),
+        TEST(a_registry_on_a_full_disk_is_read),
         TEST(a_locked_registry_is_busy),
         TEST(kill_at_any_point_leaves_the_registry_whole),
         TEST(the_default_path_follows_the_environment),
