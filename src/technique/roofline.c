@@ -114,10 +114,24 @@ double hone_technique_products_ops_s(const hone_limits *machine, const hone_conf
     return peak > 0 ? peak : exact;
 }
 
+/* Rows that a kind's weights multiply: of a prompt only the last goes through the head. */
+static double rows_through(hone_weight_kind kind, hone_goal g, double rows)
+{
+    return kind == HONE_WEIGHT_HEAD && g == HONE_GOAL_TTFT ? 1 : rows;
+}
+
+/* Operations of a step's products with weights */
+static double weight_ops(const hone_technique_facts *f, hone_goal g, double rows)
+{
+    double head = 2 * hone_technique_weights(f, HONE_WEIGHT_HEAD);
+    return rows * (f->model.flops_per_token - head) +
+           rows_through(HONE_WEIGHT_HEAD, g, rows) * head;
+}
+
 /* Seconds of a step's multiplications on all threads: weights that the products take at their rate,
  * other weights and attention at the exact one's. 0 = unknown. */
-static double ops_seconds(const hone_technique_facts *f, const hone_config *c, double rows,
-                          double ops)
+static double ops_seconds(const hone_technique_facts *f, const hone_config *c, hone_goal g,
+                          double rows, double ops)
 {
     double exact = hone_technique_ops_s(&f->machine, c, rows),
            fast = hone_technique_products_ops_s(&f->machine, c, rows), all = 0, taken = 0;
@@ -130,12 +144,15 @@ static double ops_seconds(const hone_technique_facts *f, const hone_config *c, d
         fast /= 2; /* that a group's sums leave the tiles takes as long as its products */
     for (int k = 0; k < HONE_WEIGHT_KINDS; k++) {
         double weights = hone_technique_weights(f, (hone_weight_kind)k);
+        double through = rows_through((hone_weight_kind)k, g, rows);
         bool takes = c->products == HONE_PRODUCTS_BF16_DOT ||
                      hone_technique_codes(f, c, (hone_weight_kind)k);
-        all += weights;
-        taken += by_group ? hone_technique_grouped(f, c, (hone_weight_kind)k) : takes ? weights : 0;
+        all += through * weights;
+        taken += through * (by_group ? hone_technique_grouped(f, c, (hone_weight_kind)k)
+                            : takes  ? weights
+                                     : 0);
     }
-    double quick = all > 0 ? rows * f->model.flops_per_token * taken / all : 0;
+    double quick = all > 0 ? weight_ops(f, g, rows) * taken / all : 0;
     return exact > 0 ? quick / fast + (ops - quick) / exact : 0;
 }
 
@@ -175,8 +192,8 @@ hone_roofline hone_technique_roofline(const hone_technique_facts *f, const hone_
     }
     r.kv_bytes = kv * sessions * seen;
     r.cached = r.weight_bytes + r.kv_bytes < f->cache_bytes;
-    r.ops = rows * (m->flops_per_token + 4.0 * m->layers * m->heads * m->head_dim * seen);
-    double share = share_of_threads(f, c), ops_s = ops_seconds(f, c, rows, r.ops);
+    r.ops = weight_ops(f, g, rows) + rows * 4.0 * m->layers * m->heads * m->head_dim * seen;
+    double share = share_of_threads(f, c), ops_s = ops_seconds(f, c, g, rows, r.ops);
     if (f->machine.read_bytes_s <= 0 || ops_s <= 0)
         return r;
     r.read_s = (r.weight_bytes + r.kv_bytes) / (f->machine.read_bytes_s * share);

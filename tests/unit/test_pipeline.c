@@ -96,7 +96,7 @@ static hone_status fake_facts(void *self, void *v, hone_technique_facts *out)
                                   .prompt_tokens = 50,
                                   .depth_tokens = 1500,
                                   .sessions = 8};
-    out->model.flops_per_token = 1;
+    out->model.flops_per_token = 2 * (24576 + 49152 + 64000);
     out->model.packed_bytes = has(c, HONE_DTYPE_Q8_0) ? 100000 : 200000;
     for (int i = 0; i < HONE_ISA_COUNT; i++)
         out->machine.ops_s[i] = 1e12;

@@ -38,6 +38,13 @@ static hone_technique_facts small_facts(void)
     return f;
 }
 
+/* Of a prompt's products with weights: the head sees its last token only. */
+static double prompt_ops(const hone_technique_facts *f)
+{
+    double head = 2 * 64 * 1000;
+    return f->prompt_tokens * (f->model.flops_per_token - head) + head;
+}
+
 static bool applies(const hone_technique_facts *f, const hone_config *c, const char *label)
 {
     const hone_technique *t;
@@ -152,8 +159,7 @@ static void int8_products_are_predicted_for_codes_only(void **state)
     f.machine.read_bytes_s = 1e15; /* arithmetic alone */
     f.machine.ops_s[HONE_ISA_AVX2] = 1e9;
     f.machine.peak_ops_s[HONE_PEAK_AVX2_INT8] = 4e9;
-    double ops = hone_technique_roofline(&f, &q8, HONE_GOAL_TTFT).ops,
-           weights = 50 * f.model.flops_per_token;
+    double ops = hone_technique_roofline(&f, &q8, HONE_GOAL_TTFT).ops, weights = prompt_ops(&f);
     bool avx2 = hone_isa_supported(HONE_ISA_AVX2);
     assert_int_equal(applies(&f, &q8, "products:int8"), avx2);
     assert_int_equal(applies(&f, &mlp, "products:int8-row"), avx2);
@@ -163,7 +169,7 @@ static void int8_products_are_predicted_for_codes_only(void **state)
     assert_false(applies(&f, &fast, "products:int8"));
     double want = ops / (ops - weights + weights / 4);
     assert_true(fabs(hone_technique_predict(&f, &q8, &fast, HONE_GOAL_TTFT) - want) < 1e-9);
-    double share = 2 * 2 * 64 * 128 * 3 / f.model.flops_per_token; /* of the MLP */
+    double share = 50 * 2 * 2 * 64 * 128 * 3 / weights; /* of the MLP */
     fast = with(mlp, "products:int8-row");
     want = ops / (ops - share * weights + share * weights / 4);
     assert_true(fabs(hone_technique_predict(&f, &mlp, &fast, HONE_GOAL_TTFT) - want) < 1e-9);
@@ -206,7 +212,7 @@ static void rounded_weights_are_predicted_for_prompts(void **state)
     q8 = with(c, "q8_0");
     fast = with(q8, "products:bf16-weights");
     const double ops = hone_technique_roofline(&f, &q8, HONE_GOAL_TTFT).ops,
-                 weights = 50 * f.model.flops_per_token, half = ops / (ops + weights);
+                 weights = prompt_ops(&f), half = ops / (ops + weights);
     assert_true(hone_technique_products_ops_s(&f.machine, &fast, 50) == 8e9);
     assert_true(fabs(hone_technique_predict(&f, &c, &q8, HONE_GOAL_TTFT) - half) < 1e-9);
     assert_true(fabs(hone_technique_predict(&f, &q8, &fast, HONE_GOAL_TTFT) - 1 / half) < 1e-9);
@@ -243,6 +249,22 @@ static void nothing_is_predicted_of_what_stays_in_the_caches(void **state)
     assert_true(hone_technique_predict(&f, &c, &q8, HONE_GOAL_MEMORY) > 1); /* bytes are bytes */
     f.cache_bytes = 0.9 * weights; /* only the smaller one would fit: it gains as much at least */
     assert_true(hone_technique_predict(&f, &c, &q8, HONE_GOAL_DECODE_LATENCY) > 1);
+}
+
+static void a_prompt_goes_through_the_head_once(void **state)
+{
+    (void)state;
+    hone_technique_facts f = small_facts();
+    hone_config c = hone_config_default();
+    c.isa = HONE_ISA_AVX512;
+    const double layers = 2 * 64 * 16 * 12 + 2 * 64 * 128 * 3, head = 64 * 1000;
+    const double seen = 4.0 * 2 * 4 * 16; /* attention's operations for each position seen */
+    f.machine.read_bytes_s = 1e15;
+    hone_roofline prompt = hone_technique_roofline(&f, &c, HONE_GOAL_TTFT);
+    assert_true(prompt.ops == 50 * (2 * layers + seen * 25) + 2 * head);
+    assert_true(fabs(prompt.cost * 1e12 / prompt.ops - 1) < 1e-9);
+    hone_roofline step = hone_technique_roofline(&f, &c, HONE_GOAL_THROUGHPUT);
+    assert_true(step.ops == 8 * (2 * (layers + head) + seen * 10));
 }
 
 static void the_memory_goal_counts_weights_and_a_full_context(void **state)
@@ -323,6 +345,7 @@ int main(void)
         cmocka_unit_test(int8_tiles_are_predicted_for_many_rows),
         cmocka_unit_test(rounded_weights_are_predicted_for_prompts),
         cmocka_unit_test(nothing_is_predicted_of_what_stays_in_the_caches),
+        cmocka_unit_test(a_prompt_goes_through_the_head_once),
         cmocka_unit_test(the_memory_goal_counts_weights_and_a_full_context),
         cmocka_unit_test(what_changes_nothing_or_is_not_there_does_not_apply),
         cmocka_unit_test(the_documentation_is_what_the_table_says),
