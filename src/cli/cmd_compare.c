@@ -190,7 +190,8 @@ static const cli_option options[] = {
     {.name = "memory",
      .type = CLI_BYTES,
      .argument = "BYTES",
-     .help = "weights that may be open at once (default: half of the machine's memory)"},
+     .help = "weights that may be open at once (default: half of the machine's memory, or of "
+             "its container's)"},
     {.name = "keep",
      .type = CLI_TEXT,
      .argument = "FOLDER",

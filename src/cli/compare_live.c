@@ -3,13 +3,13 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "hw/machine.h"
 #include "pipeline/turns.h"
 #include "report/report.h"
 #include "text/tokenizer.h"
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { RESAMPLES = 4000 };
 #define TEXT_BYTES_MAX ((size_t)1 << 30)
@@ -152,9 +152,8 @@ hone_status compare_live_open(compare_live *l, const cli_context *c, size_t n, h
     const char *data = cli_text(c, "data");
     *l = (compare_live){.c = c, .page = page, .first_open = 1};
     l->rounds_max = cli_given(c, "rounds") ? (size_t)cli_int(c, "rounds") : n > 2 ? 15 : 53;
-    l->memory_max = cli_given(c, "memory")
-                        ? (double)cli_bytes(c, "memory")
-                        : (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 2;
+    l->memory_max =
+        cli_given(c, "memory") ? (double)cli_bytes(c, "memory") : hone_machine_memory_bytes("") / 2;
     l->benches = hone_calloc(HONE_COMPARE_SIDES, sizeof *l->benches);
     l->costs = hone_calloc(2 * HONE_COMPARE_SIDES * l->rounds_max, sizeof *l->costs);
     if (!l->benches || !l->costs)

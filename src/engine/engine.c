@@ -5,9 +5,9 @@
 #include "engine/session.h"
 #include "engine/variants.h"
 #include "hw/isa.h"
+#include "hw/machine.h"
 
 #include <string.h>
-#include <unistd.h>
 
 enum { DEFAULT_STEP_TOKENS = 512 };
 
@@ -39,12 +39,11 @@ static hone_status resolve(hone_config *c, const hone_model *m, hone_isa isa, in
     return HONE_OK;
 }
 
-/* The bound on KV memory when none is given: half of the machine's memory. Pages are only touched
- * when used. */
+/* The bound on KV memory when none is given: half of what there is. Pages are only touched when
+ * used. */
 static uint64_t default_kv_bytes(void)
 {
-    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGE_SIZE);
-    return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size / 2 : (uint64_t)1 << 30;
+    return (uint64_t)hone_machine_memory_bytes("") / 2;
 }
 
 static hone_status open_pages(hone_engine *e)

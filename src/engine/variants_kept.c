@@ -20,7 +20,7 @@ enum { FILE_BYTES_MAX = 1 << 16 };
 /* What the choices depend on */
 static json_t *circumstances(void)
 {
-    json_t *o = hone_machine_facts();
+    json_t *o = hone_machine_facts("");
     if (o && json_object_set_new(o, "commit", json_string(HONE_COMMIT)) == 0 &&
         json_object_set_new(o, "compiler", json_string(__VERSION__)) == 0)
         return o;

@@ -1,10 +1,10 @@
 #include "hw/doctor.h"
 
 #include "base/threads.h"
+#include "hw/group.h"
 #include "hw/isa.h"
+#include "hw/sysfs.h"
 
-#include <ctype.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-enum { FILE_BYTES = 65536, GROUP_DEPTH_MAX = 16, GROUP_PATH_MAX = 1024 };
+enum { FILE_BYTES = 65536 };
 
 typedef struct exam {
     const char *root;
@@ -21,26 +21,9 @@ typedef struct exam {
     char text[FILE_BYTES]; /* the file read last, trimmed */
 } exam;
 
-/* Reads root + path into e->text without the white space at its end. False if it cannot be read. */
 static bool read_text(exam *e, const char *path)
 {
-    char full[1024];
-    e->text[0] = 0;
-    if (snprintf(full, sizeof full, "%s%s", e->root, path) >= (int)sizeof full)
-        return false;
-    int fd = open(full, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    size_t used = 0;
-    for (ssize_t n = 1; n > 0 && used < FILE_BYTES - 1;) {
-        n = read(fd, e->text + used, FILE_BYTES - 1 - used);
-        used += n > 0 ? (size_t)n : 0;
-    }
-    close(fd);
-    while (used && isspace((unsigned char)e->text[used - 1]))
-        used--;
-    e->text[used] = 0;
-    return used > 0;
+    return hone_sysfs_read(e->root, path, e->text, sizeof e->text);
 }
 
 /* The rest of the line that begins with `key`, behind a colon and blanks; false if there is none.
@@ -248,109 +231,19 @@ static void examine_memory(exam *e)
                  "swapoff -a && swapon -a");
 }
 
-/* ---- control groups: the limits of this process's and of those above it ---------------------- */
-
-/* Adds what limits the group that this folder is; whether there was anything. */
-typedef bool group_fn(exam *e, const char *folder);
-
-static bool read_member(exam *e, const char *folder, const char *name)
-{
-    char path[GROUP_PATH_MAX + 64];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return read_text(e, path);
-}
-
-static bool add_cpus(exam *e, double quota, double period)
-{
-    if (!(quota > 0 && period > 0))
-        return false;
-    complain(add(e, "container CPU limit", "%.2f CPUs", quota / period), HONE_HEALTH_NOTE,
-             "the group is stopped when its share is used up: use no more threads than that",
-             "hone ... --threads N");
-    return true;
-}
-
-static bool add_memory(exam *e, double bytes)
-{
-    if (bytes > 0)
-        add(e, "container memory limit", "%.2f GiB", bytes / (1 << 30));
-    return bytes > 0;
-}
-
-static bool group_v2(exam *e, const char *folder)
-{
-    double quota, period, bytes;
-    bool any = read_member(e, folder, "cpu.max") &&
-               sscanf(e->text, "%lf %lf", &quota, &period) == 2 && add_cpus(e, quota, period);
-    return (read_member(e, folder, "memory.max") && sscanf(e->text, "%lf", &bytes) == 1 &&
-            add_memory(e, bytes)) ||
-           any;
-}
-
-static bool group_cpu_v1(exam *e, const char *folder)
-{
-    double quota = read_member(e, folder, "cpu.cfs_quota_us") ? strtod(e->text, NULL) : -1;
-    return quota > 0 && read_member(e, folder, "cpu.cfs_period_us") &&
-           add_cpus(e, quota, strtod(e->text, NULL));
-}
-
-static bool group_memory_v1(exam *e, const char *folder)
-{
-    double bytes = read_member(e, folder, "memory.limit_in_bytes") ? strtod(e->text, NULL) : 0;
-    return bytes < 1e18 && add_memory(e, bytes); /* "no limit" is near 2^63 */
-}
-
-/* The group of a controller ("": of v2) by /proc/self/cgroup, whose lines are ID:LIST:PATH */
-static void group_of(exam *e, const char *controller, char *out, size_t size)
-{
-    const size_t n = strlen(controller);
-    *out = 0;
-    if (!read_text(e, "/proc/self/cgroup"))
-        return;
-    for (const char *line = e->text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
-        const char *list = line + strcspn(line, ":\n");
-        const char *path = list + 1 + (*list == ':' ? strcspn(list + 1, ":\n") : 0);
-        for (const char *c = list; *list == ':' && *path == ':' && c < path;
-             c += 1 + strcspn(c + 1, ",:"))
-            if (strncmp(c + 1, controller, n) == 0 && (c[1 + n] == ',' || c + 1 + n == path))
-                snprintf(out, size, "%.*s", (int)strcspn(path + 1, "\n"), path + 1);
-    }
-}
-
-/* From the group up to the root; in a container the root may be the group itself, and its path not
- * to be seen. */
-static bool walk_group(exam *e, const char *root, const char *controller, group_fn *examine)
-{
-    char group[GROUP_PATH_MAX / 2], folder[GROUP_PATH_MAX];
-    bool any = false;
-    group_of(e, controller, group, sizeof group);
-    for (int depth = 0; depth < GROUP_DEPTH_MAX; depth++) {
-        char *slash = strrchr(group, '/');
-        if (slash && slash[1] == 0)
-            *slash = 0;
-        snprintf(folder, sizeof folder, "%s%s", root, group);
-        any |= examine(e, folder);
-        if (!group[0] || !(slash = strrchr(group, '/')))
-            break;
-        *slash = 0;
-    }
-    return any;
-}
-
+/* Of this process's group and of those above it. */
 static void examine_groups(exam *e)
 {
-    bool v2 = read_text(e, "/sys/fs/cgroup/cgroup.controllers"), any;
-    if (!read_text(e, "/proc/self/cgroup"))
-        return;
-    if (v2) {
-        any = walk_group(e, "/sys/fs/cgroup", "", group_v2);
-    } else {
-        any = walk_group(e, "/sys/fs/cgroup/cpu", "cpu", group_cpu_v1);
-        any |= walk_group(e, "/sys/fs/cgroup/memory", "memory", group_memory_v1);
-        any |= walk_group(e, "/sys/fs/cgroup/unified", "", group_v2); /* beside v1 */
-    }
-    if (!any)
-        add(e, "container limits", "none (cgroup v%d)", v2 ? 2 : 1);
+    hone_group_limits l;
+    hone_group_read(e->root, &l);
+    if (l.cpus > 0)
+        complain(add(e, "container CPU limit", "%.2f CPUs", l.cpus), HONE_HEALTH_NOTE,
+                 "the group is stopped when its share is used up: use no more threads than that",
+                 "hone ... --threads N");
+    if (l.memory_bytes > 0)
+        add(e, "container memory limit", "%.2f GiB", l.memory_bytes / (1 << 30));
+    if (l.version && !(l.cpus > 0) && !(l.memory_bytes > 0))
+        add(e, "container limits", "none (cgroup v%d)", l.version);
 }
 
 /* A limit of bytes as ulimit has it, in KiB. */

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/threads.h"
+#include "hw/machine.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -121,8 +122,8 @@ static void read_chunk_streams(void *arg, size_t item, int thread)
     read_chunk(arg, item, thread);
 }
 
-/* More than the last-level cache, at least 256 MiB, at most 1 GiB and a quarter of the free memory.
- */
+/* More than the last-level cache, at least 256 MiB, at most 1 GiB and a quarter of the free memory
+ * and of what the control group allows. */
 static size_t read_buffer_bytes(void)
 {
     const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE), page = sysconf(_SC_PAGESIZE);
@@ -134,6 +135,8 @@ static size_t read_buffer_bytes(void)
         bytes = (size_t)1 << 30;
     if (page > 0 && free_pages > 0 && bytes > (size_t)free_pages / 4 * (size_t)page)
         bytes = (size_t)free_pages / 4 * (size_t)page;
+    if ((double)bytes > hone_machine_memory_bytes("") / 4)
+        bytes = (size_t)hone_machine_memory_bytes("") / 4;
     if (bytes < (size_t)32 << 20)
         bytes = (size_t)32 << 20;
     return bytes / CHUNK_BYTES * CHUNK_BYTES;

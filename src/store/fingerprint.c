@@ -12,7 +12,7 @@
 static json_t *comparable(void)
 {
     const char *forced = getenv("HONE_ISA");
-    json_t *all = hone_machine_facts();
+    json_t *all = hone_machine_facts("");
     json_t *software = json_pack("{s:s, s:s, s:s, s:s, s:i}", "isa_forced", forced ? forced : "",
                                  "compiler", __VERSION__, "hone", HONE_VERSION, "commit",
                                  HONE_COMMIT, "numerics_version", (int)HONE_NUMERICS_VERSION);
@@ -26,7 +26,7 @@ static json_t *comparable(void)
 
 hone_status hone_fingerprint_machine(char key[HONE_DIGEST_BYTES])
 {
-    json_t *facts = hone_machine_facts();
+    json_t *facts = hone_machine_facts("");
     char *text = facts ? json_dumps(facts, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
     json_decref(facts);
     if (!text)

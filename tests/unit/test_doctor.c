@@ -10,6 +10,7 @@
 #include "../folder.h"
 
 #include "hw/doctor.h"
+#include "hw/machine.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,7 +145,7 @@ static void limits_of_the_group_and_of_its_parents_are_found_cgroup_v2(void **st
     (void)state;
     put("/sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
     put("/proc/self/cgroup", "0::/pod/box\n");
-    put("/sys/fs/cgroup/pod/box/cpu.max", "max 100000\n");
+    put("/sys/fs/cgroup/pod/box/cpu.max", "400000 100000\n"); /* the least of both counts */
     put("/sys/fs/cgroup/pod/box/memory.max", "max\n");
     put("/sys/fs/cgroup/pod/cpu.max", "150000 100000\n");
     put("/sys/fs/cgroup/pod/memory.max", "2147483648\n");
@@ -180,6 +181,37 @@ static void limits_of_the_group_are_found_cgroup_v1(void **state)
     assert_non_null(strstr(examine(&r, "container limits")->value, "cgroup v1"));
 }
 
+static void assert_quota(const char *quota)
+{
+    json_t *facts = hone_machine_facts(folder);
+    assert_string_equal(json_string_value(json_object_get(facts, "cpu_quota")), quota);
+    json_decref(facts);
+}
+
+/* What is measured under a quota is not what the machine can do. */
+static void a_machine_under_a_limit_of_its_group_is_another_one(void **state)
+{
+    (void)state;
+    assert_quota("unknown");
+    double all = hone_machine_memory_bytes(folder);
+    put("/proc/self/cgroup", "4:memory:/box\n3:cpu,cpuacct:/box\n");
+    put("/sys/fs/cgroup/cpu/box/cpu.cfs_period_us", "100000\n");
+    put("/sys/fs/cgroup/cpu/box/cpu.cfs_quota_us", "-1\n");
+    put("/sys/fs/cgroup/memory/box/memory.limit_in_bytes", "9223372036854771712\n");
+    assert_quota("unknown");
+    assert_true(hone_machine_memory_bytes(folder) == all);
+    put("/sys/fs/cgroup/cpu/box/cpu.cfs_quota_us", "150000\n");
+    put("/sys/fs/cgroup/memory/box/memory.limit_in_bytes", "1048576\n");
+    assert_quota("1.50 CPUs");
+    assert_true(hone_machine_memory_bytes(folder) == 1048576);
+    put("/sys/fs/cgroup/cgroup.controllers", "cpu memory\n"); /* v2 */
+    put("/sys/fs/cgroup/cpu.max", "max 100000\n");
+    put("/proc/self/cgroup", "0::/pod/box\n");
+    assert_quota("max 100000");
+    put("/sys/fs/cgroup/pod/cpu.max", "50000 100000\n");
+    assert_quota("0.50 CPUs");
+}
+
 static void stolen_time_is_bad(void **state)
 {
     hone_doctor_report r;
@@ -202,6 +234,7 @@ int main(void)
         DOCTOR_TEST(memory_that_is_nearly_gone_is_bad),
         DOCTOR_TEST(limits_of_the_group_and_of_its_parents_are_found_cgroup_v2),
         DOCTOR_TEST(limits_of_the_group_are_found_cgroup_v1),
+        DOCTOR_TEST(a_machine_under_a_limit_of_its_group_is_another_one),
         DOCTOR_TEST(stolen_time_is_bad),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
