@@ -216,13 +216,6 @@ static hone_status prepare(profile_job *j)
     return HONE_OK;
 }
 
-/* Of the last level that the system tells of; 0 = it does not. */
-static double cache_bytes(void)
-{
-    long level3 = sysconf(_SC_LEVEL3_CACHE_SIZE), level2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    return level3 > 0 ? (double)level3 : level2 > 0 ? (double)level2 : 0;
-}
-
 /* Those that the registry keeps for this machine, which a quick look confirms. */
 static hone_status take_limits(profile_job *j)
 {
@@ -265,7 +258,6 @@ static hone_status measure(profile_job *j)
                       });
     j->facts.model = *hone_engine_facts(j->engine);
     j->facts.cpus = hone_cpus_allowed();
-    j->facts.cache_bytes = cache_bytes();
     j->facts.prompt_tokens = j->work.n_tokens;
     j->facts.depth_tokens = j->work.n_tokens + j->work.decode_tokens / 2;
     j->facts.sessions = 1;

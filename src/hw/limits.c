@@ -22,6 +22,8 @@ enum {
     CACHE_PASS_BYTES = 64 << 20
 };
 
+static const double CLEARLY_FASTER = 1.3;
+
 /* The result is wanted, as far as the compiler can tell. */
 static inline void keep(uint64_t x)
 {
@@ -389,6 +391,18 @@ hone_status hone_limits_measure(int threads, hone_limits *out)
     hone_free(data);
     hone_pool_close(pool);
     return s;
+}
+
+double hone_limits_cache_bytes(const hone_limits *l)
+{
+    double most = 0;
+    for (int i = 0; i < HONE_CACHE_LEVELS; i++) {
+        /* the last is shared, of the others each thread has its own */
+        double bytes = (double)l->cache[i].bytes * (i == HONE_CACHE_LEVELS - 1 ? 1 : l->threads);
+        if (l->cache[i].read_bytes_s > CLEARLY_FASTER * l->read_bytes_s && bytes > most)
+            most = bytes;
+    }
+    return most;
 }
 
 const char *hone_limits_ops_text(hone_isa isa)

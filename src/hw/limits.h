@@ -59,6 +59,11 @@ HONE_CHECKED hone_status hone_limits_measure(int threads, hone_limits *out);
 /* The read bandwidth alone, bytes per second. */
 HONE_CHECKED hone_status hone_limits_measure_read(int threads, double *bytes_s);
 
+/* What the caches hold of which all threads read one part each: of the largest level that reads
+ * clearly faster than memory (the last level of a virtual machine may not); 0 = none, or unknown.
+ */
+double hone_limits_cache_bytes(const hone_limits *l);
+
 /* What ops_s[isa] counts: "float32 FMA", "int8 tiles"... */
 const char *hone_limits_ops_text(hone_isa isa);
 

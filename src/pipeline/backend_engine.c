@@ -15,7 +15,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     DECODE_TOKENS = 16,
@@ -225,13 +224,6 @@ static hone_status load(void *self, const hone_config *c, void **variant)
     return s;
 }
 
-/* Of the last level that the system tells of; 0 = it does not. */
-static double cache_bytes(void)
-{
-    long level3 = sysconf(_SC_LEVEL3_CACHE_SIZE), level2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    return level3 > 0 ? (double)level3 : level2 > 0 ? (double)level2 : 0;
-}
-
 static hone_status facts(void *self, void *variant, hone_technique_facts *out)
 {
     hone_backend_engine *b = self;
@@ -239,7 +231,6 @@ static hone_status facts(void *self, void *variant, hone_technique_facts *out)
         .model = *hone_engine_facts(((loaded *)variant)->engine),
         .machine = b->limits,
         .cpus = hone_cpus_allowed(),
-        .cache_bytes = cache_bytes(),
         .prompt_tokens = b->o.prompt_tokens,
         .depth_tokens = b->o.prompt_tokens,
         .sessions = b->o.sessions,

@@ -191,7 +191,7 @@ hone_roofline hone_technique_roofline(const hone_technique_facts *f, const hone_
         seen = seen_by_prompt(m, rows);
     }
     r.kv_bytes = kv * sessions * seen;
-    r.cached = r.weight_bytes + r.kv_bytes < f->cache_bytes;
+    r.cached = r.weight_bytes + r.kv_bytes < hone_limits_cache_bytes(&f->machine);
     r.ops = weight_ops(f, g, rows) + rows * 4.0 * m->layers * m->heads * m->head_dim * seen;
     double share = share_of_threads(f, c), ops_s = ops_seconds(f, c, g, rows, r.ops);
     if (f->machine.read_bytes_s <= 0 || ops_s <= 0)

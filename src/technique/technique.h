@@ -58,7 +58,6 @@ typedef struct hone_technique_facts {
     hone_model_facts model; /* as loaded under the baseline */
     hone_limits machine;    /* measured; read_bytes_s 0 = unknown: nothing is predicted */
     int cpus;               /* that the process may use */
-    double cache_bytes;     /* of the last level; 0 = unknown */
     uint32_t prompt_tokens; /* of the workload: tokens of a prompt, */
     uint32_t depth_tokens;  /* tokens in the cache when decoding, */
     uint32_t sessions;      /* and sessions at once under the goal throughput */

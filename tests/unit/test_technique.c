@@ -243,12 +243,20 @@ static void nothing_is_predicted_of_what_stays_in_the_caches(void **state)
     hone_technique_facts f = small_facts();
     hone_config c = hone_config_default(), q8 = with(c, "q8_0"), one = with(c, "threads:1");
     double weights = hone_technique_roofline(&f, &c, HONE_GOAL_DECODE_LATENCY).weight_bytes;
-    f.cache_bytes = 2 * weights;
+    f.machine.cache[2].bytes = (size_t)(2 * weights);
+    f.machine.cache[2].read_bytes_s = 5e9;
     assert_true(hone_technique_predict(&f, &c, &q8, HONE_GOAL_DECODE_LATENCY) == 0);
     assert_true(hone_technique_predict(&f, &c, &one, HONE_GOAL_DECODE_LATENCY) == 0);
     assert_true(hone_technique_predict(&f, &c, &q8, HONE_GOAL_MEMORY) > 1); /* bytes are bytes */
-    f.cache_bytes = 0.9 * weights; /* only the smaller one would fit: it gains as much at least */
+    f.machine.cache[2].bytes =
+        (size_t)(0.9 * weights); /* only the smaller one would fit: it gains as much at least */
     assert_true(hone_technique_predict(&f, &c, &q8, HONE_GOAL_DECODE_LATENCY) > 1);
+    f.machine.cache[2].bytes = (size_t)(2 * weights);
+    f.machine.cache[2].read_bytes_s = 1.1e9; /* as slow as memory: it hides no bytes */
+    assert_false(hone_technique_roofline(&f, &c, HONE_GOAL_DECODE_LATENCY).cached);
+    f.machine.cache[1].bytes = (size_t)(0.3 * weights); /* each of four threads has one */
+    f.machine.cache[1].read_bytes_s = 5e9;
+    assert_true(hone_technique_roofline(&f, &c, HONE_GOAL_DECODE_LATENCY).cached);
 }
 
 static void a_prompt_goes_through_the_head_once(void **state)
