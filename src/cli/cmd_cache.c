@@ -46,6 +46,22 @@ static hone_status print(const cli_context *c, const char *folder, const hone_pa
     return HONE_OK;
 }
 
+/* What could not be removed is left out of the list; one such failure is returned. */
+static hone_status remove_all(const char *folder, hone_packed_entry *list, size_t *count)
+{
+    hone_status failed = HONE_OK;
+    size_t gone = 0;
+    for (size_t i = 0; i < *count; i++) {
+        hone_status s = hone_packed_remove(folder, list[i].key);
+        if (s == HONE_OK)
+            list[gone++] = list[i];
+        else
+            failed = s;
+    }
+    *count = gone;
+    return failed;
+}
+
 static hone_status run(cli_context *c)
 {
     char *folder;
@@ -61,9 +77,10 @@ static hone_status run(cli_context *c)
                                          "nor HOME is set");
     hone_status s = hone_packed_list(folder, &list, &count);
     if (s == HONE_OK) {
-        for (size_t i = 0; i < count && clear; i++)
-            hone_packed_remove(folder, list[i].key);
-        s = print(c, folder, list, count, clear);
+        if (clear)
+            s = remove_all(folder, list, &count);
+        hone_status printed = print(c, folder, list, count, clear);
+        s = s == HONE_OK ? printed : s;
         hone_free(list);
     }
     hone_free(folder);

@@ -9,6 +9,7 @@
 #include "engine/variants.h"
 #include "hw/doctor.h"
 #include "model/packed_cache.h"
+#include "report/report.h"
 #include "store/bench_records.h"
 
 #include <string.h>
@@ -92,6 +93,31 @@ static json_t *variants_json(const hone_variants *v)
                      "choices", list);
 }
 
+/* Where packed weights are kept and how much they take, or why they are not. */
+static void describe_cache(char *text, size_t size)
+{
+    char *folder, bytes_text[32];
+    hone_packed_entry *list = NULL;
+    size_t count = 0;
+    uint64_t bytes = 0;
+    if (hone_packed_folder(&folder) != HONE_OK || !folder) {
+        snprintf(text, size, "none (HONE_CACHE=off, or no HOME): every start packs anew");
+        return;
+    }
+    hone_status s = hone_packed_usable(folder);
+    if (s == HONE_OK)
+        s = hone_packed_list(folder, &list, &count);
+    for (size_t i = 0; i < count; i++)
+        bytes += list[i].bytes;
+    if (s == HONE_OK)
+        snprintf(text, size, "%zu model%s, %s, in %s", count, count == 1 ? "" : "s",
+                 cli_format_bytes((double)bytes, bytes_text, sizeof bytes_text), folder);
+    else
+        snprintf(text, size, "every start packs anew: %s", hone_error());
+    hone_free(list);
+    hone_free(folder);
+}
+
 static hone_status print_json(const hone_doctor_report *r, const measured *m,
                               const hone_variants *v)
 {
@@ -102,6 +128,11 @@ static hone_status print_json(const hone_doctor_report *r, const measured *m,
                                                "value", f->value, "health", health_name(f->health),
                                                "why", f->why, "mend", f->mend));
     }
+    char cache[512];
+    describe_cache(cache, sizeof cache);
+    json_array_append_new(facts, json_pack("{s:s, s:o, s:s, s:s, s:s}", "name", "packed weights",
+                                           "value", hone_report_text(cache), "health", "fine",
+                                           "why", "", "mend", ""));
     root = json_pack("{s:o, s:o}", "facts", facts, "variants", variants_json(v));
     if (m->count)
         json_object_set_new(root, "limits", limits_json(m));
@@ -148,31 +179,6 @@ static hone_status print_limits(const measured *m)
         }
     }
     return cli_table_print(t, stdout);
-}
-
-/* Where packed weights are kept and how much they take, or why they are not. */
-static void describe_cache(char *text, size_t size)
-{
-    char *folder, bytes_text[32];
-    hone_packed_entry *list = NULL;
-    size_t count = 0;
-    uint64_t bytes = 0;
-    if (hone_packed_folder(&folder) != HONE_OK || !folder) {
-        snprintf(text, size, "none (HONE_CACHE=off, or no HOME): every start packs anew");
-        return;
-    }
-    hone_status s = hone_packed_usable(folder);
-    if (s == HONE_OK)
-        s = hone_packed_list(folder, &list, &count);
-    for (size_t i = 0; i < count; i++)
-        bytes += list[i].bytes;
-    if (s == HONE_OK)
-        snprintf(text, size, "%zu model%s, %s, in %s", count, count == 1 ? "" : "s",
-                 cli_format_bytes((double)bytes, bytes_text, sizeof bytes_text), folder);
-    else
-        snprintf(text, size, "every start packs anew: %s", hone_error());
-    hone_free(list);
-    hone_free(folder);
 }
 
 /* Which kernels run here, of those with equal bits */

@@ -174,9 +174,10 @@ hone_status cli_open_engine_cached(const char *path, const hone_config *config, 
     hone_packed_cache cache = {.folder = folder};
     hone_status s = hone_engine_open_cached(path, config, &cache, cli_engine_progress, NULL, out);
     cli_progress_end();
-    hone_free(folder);
-    if (s == HONE_OK && hone_engine_facts(*out)->cache_damaged) /* the rest: hone doctor */
+    if (s == HONE_OK && *hone_engine_note(*out) &&
+        hone_packed_usable(folder) == HONE_OK) /* else hone doctor says why */
         fprintf(stderr, "hone: %s\n", hone_engine_note(*out));
+    hone_free(folder);
     return s;
 }
 

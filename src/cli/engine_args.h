@@ -58,7 +58,8 @@ HONE_CHECKED hone_status cli_open_engine(const char *path, const hone_config *co
                                          hone_engine **out);
 
 /* The same with the cache of packed weights ($HONE_CACHE, model/packed_cache.h); says on standard
- * error if it was damaged (why nothing is kept, says hone doctor). For commands that measure
+ * error if it was damaged, and why nothing is kept (of a folder that cannot be used, hone doctor
+ * does). For commands that measure
  * nothing: the first start writes. */
 HONE_CHECKED hone_status cli_open_engine_cached(const char *path, const hone_config *config,
                                                 hone_engine **out);

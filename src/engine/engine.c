@@ -111,7 +111,6 @@ static void state_facts(hone_engine *e, uint64_t file_bytes)
     f->file_bytes = file_bytes;
     f->packed_bytes = m->packed_bytes;
     f->mapped = m->image.data != NULL;
-    f->cache_damaged = m->cache_damaged;
     memcpy(f->packed_kind_bytes, m->kind_bytes, sizeof f->packed_kind_bytes);
     memcpy(f->grouped_kind_weights, m->kind_grouped, sizeof f->grouped_kind_weights);
     f->tied = h->tied;

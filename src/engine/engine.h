@@ -42,9 +42,8 @@ typedef struct hone_model_facts {
     bool has_head;               /* gives logits; else the model can only be encoded with */
     bool bidirectional;          /* an encoder: a text is one step */
     bool has_pooler, classify_mean;
-    uint32_t labels;    /* of its classifier, 0 = has none */
-    bool tied, mapped;  /* mapped: the packed weights come from the cache on disk */
-    bool cache_damaged; /* they were there, and bytes had changed */
+    uint32_t labels;   /* of its classifier, 0 = has none */
+    bool tied, mapped; /* mapped: the packed weights come from the cache on disk */
 } hone_model_facts;
 
 /* path: .gguf or Hugging Face folder. The file is closed again when this returns. progress may be

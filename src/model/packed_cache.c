@@ -304,7 +304,7 @@ static hone_status check_image(const hone_packed_cache *c, const char *key, int 
     return HONE_OK;
 }
 
-bool hone_packed_map(const hone_packed_cache *c, const char key[HONE_PACKED_KEY], size_t bytes,
+void hone_packed_map(const hone_packed_cache *c, const char key[HONE_PACKED_KEY], size_t bytes,
                      hone_packed_source *source, hone_pool *pool, hone_packed_image *out,
                      char note[HONE_PACKED_NOTE])
 {
@@ -342,7 +342,6 @@ bool hone_packed_map(const hone_packed_cache *c, const char key[HONE_PACKED_KEY]
     if (fd >= 0)
         close(fd);
     hone_free(path);
-    return damaged;
 }
 
 void hone_packed_unmap(hone_packed_image *i)
@@ -424,15 +423,19 @@ hone_status hone_packed_list(const char *folder, hone_packed_entry **list, size_
     return HONE_OK;
 }
 
-void hone_packed_remove(const char *folder, const char key[HONE_PACKED_KEY])
+hone_status hone_packed_remove(const char *folder, const char key[HONE_PACKED_KEY])
 {
     static const char *const ends[] = {".packed", ".seen"};
-    for (int i = 0; i < 2; i++) {
+    hone_status s = HONE_OK;
+    for (int i = 0; i < 2 && s == HONE_OK; i++) {
         char *path = path_of(folder, key, ends[i]);
-        if (path)
-            unlink(path);
+        if (!path)
+            return hone_fail_memory(strlen(folder), "a path");
+        if (unlink(path) != 0 && errno != ENOENT)
+            s = hone_fail_errno(errno, "cannot remove %s", path);
         hone_free(path);
     }
+    return s;
 }
 
 /* Removes what was used longest ago until `bytes` fit under the bound. False: they never do. */
@@ -602,6 +605,14 @@ hone_status hone_packed_usable(const char *folder)
     HONE_TRY(make_folder(folder));
     if (access(folder, W_OK | X_OK) != 0)
         return hone_fail_errno(errno, "cannot write to %s", folder);
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno == EOPNOTSUPP || errno == EISDIR
+                   ? hone_fail(HONE_UNSUPPORTED,
+                               "the file system of %s has no files without a name (O_TMPFILE)",
+                               folder)
+                   : hone_fail_errno(errno, "cannot write to %s", folder);
+    close(fd);
     return HONE_OK;
 }
 

@@ -63,13 +63,14 @@ typedef struct hone_packed_image {
 /* Maps it, of exactly `bytes` bytes. Its checksums are verified, by the pool, unless they were
  * since the machine started and the file was not touched since; the source is hashed unless it is
  * in the state in which it was last. A damaged file is unlinked, and `note` says so; note is ""
- * when there simply is none (of this source). True: damaged. */
-bool hone_packed_map(const hone_packed_cache *c, const char key[HONE_PACKED_KEY], size_t bytes,
+ * when there simply is none (of this source). */
+void hone_packed_map(const hone_packed_cache *c, const char key[HONE_PACKED_KEY], size_t bytes,
                      hone_packed_source *source, hone_pool *pool, hone_packed_image *out,
                      char note[HONE_PACKED_NOTE]);
 void hone_packed_unmap(hone_packed_image *i);
 
-/* Whether the folder can be made and written to; PERMISSION, DISK: why not. */
+/* Whether the folder can be made and written to; PERMISSION, DISK, UNSUPPORTED (no files without a
+ * name there): why not. */
 HONE_CHECKED hone_status hone_packed_usable(const char *folder);
 /* Whether an image of so many bytes is kept at all; if so, source->hash is to be called before the
  * source is read for packing: what changes in between is then noticed. */
@@ -95,7 +96,8 @@ typedef struct hone_packed_entry {
 /* *list is the caller's (hone_free). A folder that is missing has none. */
 HONE_CHECKED hone_status hone_packed_list(const char *folder, hone_packed_entry **list,
                                           size_t *count);
-void hone_packed_remove(const char *folder, const char key[HONE_PACKED_KEY]);
+/* Fine if it is not there. Errors: PERMISSION, IO, MEMORY. */
+hone_status hone_packed_remove(const char *folder, const char key[HONE_PACKED_KEY]);
 
 /* The end of a file, checked by itself: *checksums (one of each chunk) points into it. Pure, for
  * fuzzing. FORMAT says what is wrong. */

@@ -475,8 +475,8 @@ static hone_status find_packed(loader *l, char key[HONE_PACKED_KEY])
         hone_packed_key_add_plan(&l->key, &j->target->w);
     }
     HONE_TRY(hone_packed_key_end(&l->key, l->file, key));
-    l->model->cache_damaged = hone_packed_map(&l->options->cache, key, l->bytes, &l->source,
-                                              l->pool, &l->model->image, l->model->note);
+    hone_packed_map(&l->options->cache, key, l->bytes, &l->source, l->pool, &l->model->image,
+                    l->model->note);
     if (!l->model->image.data && !l->source.hashed)
         l->source.hashed = hash_file(l, l->source.content);
     return HONE_OK;

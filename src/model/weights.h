@@ -50,7 +50,6 @@ typedef struct hone_model {
     size_t memory_bytes;
     hone_packed_image image; /* or mapped */
     hone_packed_writer *writer;
-    bool cache_damaged;
     char note[HONE_PACKED_NOTE]; /* what went wrong with the cache, "" = nothing */
 } hone_model;
 

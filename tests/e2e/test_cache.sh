@@ -30,6 +30,9 @@ prints '"model": "model.gguf"'
 expect 2 "$HONE" cache nonsense
 expect 0 "$HONE" doctor
 prints "packed weights"
+expect 0 "$HONE" doctor --json
+is_json "$WORK/out"
+prints '"packed weights"'
 
 # A bit flipped on the disk.
 file=$(ls "$folder"/*.packed)
@@ -62,6 +65,14 @@ same "$WORK/a" "a folder that cannot be"
 grep -q "cache" "$WORK/err" && fail "a folder that cannot be is no news: $(cat "$WORK/err")"
 HONE_CACHE=/proc/none "$HONE" doctor | grep -q "packs anew" || fail "doctor does not say why nothing is kept"
 
+# A limit of file size is told.
+mv "$folder" "$folder.kept"
+(ulimit -f 8192 && answer "$WORK/a") || fail "a limit of file size: $(cat "$WORK/err")"
+same "$WORK/a" "a limit of file size"
+says "not cached"
+says "File too large"
+rm -rf "$folder" && mv "$folder.kept" "$folder"
+
 # A disk that is full.
 mkdir "$WORK/small"
 if unshare -m mount -t tmpfs none "$WORK/small" 2>/dev/null; then
@@ -71,8 +82,23 @@ if unshare -m mount -t tmpfs none "$WORK/small" 2>/dev/null; then
     grep '"text"' "$WORK/full" >"$WORK/a"
     same "$WORK/a" "a full disk"
     [ "$(cat "$WORK/count")" = 0 ] || fail "a full disk holds something"
+    says "not cached"
 else
     echo "SKIP a full disk: needs the right to mount"
+fi
+
+# What may not be removed is not said to be.
+if unshare -m sh -c 'mount --bind "$1" "$1"' sh "$WORK/small" 2>/dev/null; then
+    files=$(kept)
+    unshare -m sh -c 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && exec "$2" cache clear --json' sh "$folder" "$HONE" \
+        >"$WORK/out" 2>"$WORK/err"
+    got=$?
+    [ $got = 4 ] || fail "exit code $got of a folder that is read only"
+    says "cannot remove"
+    prints '"files": []'
+    [ "$(kept)" = "$files" ] || fail "the folder was not read only: no test"
+else
+    echo "SKIP a cache that is read only: needs the right to mount"
 fi
 
 # Four at once, none there before.

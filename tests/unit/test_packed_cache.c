@@ -125,7 +125,8 @@ static void an_image_that_still_comes_from_the_disk_is_right_and_may_be_left(voi
         close(fd);
         hone_packed_image image;
         hone_packed_source from = source;
-        assert_false(hone_packed_map(&cache, KEY, BYTES, &from, pool, &image, note));
+        hone_packed_map(&cache, KEY, BYTES, &from, pool, &image, note);
+        assert_string_equal(note, "");
         assert_non_null(image.reader);
         if (i % 2)
             assert_memory_equal(image.data, data, BYTES);
@@ -369,7 +370,7 @@ static hone_status open_with_failure(int64_t n, bool *mapped)
     hone_mem_fail_after(-1);
     *mapped = s == HONE_OK && hone_engine_facts(e)->mapped;
     if (s == HONE_OK)
-        assert_false(hone_engine_facts(e)->cache_damaged);
+        assert_null(strstr(hone_engine_note(e), "damaged"));
     hone_engine_close(e);
     return s;
 }
