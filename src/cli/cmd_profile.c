@@ -46,9 +46,9 @@ typedef struct profile_job {
     hone_advice advice[HONE_PHASES];
     hone_interval cost, noise; /* recording on against off, off against off; --cost */
     bool has_cost;
-    char *environment, *before; /* JSON */
+    char *environment; /* JSON */
     char environment_key[HONE_DIGEST_BYTES], before_when[32];
-    json_t *json, *against; /* what was found; the profile of --against */
+    json_t *json, *against, *before; /* what was found; the profile of --against; the last kept */
     char changed[1024];
     hone_registry *registry;
 } profile_job;
@@ -62,9 +62,9 @@ static void close_job(profile_job *j)
     hone_free(j->text);
     hone_free(j->tokens);
     hone_free(j->environment);
-    hone_free(j->before);
     json_decref(j->json);
     json_decref(j->against);
+    json_decref(j->before);
 }
 
 /* ---- the request --------------------------------------------------------------------------------
@@ -307,41 +307,36 @@ static hone_status make_json(profile_job *j)
 }
 
 typedef struct search {
-    hone_registry *r;
-    int64_t run;
-    char when[32];
-    char *metrics;
-    bool failed;
+    profile_job *j;
+    const char *finished; /* of the run whose experiments are seen */
 } search;
+
+/* Of the same lengths, the last one stays. */
+static hone_status see_experiment(void *arg, const hone_experiment_record *e)
+{
+    const search *s = arg;
+    profile_job *j = s->j;
+    json_t *p;
+    if (!e->metrics || hone_json_parse(e->metrics, strlen(e->metrics), 12, 1000000,
+                                       "a former profile", &p) != HONE_OK)
+        return HONE_OK;
+    if (json_integer_value(json_object_get(p, "prompt_tokens")) == j->work.n_tokens &&
+        json_integer_value(json_object_get(p, "decode_tokens")) == j->work.decode_tokens) {
+        json_decref(j->before);
+        j->before = json_incref(p);
+        snprintf(j->before_when, sizeof j->before_when, "%s", s->finished ? s->finished : "");
+    }
+    json_decref(p);
+    return HONE_OK;
+}
 
 static hone_status see_run(void *arg, const hone_run_record *run)
 {
     search *s = arg;
-    if (strcmp(run->goal, "profile") == 0 && strcmp(run->state, "done") == 0) {
-        s->run = run->id;
-        snprintf(s->when, sizeof s->when, "%s", run->finished ? run->finished : "");
-    }
-    return HONE_OK;
-}
-
-static hone_status see_experiment(void *arg, const hone_experiment_record *e)
-{
-    search *s = arg;
-    if (e->metrics && !s->metrics)
-        s->metrics = hone_strdup(e->metrics);
-    return HONE_OK;
-}
-
-static hone_status find_before(profile_job *j, int64_t model)
-{
-    search s = {.r = j->registry};
-    HONE_TRY(hone_registry_each_run(j->registry, model, see_run, &s));
-    if (!s.run)
-        return HONE_OK;
-    hone_status st = hone_registry_each_experiment(j->registry, s.run, see_experiment, &s);
-    j->before = s.metrics;
-    snprintf(j->before_when, sizeof j->before_when, "%s", s.when);
-    return st;
+    s->finished = run->finished;
+    return strcmp(run->goal, "profile") == 0 && strcmp(run->state, "done") == 0
+               ? hone_registry_each_experiment(s->j->registry, run->id, see_experiment, s)
+               : HONE_OK;
 }
 
 static hone_status put_model(profile_job *j, int64_t *id)
@@ -396,7 +391,7 @@ static hone_status put(profile_job *j)
 {
     int64_t model;
     HONE_TRY(put_model(j, &model));
-    HONE_TRY(find_before(j, model));
+    HONE_TRY(hone_registry_each_run(j->registry, model, see_run, &(search){.j = j}));
     char *metrics = json_dumps(j->json, JSON_COMPACT | JSON_SORT_KEYS);
     if (!metrics)
         return hone_fail_memory(4096, "a profile");
@@ -417,16 +412,12 @@ static hone_status keep(profile_job *j)
 
 static hone_status compare(profile_job *j)
 {
-    json_t *before = json_incref(j->against);
-    if (before)
-        snprintf(j->before_when, sizeof j->before_when, "the file given");
-    else if (j->before)
-        HONE_TRY(hone_json_parse(j->before, strlen(j->before), 12, 1000000, "the former profile",
-                                 &before));
+    json_t *before = j->against ? j->against : j->before;
     if (!before)
         return HONE_OK;
+    if (j->against)
+        snprintf(j->before_when, sizeof j->before_when, "the file given");
     hone_profile_compare(before, j->json, j->changed, sizeof j->changed);
-    json_decref(before);
     if (j->against && !*j->changed)
         return hone_fail(HONE_FORMAT, "%s: no times to compare with", cli_text(j->c, "against"));
     if (*j->changed)

@@ -79,6 +79,10 @@ fi
 expect 0 "$HONE" profile "$MODEL" --prompt 40 --tokens 6 --requests 1 --threads 1 --kv int8
 prints "Since the profile of"
 prints "decode:"
+# ... of the same lengths, whatever came between
+expect 0 "$HONE" profile "$MODEL" --prompt 20 --tokens 6 --requests 1
+expect 0 "$HONE" profile "$MODEL" --prompt 40 --tokens 6 --requests 1
+prints "Since the profile of"
 expect 0 "$HONE" profile "$MODEL" --prompt 40 --tokens 6 --requests 1 --no-keep --against "$WORK/first.json" --cost
 prints "Since the profile of the file given"
 prints "Recording costs"
@@ -86,7 +90,7 @@ cp "$MODEL" "$WORK/other.gguf"
 expect 0 "$HONE" profile "$WORK/other.gguf" --prompt 40 --tokens 6 --requests 1 --no-keep --against "$WORK/first.json"
 says "first.json is the profile of"
 expect 0 "$HONE" history
-[ "$(grep -c profile "$WORK/out")" = 2 ] || fail "not 2 profiles in the history"
+[ "$(grep -c profile "$WORK/out")" = 4 ] || fail "not 4 profiles in the history"
 expect 3 "$HONE" report
 says "no run"
 expect 2 "$HONE" report 1
