@@ -242,6 +242,8 @@ static hone_status run(cli_context *c)
     hone_doctor_report report;
     measured m;
     memset(&m, 0, sizeof m);
+    if (cli_given(c, "threads") && !cli_flag(c, "measure"))
+        return hone_fail(HONE_USAGE, "--threads is of --measure: give both, or leave it out");
     hone_doctor_examine("", &report);
     if (cli_flag(c, "measure"))
         HONE_TRY(measure(c, (int)cli_int(c, "threads"), &m));

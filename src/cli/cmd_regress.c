@@ -213,6 +213,10 @@ static hone_status run(cli_context *c)
     int64_t model = 0;
     char machine[HONE_DIGEST_BYTES];
     hone_json_use_memory();
+    if (cli_given(c, "webhook"))
+        HONE_TRY(cli_webhook_check(cli_text(c, "webhook")));
+    else if (cli_given(c, "webhook-time"))
+        return hone_fail(HONE_USAGE, "--webhook-time: of no --webhook; give one, or leave it out");
     HONE_TRY(cli_open_registry(c, false, &r));
     hone_status s = hone_fingerprint_machine(machine);
     if (s == HONE_OK && cli_operands(c) > 0)
@@ -224,7 +228,9 @@ static hone_status run(cli_context *c)
         s = hone_registry_each_model(r, see_model, &h);
     hone_registry_close(r);
     if (s == HONE_OK && h.n == 0)
-        s = hone_fail(HONE_NOT_FOUND, "no benchmark of this machine is kept: run hone bench");
+        s = hone_fail(HONE_NOT_FOUND, "no benchmark%s%s is kept: run hone bench",
+                      model ? " of this model" : "",
+                      cli_flag(c, "all-machines") ? "" : " on this machine");
     if (s == HONE_OK)
         s = examine(c, &h);
     close_histories(&h);

@@ -23,10 +23,15 @@ static bool set(CURL *easy, struct curl_slist *headers, const char *url, const c
            curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, ignore) == CURLE_OK;
 }
 
+hone_status cli_webhook_check(const char *url)
+{
+    if (strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0)
+        return HONE_OK;
+    return hone_fail(HONE_USAGE, "the webhook is no http or https address");
+}
+
 hone_status cli_webhook_post(const char *url, const char *json, double seconds)
 {
-    if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
-        return hone_fail(HONE_USAGE, "the webhook is no http or https address");
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return hone_fail(HONE_MEMORY, "libcurl cannot start");
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");

@@ -4,8 +4,10 @@
 
 #include "base/status.h"
 
-/* Redirects are not followed; at most `seconds` in all. Errors: USAGE (no http or https address),
- * IO (no answer, or one that is not 2xx), MEMORY. */
+/* USAGE: no http or https address. */
+HONE_CHECKED hone_status cli_webhook_check(const char *url);
+/* To such an address. Redirects are not followed; at most `seconds` in all. Errors: IO (no answer,
+ * or one that is not 2xx), MEMORY. */
 HONE_CHECKED hone_status cli_webhook_post(const char *url, const char *json, double seconds);
 
 #endif

@@ -6,6 +6,8 @@ prints "memory"
 expect 0 "$HONE" doctor --json
 is_json "$WORK/out"
 prints '"facts"'
+expect 2 "$HONE" doctor --threads 1
+says "--measure"
 expect 0 env HONE_ISA=scalar "$HONE" doctor
 prints "unset HONE_ISA"
 

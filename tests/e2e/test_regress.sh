@@ -21,6 +21,14 @@ done
 expect 2 "$HONE" bench "$MODEL" --suite "$WORK/suite.json" --prefill 99
 says "leave out --prefill"
 
+# Found out before the search, and before there is anything to search
+for bad in "file:///etc/passwd" "ftp://host/x" nonsense ""; do
+    expect 2 "$HONE" regress --webhook "$bad"
+    says "no http or https address"
+done
+expect 2 "$HONE" regress --webhook-time 3
+says "--webhook"
+
 # Nothing kept yet; then a baseline, and a second bench that is compared with it.
 expect 3 "$HONE" regress
 says "hone bench"
@@ -40,6 +48,11 @@ expect 0 "$HONE" regress
 prints "too few runs"
 [ "$(grep -c stories260k "$WORK/out")" = 2 ] || fail "not two histories, each with its model: $(cat "$WORK/out")"
 grep -qE 'depth 0, batch 1 +4 ' "$WORK/out" || fail "not four runs of one test: $(cat "$WORK/out")"
+
+"$HONE" synth tiny --layers 1 -o "$WORK/other.gguf" >/dev/null || fail "synth"
+expect 0 "$HONE" profile "$WORK/other.gguf" --prompt 8 --tokens 2 --requests 1 # known, and without a benchmark
+expect 3 "$HONE" regress "$WORK/other.gguf"
+says "no benchmark of this model"
 
 command -v python3 >/dev/null 2>&1 || finish
 plant() { # plant SLOWER: 30 benches like the first, of 1 % noise, the last 12 slower by so much
@@ -96,6 +109,4 @@ is_json "$WORK/told"
 grep -q '"regressions":1' "$WORK/told" || fail "the webhook was not told: $(head -c 200 "$WORK/told")"
 expect 12 "$HONE" regress --webhook "http://127.0.0.1:$(cat "$WORK/port")/hook" --webhook-time 1
 says "the webhook was not told"
-expect 12 "$HONE" regress --webhook "file:///etc/passwd"
-says "no http or https address"
 finish
