@@ -96,11 +96,11 @@ void hone_variants_usual(hone_isa isa, hone_variants *v)
     *v = (hone_variants){.table = *hone_kernels_get(isa), .count = BY_ROWS + BY_SET};
     for (int i = 0; i < BY_ROWS; i++) {
         int rows = v->table.few_rows[by_rows[i].layouts[0]];
-        v->list[i] = (hone_variant){by_rows[i].name, by_rows[i].text, false, rows, rows, 1};
+        v->list[i] = (hone_variant){by_rows[i].name, by_rows[i].text, false, rows, rows, 0};
     }
     for (int i = 0; i < BY_SET; i++)
         v->list[BY_ROWS + i] =
-            (hone_variant){by_set[i].name, by_set[i].text, true, (int)isa, (int)isa, 1};
+            (hone_variant){by_set[i].name, by_set[i].text, true, (int)isa, (int)isa, 0};
     snprintf(v->origin, sizeof v->origin, "the usual ones");
 }
 
@@ -384,6 +384,8 @@ hone_status hone_variants_measure(hone_isa isa, bool others, hone_variants *v)
     if (isa == HONE_ISA_SCALAR) /* one way of everything */
         return HONE_OK;
     HONE_TRY(open_trial(kt, &t));
+    for (size_t i = 0; i < v->count; i++)
+        v->list[i].gain = 1;
     unsigned mode = hone_fp_mode_enter();
     for (int i = 0; i < BY_ROWS; i++)
         choose_rows(kt, &t, &by_rows[i], &v->list[i]);

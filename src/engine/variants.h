@@ -27,8 +27,8 @@ typedef struct hone_variant {
     const char *text; /* "rows straight from the codes, int8 weights" */
     bool set;         /* usual and chosen are a hone_isa, otherwise a number of rows */
     int usual, chosen;
-    double gain; /* time with the usual one by time with the chosen one; 1 = the same; 0 = forced,
-                    not measured */
+    double gain; /* time with the usual one by time with the chosen one; 1 = the same; 0 = not
+                    measured */
 } hone_variant;
 
 typedef struct hone_variants {

@@ -56,6 +56,9 @@ expect 0 env HONE_CACHE=/proc/none "$HONE" doctor
 prints "rows-int8"
 expect 0 env HONE_VARIANTS=rows-int8:40 "$HONE" doctor
 prints "HONE_VARIANTS=rows-int8:40"
+expect 0 env HONE_VARIANTS=off "$HONE" doctor
+prints "not measured"
+grep -q "0\.0 %$" "$WORK/out" && fail "what was not measured is called 0.0 % faster"
 expect 2 env HONE_VARIANTS=nonsense "$HONE" doctor
 says "rows-int8:24"
 expect 2 env HONE_VARIANTS=few:mmx "$HONE" run "$MODEL" -p "Once" -n 1
