@@ -99,21 +99,43 @@ static size_t history(uint64_t seed, double noise, double slower, size_t from, d
     return 30;
 }
 
+/* Of `histories` slowed down at run `from`; *placed: found within two runs of it. */
+static int found_of(uint64_t first, int histories, size_t from, double level, int *placed)
+{
+    int found = 0;
+    *placed = 0;
+    for (uint64_t seed = first; seed < first + (uint64_t)histories; seed++) {
+        double x[30];
+        hone_change c[4];
+        size_t count, n = history(seed, 0.01, 0.03, from, x);
+        hone_changes_options o = {.seed = seed, .clip = 2, .level = level};
+        assert_int_equal(hone_stat_changes(x, n, &o, c, 4, &count), HONE_OK);
+        found += count > 0;
+        *placed += count > 0 && c[0].at + 2 >= from && c[0].at <= from + 2;
+    }
+    return found;
+}
+
 static void a_slowdown_of_3_percent_among_30_noisy_runs_is_found(void **state)
 {
     (void)state;
-    int found = 0, placed = 0;
-    for (uint64_t seed = 0; seed < 100; seed++) {
-        double x[30];
-        hone_change c[4];
-        size_t count, n = history(seed, 0.01, 0.03, 18, x);
-        hone_changes_options o = {.seed = seed, .clip = 2};
-        assert_int_equal(hone_stat_changes(x, n, &o, c, 4, &count), HONE_OK);
-        found += count > 0;
-        placed += count > 0 && c[0].at >= 16 && c[0].at <= 20;
-    }
+    int placed, found = found_of(0, 100, 18, 0.01, &placed);
     if (found < 95 || placed < 90)
         fail_msg("found %d of 100, %d in place", found, placed);
+}
+
+/* The figures of docs/measurement.md */
+static void what_came_lately_or_stands_beside_others_is_found_less_often(void **state)
+{
+    (void)state;
+    int placed, middle = found_of(2000, 100, 15, 0.01, &placed),
+                lately = found_of(2000, 100, 25, 0.01, &placed),
+                beside = found_of(2000, 100, 20, 0.001, &placed);
+    print_message("of 100: %d at run 15, %d at run 25, %d at run 20 beside nine quiet histories\n",
+                  middle, lately, beside);
+    assert_true(middle >= 85);
+    assert_true(lately >= 50 && lately < middle);
+    assert_true(beside >= 50 && beside < middle);
 }
 
 static void of_200_null_histories_at_most_5_percent_alarm(void **state)
@@ -280,6 +302,7 @@ int main(void)
         cmocka_unit_test(changes_are_those_of_otava),
         cmocka_unit_test(first_division_is_the_best_of_all_that_brute_force_tries),
         cmocka_unit_test(a_slowdown_of_3_percent_among_30_noisy_runs_is_found),
+        cmocka_unit_test(what_came_lately_or_stands_beside_others_is_found_less_often),
         cmocka_unit_test(of_200_null_histories_at_most_5_percent_alarm),
         cmocka_unit_test(impossible_series_are_refused_and_short_ones_have_no_changes),
         cmocka_unit_test(ratio_of_rounds_equals_numpys_hierarchical_bootstrap),
