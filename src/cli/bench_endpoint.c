@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ANSWER_BYTES_MAX = 4 << 20, CONNECT_S = 20, STALL_S = 600 };
+enum { ANSWER_BYTES_MAX = 4 << 20, CONNECT_S = 20, STALL_S = 600, LONG_S = 3 };
 
 /* One answer as it comes. */
 typedef struct answer {
@@ -20,6 +20,8 @@ typedef struct answer {
     char *text; /* what has come and is not read yet; all of it unless streamed */
     size_t bytes, room;
     bool stream, endless; /* endless: more events came than tokens were asked for */
+    bool whole;           /* it said that it was at its end */
+    char error[160];      /* that an event told of; "" = none */
     CURLcode code;
     size_t events, tokens; /* tokens: as "usage" has them, 0 = it said nothing */
     double *at;            /* when each event came: [events_max] */
@@ -53,18 +55,44 @@ static bool grow(answer *a, size_t more)
     return true;
 }
 
+/* What a server said, for a terminal */
+static const char *plainly(char *text)
+{
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = ' ';
+    return text;
+}
+
+/* "error": a text, or an object with a message */
+static void read_error(answer *a, const json_t *error)
+{
+    const json_t *message = json_object_get(error, "message");
+    const char *text = json_string_value(message ? message : error);
+    if (error && !json_is_null(error))
+        snprintf(a->error, sizeof a->error, "%s", text && *text ? text : "it does not say which");
+    plainly(a->error);
+}
+
 /* A line of server-sent events: "data: {...}" with a choice is a token, or some. */
 static void read_event(answer *a, const char *line, size_t n)
 {
     json_t *o = NULL;
+    if (n >= 12 && strncmp(line, "data: [DONE]", 12) == 0)
+        a->whole = true;
     if (n < 6 || strncmp(line, "data:", 5) != 0 ||
         hone_json_parse(line + 5, n - 5, 32, 100000, "an event", &o) != HONE_OK)
         return; /* [DONE], comments */
+    read_error(a, json_object_get(o, "error"));
+    const json_t *choice = json_array_get(json_object_get(o, "choices"), 0);
+    a->whole = a->whole || json_is_string(json_object_get(choice, "finish_reason"));
     json_int_t tokens =
         json_integer_value(json_object_get(json_object_get(o, "usage"), "completion_tokens"));
-    if (tokens > 0)
+    if (tokens > 0) {
         a->tokens = (size_t)tokens;
-    if (json_array_size(json_object_get(o, "choices")) > 0) {
+        a->whole = true;
+    }
+    if (choice) {
         a->endless = a->events == a->events_max;
         if (!a->endless)
             a->at[a->events++] = hone_clock_s();
@@ -103,7 +131,8 @@ static hone_status prepare(endpoint *e, answer *a, const char *path, char *body)
     snprintf(url, sizeof url, "%s%s", e->base, path);
     curl_easy_reset(a->easy);
     a->bytes = a->events = a->tokens = 0;
-    a->endless = false;
+    a->endless = a->whole = false;
+    a->error[0] = 0;
     bool good = curl_easy_setopt(a->easy, CURLOPT_URL, url) == CURLE_OK &&
                 curl_easy_setopt(a->easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
                 curl_easy_setopt(a->easy, CURLOPT_HTTPHEADER, e->headers) == CURLE_OK &&
@@ -123,15 +152,6 @@ static hone_status prepare(endpoint *e, answer *a, const char *path, char *body)
     return hone_fail(HONE_MEMORY, "libcurl cannot prepare a request");
 }
 
-/* What a server said, for a terminal */
-static const char *plainly(answer *a)
-{
-    for (size_t i = 0; i < a->bytes; i++)
-        if ((unsigned char)a->text[i] < ' ' || a->text[i] == 0x7f)
-            a->text[i] = ' ';
-    return a->bytes ? a->text : "";
-}
-
 static hone_status check(const endpoint *e, answer *a)
 {
     long status = 0;
@@ -145,7 +165,10 @@ static hone_status check(const endpoint *e, answer *a)
     if (a->code != CURLE_OK)
         return hone_fail(HONE_IO, "%s: %s", e->base, curl_easy_strerror(a->code));
     if (status < 200 || status >= 300)
-        return hone_fail(HONE_IO, "%s answers with %ld: %.200s", e->base, status, plainly(a));
+        return hone_fail(HONE_IO, "%s answers with %ld: %.200s", e->base, status,
+                         a->bytes ? plainly(a->text) : "");
+    if (*a->error)
+        return hone_fail(HONE_IO, "%s: an answer ends with an error: %s", e->base, a->error);
     return HONE_OK;
 }
 
@@ -166,6 +189,7 @@ static size_t collect(endpoint *e)
 static hone_status wait_for(endpoint *e, size_t n)
 {
     hone_status s = HONE_OK;
+    double begin = hone_clock_s();
     for (size_t ended = 0; s == HONE_OK;) {
         int running;
         bool good = curl_multi_perform(e->multi, &running) == CURLM_OK;
@@ -176,6 +200,8 @@ static hone_status wait_for(endpoint *e, size_t n)
             s = hone_fail(HONE_IO, "%s: libcurl cannot go on", e->base);
         else
             s = hone_interrupt_check();
+        if (hone_clock_s() - begin > LONG_S)
+            cli_progress(-1, "waiting for %s: %.0f s", e->base, hone_clock_s() - begin);
     }
     for (size_t i = 0; i < n; i++)
         curl_multi_remove_handle(e->multi, e->answers[i].easy);
@@ -229,6 +255,11 @@ static hone_status decode_cost(const endpoint *e, const bench_test *t, double *c
             return hone_fail(HONE_FORMAT,
                              "%s: an answer of %u tokens came in %zu pieces: it must stream them",
                              e->base, t->tokens + 1, a->events);
+        if (!a->whole)
+            return hone_fail(HONE_IO,
+                             "%s: an answer broke off after %zu pieces (no finish_reason, no "
+                             "usage, no [DONE])",
+                             e->base, a->events);
         begin = a->at[0] > begin ? a->at[0] : begin;
         end = a->at[a->events - 1] < end ? a->at[a->events - 1] : end;
     }

@@ -55,7 +55,9 @@ class Handler(BaseHTTPRequestHandler):
         for i in range(1 if how == "short" else 10**9 if how == "endless" else tokens):
             time.sleep(0 if how == "endless" else 0.004)
             self.event({"choices": [{"text": "x"}]})
-        if how == "drops":
+        if how == "fails":
+            self.event({"error": {"message": "out of \033memory", "code": 500}})
+        if how in ("drops", "fails", "breaks"):
             return
         if how != "short":
             self.event({"choices": [{"text": "", "finish_reason": "length"}]})

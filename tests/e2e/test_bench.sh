@@ -75,11 +75,15 @@ for r in o["rows"]:
     batch = int(r["test"].split()[-1])
     if r["test"].startswith("decode"): # of several answers the ends of the stretch that all share count, too
         assert 0 < r["b_tok_s"] <= (1 if batch == 1 else 2) * batch / 0.004, r' "$WORK/out" || fail "the server's figures"
-    for how in refuses:9 garbage:5 drops:9 short:5 empty:5 endless:5; do
+    for how in refuses:9 garbage:5 drops:9 fails:9 breaks:9 short:5 empty:5 endless:5; do
         expect "${how#*:}" "$HONE" bench "$MODEL" --versus "$at/${how%:*}" --prefill 0 --decode 8 --rounds 10
     done
     expect 9 "$HONE" bench "$MODEL" --versus "$at/refuses" --prefill 0 --decode 8 --rounds 10
     says '{"error": "no"}'
+    expect 9 "$HONE" bench "$MODEL" --versus "$at/fails" --prefill 0 --decode 8 --rounds 10
+    says 'ends with an error: out of  memory'
+    expect 9 "$HONE" bench "$MODEL" --versus "$at/breaks" --prefill 0 --decode 8 --rounds 10
+    says 'broke off'
     expect 5 "$HONE" bench "$MODEL" --versus "$at/one-by-one" --prefill 0 --decode 8 --batch 2 --rounds 10
     says "serves fewer at once"
     expect 2 "$HONE" bench "$MODEL" --versus "http://127.0.0.1:80@localhost/" --decode 8
