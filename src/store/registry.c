@@ -52,6 +52,8 @@ static hone_status status_of(int code)
         return HONE_PERMISSION;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
+    case SQLITE_ERROR: /* the statements are ours: a schema of this version that lacks what they
+                          name */
         return HONE_FORMAT;
     case SQLITE_NOMEM:
         return HONE_MEMORY;

@@ -350,6 +350,26 @@ static void a_newer_or_foreign_or_damaged_file_is_refused_by_name(void **state)
     assert_int_equal(hone_registry_open(REGISTRY, true, &r), HONE_FORMAT);
 }
 
+static void a_schema_whose_columns_have_changed_is_damage(void **state)
+{
+    (void)state;
+    hone_registry *r = open_registry();
+    hone_registry_close(r);
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(REGISTRY, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db,
+                                  "PRAGMA writable_schema = ON;"
+                                  "UPDATE sqlite_schema SET sql = replace(sql, 'goal', 'gobl')",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+    r = open_registry();
+    assert_int_equal(hone_registry_each_run(r, 0, see_run, &(char){0}), HONE_FORMAT);
+    assert_non_null(strstr(hone_error(), "no such column"));
+    assert_non_null(strstr(hone_error(), REGISTRY));
+    hone_registry_close(r);
+}
+
 static void a_missing_registry_is_not_made_unless_asked(void **state)
 {
     (void)state;
@@ -578,6 +598,7 @@ int main(void)
         TEST(a_file_of_each_earlier_version_is_migrated_with_what_it_holds),
         TEST(an_earlier_version_that_may_not_be_written_is_read),
         TEST(a_newer_or_foreign_or_damaged_file_is_refused_by_name),
+        TEST(a_schema_whose_columns_have_changed_is_damage),
         TEST(a_missing_registry_is_not_made_unless_asked),
         TEST(a_read_only_folder_or_file_is_a_permission_error),
         TEST(a_full_disk_is_told_and_loses_nothing),
