@@ -92,7 +92,9 @@ static hone_status add_bench(const char *path, hone_compare *page, hone_compare_
         known |= isfinite(side->speed[t].tok_s.point);
     json_decref(o);
     if (!known)
-        return hone_fail(HONE_FORMAT, "%s: \"rows\" holds no measurement of `hone bench --json`",
+        return hone_fail(HONE_FORMAT,
+                         "%s: \"rows\" holds no measurement of `hone bench --json` (without "
+                         "--versus, which compares by itself)",
                          path);
     return HONE_OK;
 }

@@ -34,12 +34,12 @@ is_json "$WORK/out"
 expect 0 "$HONE" info "$WORK/kept/gptq-4bit-g32"
 
 # Earlier measurements.
-expect 0 "$HONE" bench "$MODEL" --prefill 0 --decode 4 --reps 2 --json
+expect 0 "$HONE" bench "$MODEL" --prefill 0 --decode 4 --reps 3 --json
 cp "$WORK/out" "$WORK/a.json"
 expect 0 "$HONE" compare "$WORK/a.json" "$WORK/a.json"
 prints "NOT measured in turns"
 prints "no difference"
-expect 0 "$HONE" bench "$MODEL" --prefill 16 --decode 0 --reps 2 --json
+expect 0 "$HONE" bench "$MODEL" --prefill 16 --decode 0 --reps 3 --json
 cp "$WORK/out" "$WORK/b.json"
 expect 0 "$HONE" compare "$WORK/a.json" "$WORK/b.json" # of what a side has not measured nothing is said
 grep -qE 'a.json +[0-9.]+ +1 +- +-$' "$WORK/out" || fail "a ratio of what is not there: $(cat "$WORK/out")"
@@ -49,6 +49,7 @@ expect 2 "$HONE" compare "$MODEL" --formats q8_0,q9_9
 says q9_9
 printf '{"rows": [{"test": "decode", "tok_s": -1}, 3]}' >"$WORK/bad.json"
 expect 5 "$HONE" compare "$WORK/bad.json" "$WORK/bad.json"
+says "without --versus"
 expect 3 "$HONE" compare "$MODEL" "$WORK/nothing.gguf"
 expect 3 "$HONE" compare "$WORK/a.json" "$WORK/a.json" --html "$WORK/none/page.html"
 silent
