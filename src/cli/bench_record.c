@@ -78,8 +78,8 @@ static hone_status find_baseline(void *arg, const hone_bench_record *b)
     return hone_json_parse(b->result, strlen(b->result), 8, 10000, "the baseline", &j->baseline);
 }
 
-/* Two benches, one after the other: their intervals are all that is known, so both must move. One
- * that is no wider than a point was taken of one repetition, and says nothing. */
+/* Two benches, one after the other: their intervals are all that is known, so both must move. Of
+ * fewer than three repetitions there is none (or, of an earlier hone, one that says nothing). */
 static json_t *compare_test(const record *j, const bench_test *t, const json_t *row)
 {
     const char *name = cli_text(j->b->c, "baseline");
@@ -90,7 +90,8 @@ static json_t *compare_test(const record *j, const bench_test *t, const json_t *
     char test[96], words[256];
     json_t *o = json_pack("{s:s, s:f, s:f}", "test", bench_test_name(t, test, sizeof test), "tok_s",
                           t->speed.point, "baseline_tok_s", mid);
-    if (lo > 0 && hi > lo && t->speed.hi > t->speed.lo) {
+    json_int_t reps = json_integer_value(json_object_get(j->baseline, "reps"));
+    if (reps >= BENCH_INTERVAL_REPS && lo > 0 && hi > lo && t->speed.hi > t->speed.lo) {
         hone_interval ratio = {t->speed.point / mid, t->speed.lo / hi, t->speed.hi / lo};
         json_object_set_new(o, "ratio", json_real(ratio.point));
         json_object_set_new(o, "ratio_lo", json_real(ratio.lo));
@@ -99,10 +100,11 @@ static json_t *compare_test(const record *j, const bench_test *t, const json_t *
                             json_string(hone_verdict_name(hone_versus_judge(&ratio, margin))));
         hone_versus_say(&ratio, margin, name, "this", words, sizeof words);
     } else {
-        snprintf(words, sizeof words,
-                 "nothing can be claimed: %.1f tok/s, of %s %.1f, and one repetition says nothing "
-                 "of the noise; give more --reps",
-                 t->speed.point, name, mid);
+        snprintf(
+            words, sizeof words,
+            "nothing can be claimed: %.1f tok/s, of %s %.1f, and fewer than %d repetitions say "
+            "nothing of the noise; give more --reps",
+            t->speed.point, name, mid, BENCH_INTERVAL_REPS);
     }
     json_object_set_new(o, "words", json_string(words));
     return o;

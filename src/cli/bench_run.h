@@ -13,7 +13,8 @@
 
 #include <jansson.h>
 
-enum { BENCH_TESTS_MAX = 256, BENCH_REPS_MAX = 1000 };
+/* INTERVAL_REPS: fewer have no interval */
+enum { BENCH_TESTS_MAX = 256, BENCH_REPS_MAX = 1000, BENCH_INTERVAL_REPS = 3 };
 
 /* Which tests: what bench_list reads. */
 #define BENCH_TEST_OPTIONS                                                                         \

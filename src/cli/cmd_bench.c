@@ -91,16 +91,17 @@ static double limit_of(const bench *b, const bench_test *t)
     return s > 0 ? t->batch / s : 0;
 }
 
-/* Of few values the bootstrap's bounds are the smallest and the largest, which miss the median of a
- * pair in every second case: there it is Student's interval, of the logarithms. */
+/* Of few values the bootstrap's bounds are the smallest and the largest, which miss the median of
+ * three in every fourth case: there it is Student's interval, of the logarithms. Of two even that
+ * says nothing: its bounds are twelve deviations away. */
 static hone_status interval_of(const double *tok_s, size_t reps, hone_interval *out)
 {
     double logs[BOOTSTRAP_MIN];
     if (reps >= BOOTSTRAP_MIN)
         return hone_stat_bootstrap_median(tok_s, reps, 0.95, 1, RESAMPLES, out);
-    if (reps == 1) {
-        *out = (hone_interval){tok_s[0], NAN, NAN};
-        return HONE_OK;
+    if (reps < BENCH_INTERVAL_REPS) {
+        *out = (hone_interval){0, NAN, NAN};
+        return hone_stat_median(tok_s, reps, &out->point);
     }
     for (size_t i = 0; i < reps; i++)
         logs[i] = log(tok_s[i]);
@@ -275,7 +276,7 @@ const cli_command cli_cmd_bench = {
         "Runs every test once to warm up (--warm-up) and then R times, the tests taking turns, and "
         "prints the "
         "median of tokens per second (of all sequences together) with its 95% interval: by the "
-        "bootstrap, of fewer than five repetitions Student's, of one none. "
+        "bootstrap, of fewer than five repetitions Student's, of fewer than three none. "
         "Tokens are random. A prefill is timed to its last token's logits; a decode step to those "
         "of "
         "every sequence.\n\n"

@@ -1,7 +1,7 @@
 # hone bench: the rows that were asked for, each with its limit. Nothing here depends on the speed.
 . "${HONE_SOURCE_DIR:?}/tests/e2e/lib.sh"
 
-expect 0 "$HONE" bench "$MODEL" --prefill 16,32 --decode 4 --depth 0,64 --batch 1,3 --reps 2 --threads 2 --json
+expect 0 "$HONE" bench "$MODEL" --prefill 16,32 --decode 4 --depth 0,64 --batch 1,3 --reps 3 --threads 2 --json
 is_json "$WORK/out"
 [ "$(grep -c '"test": "prefill"' "$WORK/out")" = 8 ] || fail "not 8 prefill rows"
 [ "$(grep -c '"test": "decode"' "$WORK/out")" = 4 ] || fail "not 4 decode rows"

@@ -36,6 +36,8 @@ expect 0 "$HONE" bench "$MODEL" --prefill 0 --decode 4 --reps 2 --baseline main
 says "kept as the baseline main"
 expect 0 "$HONE" bench "$MODEL" --prefill 0 --decode 4 --reps 2 --baseline main
 says "not measured in turns"
+says "nothing can be claimed"
+grep -qE '  +-  +[0-9]' "$WORK/out" || fail "two repetitions have an interval: $(cat "$WORK/out")"
 expect 0 "$HONE" bench "$MODEL" --prefill 0 --decode 4 --reps 1 --baseline main --json
 is_json "$WORK/out"
 prints '"baseline_tok_s"'
