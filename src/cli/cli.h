@@ -46,6 +46,7 @@ typedef struct cli_option {
     double min, max;      /* numbers; max 0 = no bound on either side but min */
     char letter;          /* 'o' for -o; 0 = none */
     bool required;
+    bool model; /* CLI_TEXT: takes what MODEL takes, so also the name of a pulled model */
 } cli_option;
 
 typedef struct cli_example {
@@ -61,6 +62,7 @@ typedef struct cli_command {
     const char *description;        /* paragraphs, "\n\n" between them; wrapped by the printer */
     const char *operands;           /* "MODEL", "MODEL [FILE]..."; NULL = none */
     int operands_min, operands_max; /* max -1: any number */
+    bool models;                    /* every operand may be a model, not only those called MODEL */
     const cli_option *options;
     const cli_example *examples;
     /* True: ctrl-C, SIGTERM and SIGHUP only set hone_interrupted() (base/interrupt.h), and run()

@@ -228,6 +228,7 @@ static const cli_option options[] = {
     {.name = "versus",
      .type = CLI_TEXT,
      .argument = "WHAT",
+     .model = true,
      .help = "measure in turns with it: a configuration (JSON, or a .json file), another model, "
              "build:PROGRAM (another build of hone), or http://HOST:PORT (an OpenAI-compatible "
              "server)"},

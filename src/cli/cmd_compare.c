@@ -230,6 +230,7 @@ const cli_command cli_cmd_compare = {
     .operands = "A [B]...",
     .operands_min = 1,
     .operands_max = 16,
+    .models = true,
     .options = options,
     .examples = examples,
     .interruptible = true,

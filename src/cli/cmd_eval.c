@@ -217,6 +217,7 @@ static const cli_option options[] = {
     {.name = "kl",
      .type = CLI_TEXT,
      .argument = "REFERENCE",
+     .model = true,
      .help = "also the KL divergence from this model run in float32 (may be MODEL itself)"},
     CLI_PROMOTED_OPTIONS,
     {0},

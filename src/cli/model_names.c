@@ -41,12 +41,10 @@ static hone_status find_model(cli_context *c, const char **text)
 hone_status cli_find_models(cli_context *c)
 {
     for (int i = 0; i < c->operand_count; i++)
-        if (is_model(c->command->operands, i))
+        if (c->command->models || is_model(c->command->operands, i))
             HONE_TRY(find_model(c, &c->operands[i]));
-    for (size_t i = 0; i < c->options; i++) {
-        const cli_option *o = &c->command->options[i];
-        if (o->type == CLI_TEXT && o->argument && strcmp(o->argument, "MODEL") == 0)
+    for (size_t i = 0; i < c->options; i++)
+        if (c->command->options[i].model && c->values[i].set)
             HONE_TRY(find_model(c, &c->values[i].text));
-    }
     return HONE_OK;
 }

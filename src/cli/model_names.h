@@ -1,9 +1,9 @@
 /*
  * model_names - OWNER/NAME[@REVISION][:QUANT] wherever a command takes MODEL.
  *
- * Every operand and every option whose placeholder in the command's table is MODEL may be a path or
- * the name of a model that `hone pull` (or another program) put into the hub's cache. main() calls
- * this once after parsing, so that commands see paths only.
+ * Every operand that the command's table calls MODEL, or whose command says .models, and every
+ * option with .model may be a path or the name of a model that `hone pull` (or another program) put
+ * into the hub's cache. main() calls this once after parsing, so that commands see paths only.
  */
 #ifndef HONE_CLI_MODEL_NAMES_H
 #define HONE_CLI_MODEL_NAMES_H

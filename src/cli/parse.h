@@ -18,7 +18,7 @@ typedef struct cli_value {
     size_t count;       /* of ints or texts */
 } cli_value;
 
-enum { CLI_FOUND_MAX = 8 };
+enum { CLI_FOUND_MAX = 32 };
 
 struct cli_context {
     const cli_command *command;

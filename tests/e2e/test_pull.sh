@@ -46,6 +46,23 @@ for name in acme/tiny acme/tiny:F32 acme/tiny@1111111111111111111111111111111111
 done
 printf "Once upon" >"$WORK/text"
 expect 0 "$HONE" tokenize acme/tiny <"$WORK/text"
+
+# Everything that takes a model takes its name: options, and sides that are not called MODEL.
+i=0
+while [ $i -lt 40 ]; do
+    printf 'Once upon a time there was a little girl who had %d red balls. ' $i
+    i=$((i + 1))
+done >"$WORK/long"
+expect 0 "$HONE" eval acme/tiny --kl acme/tiny:F32 --data "$WORK/long" --max-tokens 200 --ctx 64
+prints "KL divergence"
+expect 0 "$HONE" compare acme/tiny acme/tiny:F32 '{"threads": 1}' --prefill 0 --decode 2 --rounds 10
+expect 0 "$HONE" bench acme/tiny --versus acme/tiny:F32 --prefill 0 --decode 2 --rounds 10
+expect 3 "$HONE" compare acme/tiny acme/other
+says "hone pull acme/other"
+expect 0 "$HONE" data acme/tiny "$WORK/long" -o "$WORK/data"
+for model in --like --model; do
+    expect 0 "$HONE" train "$WORK/data" $model acme/tiny --tokenizer acme/tiny --length 16 --batch 16 --part 16 --steps 1 -o "$WORK/run$model"
+done
 expect 0 "$HONE" pull acme/tiny
 says "all of it was in the cache"
 
