@@ -113,6 +113,8 @@ static hone_status check_operands(const cli_context *c, bool *stored)
         HONE_TRY(hone_check_output(cli_text(c, "html")));
     if (cli_text(c, "formats"))
         return n == 1 ? HONE_OK : hone_fail(HONE_USAGE, "--formats takes one model");
+    if (cli_text(c, "keep"))
+        return hone_fail(HONE_USAGE, "--keep keeps the files that --formats writes: give both");
     if (n < 2)
         return hone_fail(HONE_USAGE, "compare %s with what? Give a second one, or --formats",
                          cli_operand(c, 0));

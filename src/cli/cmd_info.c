@@ -97,13 +97,19 @@ static json_t *types_json(const hone_file *f)
     return list;
 }
 
-static hone_status print_json(const hone_file *f, const info_memory *m)
+static json_t *metadata_json(const hone_file *f)
 {
-    json_t *metadata = json_object(), *tensors = json_array();
+    json_t *metadata = json_object();
     char text[4096];
     for (size_t i = 0; i < hone_file_meta_count(f); i++)
         json_object_set_new(metadata, hone_file_meta_key(f, i),
                             json_string(hone_file_meta_text(f, i, text, sizeof text)));
+    return metadata;
+}
+
+static json_t *tensors_json(const hone_file *f)
+{
+    json_t *tensors = json_array();
     for (size_t i = 0; i < hone_file_tensor_count(f); i++) {
         const hone_tensor *t = hone_file_tensor_at(f, i);
         json_t *shape = json_array();
@@ -114,12 +120,19 @@ static hone_status print_json(const hone_file *f, const info_memory *m)
                                         "type", hone_dtype_name((hone_dtype)t->dtype), "bytes",
                                         (json_int_t)t->bytes));
     }
+    return tensors;
+}
+
+/* s:o*: NULL leaves the key out. */
+static hone_status print_json(const hone_file *f, const info_memory *m, bool brief)
+{
     return cli_print_json(json_pack(
-        "{s:s, s:s, s:I, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:o}", "path", hone_file_path(f), "kind",
-        hone_file_kind_name(f), "bytes", (json_int_t)hone_file_bytes(f), "architecture",
+        "{s:s, s:s, s:I, s:o, s:o, s:o, s:{s:I, s:I}, s:o*, s:o*}", "path", hone_file_path(f),
+        "kind", hone_file_kind_name(f), "bytes", (json_int_t)hone_file_bytes(f), "architecture",
         architecture_json(m), "types", types_json(f), "matrices", info_weights_json(&m->weights),
         "memory", "weights", (json_int_t)m->weight_bytes, "kv_per_token",
-        (json_int_t)m->kv_bytes_per_token, "metadata", metadata, "tensors", tensors));
+        (json_int_t)m->kv_bytes_per_token, "metadata", brief ? NULL : metadata_json(f), "tensors",
+        brief ? NULL : tensors_json(f)));
 }
 
 static hone_status print_types(const hone_file *f)
@@ -223,7 +236,8 @@ static hone_status run(cli_context *c)
     HONE_TRY(hone_file_open(cli_operand(c, 0), &f));
     hone_status s = plan_memory(f, &m);
     if (s == HONE_OK)
-        s = cli_json(c) ? print_json(f, &m) : print_text(f, &m, cli_flag(c, "brief"));
+        s = cli_json(c) ? print_json(f, &m, cli_flag(c, "brief"))
+                        : print_text(f, &m, cli_flag(c, "brief"));
     hone_file_close(f);
     return s;
 }

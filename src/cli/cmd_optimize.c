@@ -233,8 +233,23 @@ static hone_status list(const cli_context *c)
     return cli_table_print(t, stdout);
 }
 
+static hone_status check_list(const cli_context *c)
+{
+    bool all = cli_flag(c, "list"), markdown = cli_flag(c, "markdown");
+    if (markdown && !all)
+        return hone_fail(HONE_USAGE, "--markdown is a form of --list: give both");
+    if (markdown && cli_json(c))
+        return hone_fail(HONE_USAGE, "--markdown and --json are two forms of the list: give one");
+    if (all && (cli_operands(c) > 0 || cli_given(c, "data")))
+        return hone_fail(HONE_USAGE,
+                         "--list names all techniques, of whatever model: leave out MODEL and "
+                         "--data, or --list");
+    return HONE_OK;
+}
+
 static hone_status run(cli_context *c)
 {
+    HONE_TRY(check_list(c));
     if (cli_flag(c, "list"))
         return list(c);
     if (cli_operands(c) != 1 || !cli_given(c, "data"))

@@ -92,6 +92,9 @@ static hone_status run(cli_context *c)
     if (cli_flag(c, "decode") && (cli_flag(c, "pieces") || cli_flag(c, "no-special")))
         return hone_fail(HONE_USAGE, "--pieces and --no-special are of the way to ids, --decode is "
                                      "the other one");
+    if (cli_flag(c, "pieces") && cli_json(c))
+        return hone_fail(HONE_USAGE, "--pieces is a table for the eye: a piece may be no UTF-8, "
+                                     "which JSON cannot hold; leave out one of them");
     HONE_TRY(hone_tokenizer_open(cli_operand(c, 0), &t));
     hone_status s;
     HONE_GOTO(s, done, hone_read_file("-", INPUT_BYTES_MAX, &text, &bytes));

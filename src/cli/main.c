@@ -53,10 +53,19 @@ static hone_status run_command(const cli_command *command, int argc, char **argv
     return s;
 }
 
-/* help, --man and --completion: what is printed from the table. */
+/* --version, help, --man and --completion: what is printed without a command being run. */
 static hone_status run_generated(int argc, char **argv)
 {
     const char *what = argv[0], *name = argc > 1 ? argv[1] : NULL;
+    bool version = strcmp(what, "--version") == 0;
+    int words = version ? 1 : 2;
+    if (argc > words)
+        return hone_fail(HONE_USAGE, "%s takes %s, but there is also \"%s\"", what,
+                         version ? "nothing" : "one word", argv[words]);
+    if (version) {
+        printf("hone %s (%s)\n", HONE_VERSION, HONE_COMMIT);
+        return HONE_OK;
+    }
     if (strcmp(what, "--completion") == 0) {
         if (!name || strcmp(name, "bash") != 0)
             return hone_fail(HONE_USAGE, "--completion knows one shell: bash");
@@ -77,14 +86,11 @@ static hone_status run_generated(int argc, char **argv)
 
 static hone_status dispatch(int argc, char **argv)
 {
-    static const char *const generated[] = {"help", "--help", "-h", "--man", "--completion"};
+    static const char *const generated[] = {"help",  "--help",       "-h",
+                                            "--man", "--completion", "--version"};
     if (argc < 2) {
         cli_help_overview(stderr);
         return hone_fail(HONE_USAGE, "a command is needed");
-    }
-    if (strcmp(argv[1], "--version") == 0) {
-        printf("hone %s (%s)\n", HONE_VERSION, HONE_COMMIT);
-        return HONE_OK;
     }
     for (size_t i = 0; i < sizeof generated / sizeof *generated; i++) {
         if (strcmp(argv[1], generated[i]) == 0)

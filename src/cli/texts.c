@@ -113,6 +113,8 @@ hone_status cli_read_texts(const cli_context *c, const char *path, bool pairs, c
     hone_status s = HONE_OK;
     if (cli_given(c, "text") && *path)
         s = hone_fail(HONE_USAGE, "give texts either by --text or in a file");
+    else if (cli_given(c, "text") && cli_flag(c, "jsonl"))
+        s = hone_fail(HONE_USAGE, "--jsonl is about the lines of a file, --text is a text itself");
     else if (cli_given(c, "text"))
         s = read_options(c, pairs, out);
     else

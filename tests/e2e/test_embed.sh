@@ -30,6 +30,7 @@ expect 2 "$HONE" embed "$M" --text a --dimensions 385
 expect 2 "$HONE" embed "$M" --text a --prompt-name query
 says "no prompt \"query\""
 expect 2 "$HONE" embed "$M" --text a "$WORK/lines"
+expect 2 "$HONE" embed "$M" --text a --jsonl
 expect 10 "$HONE" embed "$M" /dev/null
 { echo short; head -c 20000 /dev/zero | tr '\0' '#'; } >"$WORK/long"
 expect 11 "$HONE" embed "$M" "$WORK/long" -o "$WORK/none.npy"

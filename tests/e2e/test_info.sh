@@ -10,6 +10,10 @@ is_json "$WORK/out"
 if trained; then prints '"layers": 5'; fi
 expect 0 "$HONE" info --brief "$MODEL"
 if grep -q token_embd "$WORK/out"; then fail "--brief lists tensors"; fi
+expect 0 "$HONE" info --brief --json "$MODEL"
+is_json "$WORK/out"
+prints '"architecture"'
+if grep -qE '"(tensors|metadata)": [[{]' "$WORK/out"; then fail "--brief --json lists tensors or metadata"; fi
 
 # A tied embedding is in memory once: untied there is a head more, 521 rows in panels of 16, 48 columns as 64, in bfloat16. The
 # plan says so too, but for what aligns tensors to 64 bytes; four tokens are in one page of 64.

@@ -54,6 +54,18 @@ fi
 expect 2 "$HONE" quantize "$MODEL" --type q4_k_m --pure -o "$WORK/x.gguf"
 says "leave out --pure"
 expect 2 "$HONE" help nothing
+expect 2 "$HONE" help run bench
+says '"bench"'
+expect 2 "$HONE" --version extra
+silent
+expect 2 "$HONE" optimize --markdown
+says "--list"
+expect 2 "$HONE" optimize --list --markdown --json
+silent
+expect 2 "$HONE" optimize --list "$MODEL"
+expect 2 "$HONE" tokenize "$MODEL" --pieces --json </dev/null
+expect 2 "$HONE" compare "$MODEL" '{"threads": 1}' --keep "$WORK/kept"
+says "--formats"
 expect 2 "$HONE" --completion fish
 says "bash"
 
