@@ -70,7 +70,7 @@ static hone_status open_all(cli_chat *k)
     HONE_TRY(cli_model_config(c, model, &config));
     if (cli_given(c, "ctx"))
         config.context_tokens = (uint32_t)cli_int(c, "ctx");
-    HONE_TRY(hone_tokenizer_open(model, &k->tokenizer));
+    HONE_TRY(hone_tokenizer_of_model(model, &k->tokenizer));
     HONE_TRY(cli_chat_open(model, k->tokenizer, cli_text(c, "template"), &k->format));
     HONE_TRY(cli_open_engine_cached(model, &config, &k->engine));
     HONE_TRY(hone_session_open(k->engine, &k->session));

@@ -30,7 +30,7 @@ static hone_status read_text(eval_job *j, const char *model, const char *data)
 {
     hone_tokenizer *t;
     char *text;
-    HONE_TRY(hone_tokenizer_open(model, &t));
+    HONE_TRY(hone_tokenizer_of_model(model, &t));
     hone_status s = cli_read_text(data, TEXT_BYTES_MAX, &text, &j->text_bytes);
     if (s == HONE_OK) {
         s = hone_tokenizer_encode(t, text, j->text_bytes, 0, &j->ids, &j->n);

@@ -52,13 +52,13 @@ static hone_status run(cli_context *c)
                                  : hone_export_merged(f, cli_text(c, "adapter"), type, output, &r);
     hone_file_close(f);
     HONE_TRY(s);
+    const char *done = cli_given(c, "adapter") ? "merged" : "decoded";
     if (cli_json(c))
         return cli_print_json(json_pack("{s:s, s:I, s:I, s:I}", "path", output, "tensors",
-                                        (json_int_t)r.tensors, "decoded", (json_int_t)r.decoded,
-                                        "files", (json_int_t)r.files));
-    printf("%s: %llu tensors (%llu decoded), %llu other files\n", output,
-           (unsigned long long)r.tensors, (unsigned long long)r.decoded,
-           (unsigned long long)r.files);
+                                        (json_int_t)r.tensors, done, (json_int_t)r.decoded, "files",
+                                        (json_int_t)r.files));
+    printf("%s: %llu tensors (%llu %s), %llu other files\n", output, (unsigned long long)r.tensors,
+           (unsigned long long)r.decoded, done, (unsigned long long)r.files);
     return HONE_OK;
 }
 

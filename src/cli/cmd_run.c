@@ -233,7 +233,7 @@ static hone_status answer_prompt(answer *a, const char *text, size_t bytes)
     config.prefix_reuse = false; /* one session: what a window leaves behind is free again */
     if (cli_given(a->c, "ctx"))
         config.context_tokens = (uint32_t)cli_int(a->c, "ctx");
-    HONE_TRY(hone_tokenizer_open(model, &a->tokenizer));
+    HONE_TRY(hone_tokenizer_of_model(model, &a->tokenizer));
     HONE_TRY(cli_open_engine_cached(model, &config, &a->engine));
     HONE_TRY(encode_prompt(a, text, bytes));
     HONE_TRY(open_answer(a));

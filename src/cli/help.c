@@ -74,7 +74,7 @@ void cli_help_overview(FILE *f)
 {
     size_t count;
     const cli_command *const *commands = cli_commands(&count);
-    fputs("hone - the fastest way to serve a language model on this machine that still meets the\n"
+    fputs("hone - the fastest way to run a language model on this machine that still meets the\n"
           "quality bar: measure, change, validate, promote or roll back\n\n"
           "Usage: hone COMMAND [OPTION]... [OPERAND]...\n\nCommands:\n",
           f);
@@ -153,12 +153,11 @@ static void man_overview(FILE *f)
 {
     size_t count;
     const cli_command *const *commands = cli_commands(&count);
-    fputs(
-        ".TH HONE 1 \"\" \"hone\" \"User Commands\"\n.SH NAME\nhone \\- find and serve the fastest "
-        "configuration of a language model within a quality bar\n.SH SYNOPSIS\n.B hone\n.I "
-        "COMMAND\n"
-        "[\\fIOPTION\\fR]... [\\fIOPERAND\\fR]...\n.SH COMMANDS\n",
-        f);
+    fputs(".TH HONE 1 \"\" \"hone\" \"User Commands\"\n.SH NAME\nhone \\- find the fastest "
+          "configuration of a language model within a quality bar\n.SH SYNOPSIS\n.B hone\n.I "
+          "COMMAND\n"
+          "[\\fIOPTION\\fR]... [\\fIOPERAND\\fR]...\n.SH COMMANDS\n",
+          f);
     for (size_t i = 0; i < count; i++) {
         fprintf(f, ".TP\n.BR hone\\-%s (1)\n", commands[i]->name);
         roff(commands[i]->summary, f);

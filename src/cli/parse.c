@@ -299,9 +299,12 @@ static hone_status check_complete(const cli_context *c)
     if (c->operand_count < command->operands_min)
         return hone_fail(HONE_USAGE, "%s needs %s; see: hone help %s", command->name, operands,
                          command->name);
-    if (command->operands_max >= 0 && c->operand_count > command->operands_max)
-        return hone_fail(HONE_USAGE, "%s takes %s, but there is also \"%s\"", command->name,
-                         operands, c->operands[command->operands_max]);
+    if (command->operands_max >= 0 && c->operand_count > command->operands_max) {
+        const cli_option *o = find_option(command, "--prompt");
+        return hone_fail(HONE_USAGE, "%s takes %s, but there is also \"%s\"%s", command->name,
+                         operands, c->operands[command->operands_max],
+                         o && o->type == CLI_TEXT ? "; a prompt stands behind --prompt" : "");
+    }
     for (size_t i = 0; i < c->options; i++) {
         if (command->options[i].required && !c->values[i].set)
             return hone_fail(HONE_USAGE, "%s needs --%s %s (%s)", command->name,

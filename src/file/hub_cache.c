@@ -301,13 +301,12 @@ hone_status hub_cache_resolve(const hub_cache *c, const hub_name *name, const ch
     *path = NULL;
     hone_status s = hub_cache_commit(c, revision, commit);
     if (s == HONE_NOT_FOUND)
-        return hone_fail(HONE_NOT_FOUND, "%s is not in the cache %s: hone pull %s", wanted, c->dir,
-                         wanted);
+        return hone_fail(HONE_NOT_FOUND, "%s is not in the cache %s", wanted, c->dir);
     HONE_TRY(s);
     s = resolve_in(c, commit, name->quant, path);
     if (s == HONE_NOT_FOUND)
-        return hone_fail(s, "%s is not, or not all, in the cache %s (%.400s): hone pull %s", wanted,
-                         c->dir, hone_error(), wanted);
+        return hone_fail(s, "%s is not, or not all, in the cache %s (%.400s)", wanted, c->dir,
+                         hone_error());
     return s == HONE_OK ? s : hone_fail_in(s, "%s", wanted);
 }
 
@@ -327,6 +326,8 @@ hone_status hone_hub_resolve(const char *text, const char *cache_dir, char **pat
     hone_status s = hub_cache_open(&arena, cache_dir, name.repository, &cache);
     if (s == HONE_OK)
         s = hub_cache_resolve(&cache, &name, name.revision[0] ? name.revision : "main", path);
+    if (s == HONE_NOT_FOUND)
+        s = hone_fail(s, "%.700s: hone pull %s", hone_error(), text);
     hone_arena_free(&arena);
     hone_free(dir);
     return s;

@@ -36,6 +36,10 @@ typedef struct hone_tokenizer hone_tokenizer;
  * hone cannot do yet), LIMIT, MEMORY. */
 HONE_CHECKED hone_status hone_tokenizer_open(const char *path, hone_tokenizer **out);
 
+/* That of the model at `path`, which must be one: what hone_file_open refuses is its error, not
+ * that of a tokenizer. */
+HONE_CHECKED hone_status hone_tokenizer_of_model(const char *path, hone_tokenizer **out);
+
 /* From an opened model: the metadata of a GGUF file, or the files of a Hugging Face folder.
  * NOT_FOUND when the model carries no tokenizer. */
 HONE_CHECKED hone_status hone_tokenizer_from_file(const struct hone_file *f, hone_tokenizer **out);

@@ -161,17 +161,23 @@ hone_status hone_tokenizer_from_file(const struct hone_file *f, hone_tokenizer *
     return load(&(source){.gguf = f}, hone_file_path(f), out);
 }
 
+hone_status hone_tokenizer_of_model(const char *path, hone_tokenizer **out)
+{
+    hone_file *f;
+    *out = NULL;
+    HONE_TRY(hone_file_open(path, &f));
+    hone_status s = hone_tokenizer_from_file(f, out);
+    hone_file_close(f);
+    return s;
+}
+
 static hone_status open_file(const char *path, hone_tokenizer **out)
 {
     hone_map m;
     HONE_TRY(hone_map_open(path, &m));
     if (m.bytes >= 4 && memcmp(m.data, "GGUF", 4) == 0) {
         hone_map_close(&m);
-        hone_file *f;
-        HONE_TRY(hone_file_open(path, &f));
-        hone_status s = hone_tokenizer_from_file(f, out);
-        hone_file_close(f);
-        return s;
+        return hone_tokenizer_of_model(path, out);
     }
     hone_status s;
     source from = look_at((const char *)m.data, m.bytes);

@@ -294,7 +294,8 @@ hone_status hone_load_tokenizer_spm(hone_tokenizer *t, const uint8_t *data, size
             HONE_TRY(read_normalizer(&f, &m));
     }
     if (r.p != r.end || t->n_tokens == 0)
-        return damaged("the file");
+        return hone_fail(HONE_FORMAT,
+                         "no tokenizer that hone knows, or a damaged SentencePiece model");
     HONE_TRY(check_spec(t, &m));
     return apply_spec(t, &m, config, n_config);
 }

@@ -23,6 +23,7 @@ expect 3 "$HONE" info acme/tiny
 says "hone pull acme/tiny"
 expect 3 "$HONE" pull acme/tiny --offline
 says "offline"
+if grep -q "hone pull" "$WORK/err"; then fail "what failed is advised: $(cat "$WORK/err")"; fi
 expect 2 "$HONE" pull not/a/name
 expect 5 "$HONE" pull acme/tiny --endpoint "$hub/~traversal"
 says "evil"

@@ -53,6 +53,16 @@ if [ -w /dev/full ]; then # more than a buffer: what is lost before the end coun
 fi
 expect 2 "$HONE" quantize "$MODEL" --type q4_k_m --pure -o "$WORK/x.gguf"
 says "leave out --pure"
+expect 2 "$HONE" run "$MODEL" "Once upon"
+says "--prompt"
+printf 'A note.' >"$WORK/notes.txt"
+for command in "run -p a" chat "eval --data $WORK/notes.txt"; do # what is no model is not a damaged tokenizer
+    # shellcheck disable=SC2086 # words
+    expect 5 "$HONE" $command "$WORK/notes.txt" </dev/null
+    says "neither GGUF nor safetensors"
+done
+expect 5 "$HONE" tokenize "$WORK/notes.txt" </dev/null
+says "no tokenizer that hone knows"
 expect 2 "$HONE" help nothing
 expect 2 "$HONE" help run bench
 says '"bench"'
