@@ -225,7 +225,12 @@ static hone_status read_member(const char *key, const json_t *v, hone_config *c)
     } else if (strcmp(key, "numerics_version") == 0) {
         HONE_TRY(read_numerics(v));
     } else {
-        return hone_fail(HONE_FORMAT, "configuration: \"%.64s\" is unknown", key);
+        return hone_fail(
+            HONE_FORMAT,
+            "configuration: \"%.64s\" is unknown; known: adapter, compute, context_tokens, isa, "
+            "kv_bytes_max, kv_format, numerics_version, prefix_reuse, products, "
+            "step_tokens, threads, weights",
+            key);
     }
     return HONE_OK;
 }

@@ -29,8 +29,9 @@ typedef struct hone_config {
     int isa;       /* hone_isa at most, or HONE_ISA_BEST */
     uint32_t context_tokens; /* longest session; 0 = the model's own limit */
     uint32_t step_tokens;    /* most tokens in one step (prompt chunk); 0 = 512 */
-    uint64_t kv_bytes_max;   /* hard bound on the KV pages of all sessions; 0 = what is asked for */
-    bool prefix_reuse;       /* share the pages of common prefixes between sessions */
+    uint64_t kv_bytes_max; /* hard bound on the KV pages of all sessions; 0 = half of the machine's
+                              memory, at most what 64 sessions of full length need */
+    bool prefix_reuse;     /* share the pages of common prefixes between sessions */
     char adapter[HONE_ADAPTER_PATH]; /* folder of an adapter beside the weights; "" = none */
 } hone_config;
 

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -43,6 +44,32 @@ static void text_is_canonical_and_complete(void **state)
               "\"products\":\"exact\",\"step_tokens\":0,\"threads\":0,\"weights\":{\"attention\":"
               "\"as_filed\","
               "\"head\":\"as_filed\",\"mlp\":\"as_filed\"}}");
+    hone_free(text);
+}
+
+/* The message lists every key of the canonical text, in its order, and "adapter", which that may
+ * lack. */
+static void an_unknown_key_is_answered_with_those_that_there_are(void **state)
+{
+    (void)state;
+    hone_config c = hone_config_default();
+    char *text;
+    assert_int_equal(hone_config_to_json(&c, &text), HONE_OK);
+    assert_int_equal(hone_config_from_json("{\"weight\": 1}", &c), HONE_FORMAT);
+    assert_non_null(strstr(hone_error(), "\"weight\" is unknown"));
+    const char *list = strstr(hone_error(), "known: adapter, ");
+    assert_non_null(list);
+    char *inner = strstr(text, "\"weights\":");
+    inner[strlen("\"weights\"")] = 0; /* what follows are the keys of the weights */
+    int keys = 0;
+    for (char *p = strtok(text, "{,"); p; p = strtok(NULL, "{,")) {
+        char key[64];
+        assert_int_equal(sscanf(p, "\"%63[a-z_]\"", key), 1);
+        if (!strstr(list, key))
+            fail_msg("%s does not name %s", list, key);
+        keys++;
+    }
+    assert_int_equal(keys, 11);
     hone_free(text);
 }
 
@@ -213,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(default_is_bf16_as_filed_on_the_best_set),
         cmocka_unit_test(text_is_canonical_and_complete),
+        cmocka_unit_test(an_unknown_key_is_answered_with_those_that_there_are),
         cmocka_unit_test(every_field_survives_the_text),
         cmocka_unit_test(an_adapter_that_cannot_be_written_is_not_left_out),
         cmocka_unit_test(missing_members_keep_their_defaults),
