@@ -8,7 +8,7 @@ export CTEST_OUTPUT_ON_FAILURE ?= 1
 all: build ## build hone into build/release
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z -]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
 
 $(BUILD)/CMakeCache.txt:
 	@cmake -S . -B $(BUILD) $(GENERATOR) -DCMAKE_BUILD_TYPE=Release >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
@@ -67,4 +67,4 @@ install: build ## into PREFIX (/usr/local): program, library with headers, manua
 clean: ## remove what was built
 	@rm -rf build
 
-.PHONY: all help build prepare test demo bench bench-formats bench-tokenizer-train bench-finetune bench-train fuzz lint asan tsan man install clean
+.PHONY: all help build prepare test demo bench bench-formats bench-text bench-tokenizer-train bench-finetune bench-train fuzz lint asan tsan man install clean
