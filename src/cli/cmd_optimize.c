@@ -136,13 +136,14 @@ static hone_status write_html(const char *path, const hone_report *report)
     return s;
 }
 
-/* What run, chat, eval and bench start from now. */
+/* What run, chat, eval, bench, profile and compare start from now. */
 static hone_status print_in_force(const optimize_job *j)
 {
     char *json, text[256];
     int64_t run;
     if (j->result.promoted) {
-        puts("It is now in force for this model: run, chat, eval and bench start from it.");
+        puts("It is now in force for this model: run, chat, eval, bench, profile and "
+             "compare start from it.");
         return HONE_OK;
     }
     HONE_TRY(hone_registry_current_of(j->registry, j->result.model, &json, &run));
@@ -156,8 +157,8 @@ static hone_status print_in_force(const optimize_job *j)
         else
             printf("In force for this model stays what was promoted by hand: %s.\n", text);
     } else if (s == HONE_OK) {
-        puts("Nothing is promoted for this model: run, chat, eval and bench take the file as it "
-             "is.");
+        puts("Nothing is promoted for this model: run, chat, eval, bench, profile and compare "
+             "take the file as it is.");
     }
     hone_free(json);
     return s;
@@ -272,6 +273,7 @@ static hone_status run(cli_context *c)
     return s;
 }
 
+#define GOAL_TEXT(id, name, text, unit) "\n\n  " name ": " text " (" unit ")"
 static const cli_option options[] = {
     {.name = "data",
      .type = CLI_TEXT,
@@ -346,7 +348,9 @@ const cli_command cli_cmd_optimize = {
         "combines what helps, measures the choice once more, and puts it in force for this model. "
         "Everything is kept in the registry.\n\n"
         "Stopped by ctrl-C or killed, the same command goes on where it was. If nothing is both "
-        "measurably better and good enough, the baseline stays.",
+        "measurably better and good enough, the baseline stays. docs/optimize.md says what is "
+        "measured, what may be claimed, and how to read the columns.\n\n"
+        "The goals, less is better:" HONE_GOAL_LIST(GOAL_TEXT),
     .operands = "[MODEL]",
     .operands_min = 0,
     .operands_max = 1,

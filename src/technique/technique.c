@@ -6,10 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    const char *name, *text, *unit;
-} goals[] = {
-#define ROW(id, name, text, unit) {name, text, unit},
+static const char *const goals[] = {
+#define ROW(id, name, text, unit) name,
     HONE_GOAL_LIST(ROW)
 #undef ROW
 };
@@ -29,23 +27,13 @@ static const hone_technique *const table[] = {
 
 const char *hone_goal_name(hone_goal g)
 {
-    return goals[g].name;
-}
-
-const char *hone_goal_text(hone_goal g)
-{
-    return goals[g].text;
-}
-
-const char *hone_goal_unit(hone_goal g)
-{
-    return goals[g].unit;
+    return goals[g];
 }
 
 bool hone_goal_by_name(const char *name, hone_goal *out)
 {
     for (int g = 0; g < HONE_GOALS; g++) {
-        if (strcmp(goals[g].name, name) == 0) {
+        if (strcmp(goals[g], name) == 0) {
             *out = (hone_goal)g;
             return true;
         }

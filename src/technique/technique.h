@@ -30,8 +30,6 @@ typedef enum hone_goal {
 } hone_goal;
 
 const char *hone_goal_name(hone_goal g);
-const char *hone_goal_text(hone_goal g);
-const char *hone_goal_unit(hone_goal g);
 bool hone_goal_by_name(const char *name, hone_goal *out);
 
 /* X(id, name, meaning) */
