@@ -16,7 +16,9 @@
      .type = CLI_CHOICE,                                                                           \
      .argument = "TYPE",                                                                           \
      .choices = "f32|bf16",                                                                        \
-     .help = "arithmetic of products: bf16 (default), or f32, the reference"},                     \
+     .help =                                                                                       \
+         "arithmetic of products: bf16 (default), or f32, the reference; given, it starts from "   \
+         "the file as it is, not from what is promoted"},                                          \
         {.name = "weights",                                                                        \
          .type = CLI_TEXT,                                                                         \
          .argument = "FORMATS",                                                                    \
