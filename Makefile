@@ -61,7 +61,7 @@ asan tsan: | prepare ## the tests under the address and undefined-behaviour (asa
 man: build ## manual pages into build/man
 	@tools/man.sh $(BUILD)/hone build/man
 
-install: build ## into PREFIX (/usr/local): program, library with headers, manual pages, completion
+install: build ## into PREFIX (/usr/local): program, library with headers, manual pages, completion, docs
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean: ## remove what was built

@@ -27,6 +27,7 @@ foreach(room base hw dtype tensor kernel file cache model engine eval text)
   install(DIRECTORY src/${room} DESTINATION include/hone FILES_MATCHING PATTERN "*.h" PATTERN "*.def"
     PATTERN "cpu" EXCLUDE)
 endforeach()
+install(DIRECTORY docs/ DESTINATION share/doc/hone)
 install(CODE "
   set(hone \"${CMAKE_BINARY_DIR}/hone\")
   set(to \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/share\")

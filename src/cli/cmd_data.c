@@ -164,7 +164,7 @@ const cli_command cli_cmd_data = {
     .name = "data",
     .summary = "turn text and conversations into tokens for training",
     .description =
-        "MODEL is a GGUF file, a Hugging Face folder or a tokenizer's own file. FILEs are text "
+        "MODEL may also be a tokenizer's own file. FILEs are text "
         "(UTF-8), or JSON Lines (*.jsonl, *.ndjson): {\"text\": ...} a line, or {\"messages\": "
         "[{\"role\": ..., \"content\": ...}, ...]}, of which only the assistant's turns are to be "
         "learned, or {\"prompt\": ..., \"completion\": ...} (or \"response\"), of which only the "

@@ -142,8 +142,8 @@ const cli_command cli_cmd_tokenize = {
     .name = "tokenize",
     .summary = "turn text on standard input into token ids",
     .description =
-        "MODEL is a GGUF file, a Hugging Face folder, or a tokenizer's own file (tokenizer.json, a "
-        "SentencePiece .model, a .tiktoken file, RWKV's vocabulary). The text is every byte of "
+        "MODEL may also be a tokenizer's own file (tokenizer.json, a SentencePiece .model, a "
+        ".tiktoken file, RWKV's vocabulary). The text is every byte of "
         "standard input, a last newline included.",
     .operands = "MODEL",
     .operands_min = 1,

@@ -13,6 +13,44 @@ static const cli_option common[] = {
     {0},
 };
 
+/* What the source asks the environment for; a test holds the one to the other. */
+static const struct {
+    const char *name, *what;
+} environment[] = {
+    {"HONE_HOME", "folder of the registry (registry.db); else $XDG_DATA_HOME/hone, else "
+                  "~/.local/share/hone"},
+    {"HONE_CACHE", "folder of the packed weights, or off; else $XDG_CACHE_HOME/hone, else "
+                   "~/.cache/hone (docs/packed-cache.md)"},
+    {"HONE_ISA", "the strongest instruction set that may be used, where --isa is not given"},
+    {"HONE_VARIANTS", "kernel variants: off, fresh (measured again), or their names "
+                      "(docs/measurement.md)"},
+    {"XDG_STATE_HOME", "hone/chat_history is there; else in ~/.local/state"},
+    {"TMPDIR", "where compare --formats writes its files; else /tmp"},
+    {"HF_HUB_CACHE", "the cache of pulled models; else HUGGINGFACE_HUB_CACHE, HF_HOME/hub, "
+                     "XDG_CACHE_HOME/huggingface/hub, ~/.cache/huggingface/hub (docs/hub.md)"},
+    {"HF_ENDPOINT", "the hub that pull asks; else https://huggingface.co"},
+    {"HF_HUB_OFFLINE", "1: pull asks no server; TRANSFORMERS_OFFLINE too"},
+    {"HF_TOKEN",
+     "pull's token; else HUGGING_FACE_HUB_TOKEN, the file HF_TOKEN_PATH, HF_HOME/token; "
+     "HF_HUB_DISABLE_IMPLICIT_TOKEN=1: none"},
+    {"SSL_CERT_FILE", "certificates for pull; else CURL_CA_BUNDLE, REQUESTS_CA_BUNDLE"},
+    {"https_proxy", "with http_proxy, all_proxy, no_proxy: libcurl's proxies"},
+    {"OPENAI_API_KEY", "sent to the server of bench --versus http://..."},
+};
+enum { VARIABLES = sizeof environment / sizeof *environment };
+
+static const char a_model[] =
+    "A model is given as a GGUF file, as a Hugging Face folder, or by the name of one that was "
+    "pulled: OWNER/NAME or OWNER/NAME:QUANT (docs/hub.md).";
+
+static bool takes_model(const cli_command *command)
+{
+    bool takes = command->models || (command->operands && strstr(command->operands, "MODEL"));
+    for (const cli_option *o = command->options; !takes && o && o->name; o++)
+        takes = o->model;
+    return takes;
+}
+
 /* Words of `text` wrapped at WIDTH, each line after the first behind `indent` spaces. */
 static void print_wrapped(const char *text, int indent, int column, FILE *f)
 {
@@ -89,7 +127,12 @@ void cli_help_overview(FILE *f)
     for (int s = 0; s < HONE_STATUS_COUNT; s++)
         fprintf(f, "%s%d %s", s ? (s % 6 ? ", " : ",\n            ") : "",
                 hone_status_exit_code((hone_status)s), hone_status_name((hone_status)s));
-    fputc('\n', f);
+    fputs("\n\nEnvironment:\n", f);
+    for (int i = 0; i < VARIABLES; i++) {
+        fprintf(f, "  %-15s ", environment[i].name);
+        print_wrapped(environment[i].what, 18, 18, f);
+    }
+    fputs("\nThe pages docs/*.md are in the source tree and in PREFIX/share/doc/hone.\n", f);
 }
 
 void cli_help_command(const cli_command *command, FILE *f)
@@ -100,6 +143,10 @@ void cli_help_command(const cli_command *command, FILE *f)
     if (command->description) {
         fputc('\n', f);
         print_wrapped(command->description, 0, 0, f);
+    }
+    if (takes_model(command)) {
+        fputc('\n', f);
+        print_wrapped(a_model, 0, 0, f);
     }
     fputs("\nOptions:\n", f);
     print_options(command->options, f);
@@ -169,6 +216,12 @@ static void man_overview(FILE *f)
         roff(hone_status_text((hone_status)s), f);
         fputc('\n', f);
     }
+    fputs(".SH ENVIRONMENT\n", f);
+    for (int i = 0; i < VARIABLES; i++) {
+        fprintf(f, ".TP\n.B %s\n", environment[i].name);
+        roff(environment[i].what, f);
+        fputc('\n', f);
+    }
 }
 
 void cli_man(const cli_command *command, FILE *f)
@@ -188,6 +241,10 @@ void cli_man(const cli_command *command, FILE *f)
     if (command->description) {
         fputs("\n.SH DESCRIPTION\n", f);
         roff(command->description, f);
+        if (takes_model(command)) {
+            fputs("\n.PP\n", f);
+            roff(a_model, f);
+        }
     }
     fputs("\n.SH OPTIONS\n", f);
     roff_options(command->options, f);

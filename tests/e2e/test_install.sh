@@ -5,7 +5,7 @@ grep -q fsanitize "$BUILD/CMakeCache.txt" && skip "a sanitised build is not inst
 to=$WORK/root
 expect 0 cmake --install "$BUILD" --prefix "$to"
 for file in bin/hone include/hone/hone.h include/hone/engine/engine.h lib/libhone.a lib/pkgconfig/hone.pc \
-    share/man/man1/hone-run.1 share/bash-completion/completions/hone; do
+    share/man/man1/hone-run.1 share/bash-completion/completions/hone share/doc/hone/optimize.md; do
     [ -f "$to/$file" ] || fail "$file was not installed"
 done
 expect 0 "$to/bin/hone" --version

@@ -29,6 +29,19 @@ for command in $commands; do
     silent
 done
 
+# What a model may be, wherever one is taken; and every variable of the environment that the source asks for.
+for command in run compare train optimize tokenize; do
+    expect 0 "$HONE" help $command
+    prints "A model is given as"
+done
+expect 0 "$HONE" --man
+variables=$(grep -rhoE '"(HONE_|HF_|HUGGING|XDG_|TRANSFORMERS_|OPENAI_|SSL_|CURL_|REQUESTS_|TMPDIR)[A-Z_]*"' "$HONE_SOURCE_DIR/src" |
+    tr -d '"' | sort -u)
+[ -n "$variables" ] || fail "the source asks for no variable"
+for variable in $variables; do
+    prints "$variable"
+done
+
 expect 2 "$HONE" info
 says "needs MODEL"
 expect 2 "$HONE" info a b
