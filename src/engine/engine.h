@@ -1,6 +1,6 @@
 /*
- * engine - one loaded model and the forward step over a ragged batch, which evaluation, benchmark,
- * optimiser and server all run.
+ * engine - one loaded model and the forward step over a ragged batch, which generation, evaluation,
+ * benchmark and optimiser all run.
  *
  * An engine owns the packed weights, the KV pages, the thread pool and the step's memory. A session
  * is one mutable timeline of tokens. The logits of a session are bit-identical whatever else is in

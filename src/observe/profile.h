@@ -5,7 +5,7 @@
  * A profile owns a recorder (base/spans.h) with a log of the pool's threads. Whoever drives the
  * engine gives it to hone_engine_record and, after each stretch of work, calls hone_profile_add,
  * which sums the stretch up and leaves the spans for a trace; hone_profile_clear empties the
- * recorder before the next stretch. hone_profile_request does this for whole requests.
+ * recorder before the next stretch. hone_profile_requests does this for whole requests.
  *
  * Invariants:
  *  1. The spans that are summed (all but STEP) lie on one thread, one after the other: the seconds

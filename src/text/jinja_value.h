@@ -145,7 +145,7 @@ struct jinja_run {
     hone_arena arena;
     jinja_limits limits;
     uint64_t steps;    /* left */
-    size_t text_bytes; /* in jinja_texts */
+    size_t text_bytes; /* of all jinja_text together */
     int depth;
     jinja_flow flow;
     const jinja_node *at; /* where a failure is reported */
