@@ -22,8 +22,9 @@ static const struct {
     {"HONE_CACHE", "folder of the packed weights, or off; else $XDG_CACHE_HOME/hone, else "
                    "~/.cache/hone (docs/packed-cache.md)"},
     {"HONE_ISA", "the strongest instruction set that may be used, where --isa is not given"},
-    {"HONE_VARIANTS", "kernel variants: off, fresh (measured again), or their names "
-                      "(docs/measurement.md)"},
+    {"HONE_VARIANTS",
+     "kernel variants: off, fresh (measured again), or single ones, name:value,... "
+     "(docs/measurement.md)"},
     {"XDG_STATE_HOME", "hone/chat_history is there; else in ~/.local/state"},
     {"TMPDIR", "where compare --formats writes its files; else /tmp"},
     {"HF_HUB_CACHE", "the cache of pulled models; else HUGGINGFACE_HUB_CACHE, HF_HOME/hub, "
@@ -35,7 +36,7 @@ static const struct {
      "HF_HUB_DISABLE_IMPLICIT_TOKEN=1: none"},
     {"SSL_CERT_FILE", "certificates for pull; else CURL_CA_BUNDLE, REQUESTS_CA_BUNDLE"},
     {"https_proxy", "with http_proxy, all_proxy, no_proxy: libcurl's proxies"},
-    {"OPENAI_API_KEY", "sent to the server of bench --versus http://..."},
+    {"OPENAI_API_KEY", "sent to the server of bench --versus, over https or on this machine"},
 };
 enum { VARIABLES = sizeof environment / sizeof *environment };
 
