@@ -342,6 +342,18 @@ char *hone_path_join(const char *dir, const char *name)
     return p;
 }
 
+const char *hone_path_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+bool hone_ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
 char *hone_temporary_path(const char *path)
 {
     size_t n = strlen(path) + 32;

@@ -61,6 +61,9 @@ bool hone_is_file(const char *path);
 HONE_CHECKED hone_status hone_make_directory(const char *path);
 /* "dir/name" in a fresh string (hone_free); NULL = no memory. */
 char *hone_path_join(const char *dir, const char *name);
+/* "name" of "dir/name". */
+const char *hone_path_name(const char *path);
+bool hone_ends_with(const char *text, const char *end);
 /* "path.tmp.<pid>", likewise: a file that is nobody else's */
 char *hone_temporary_path(const char *path);
 /* Removes those of the file `name` of a folder: for who knows that nobody is writing it, after a

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
@@ -113,4 +114,10 @@ hone_status hone_json_parse(const char *text, size_t bytes, int depth_max, size_
     if (hone_mem_failures() != failures) /* jansson calls some of these syntax errors */
         return hone_fail_memory(bytes, what);
     return hone_fail(HONE_FORMAT, "%s is no valid JSON: line %d: %s", what, error.line, error.text);
+}
+
+double hone_json_number(const json_t *object, const char *key)
+{
+    const json_t *v = json_object_get(object, key);
+    return json_is_number(v) ? json_number_value(v) : NAN;
 }

@@ -23,4 +23,7 @@ void hone_json_use_memory(void);
 HONE_CHECKED hone_status hone_json_parse(const char *text, size_t bytes, int depth_max,
                                          size_t values_max, const char *what, json_t **out);
 
+/* The number under a key of an object; NaN where there is none. */
+double hone_json_number(const json_t *object, const char *key);
+
 #endif

@@ -43,12 +43,6 @@ bool compare_is_stored(const char *operand)
 
 /* ---- benchmarks ------------------------------------------------------------------------------ */
 
-static double number(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-    return json_is_number(v) ? json_number_value(v) : NAN;
-}
-
 static int test_of(hone_compare *page, const char *name)
 {
     for (size_t t = 0; t < page->n_tests; t++)
@@ -63,18 +57,18 @@ static int test_of(hone_compare *page, const char *name)
 static void take_row(hone_compare *page, hone_compare_side *side, const json_t *row)
 {
     const char *test = json_string_value(json_object_get(row, "test"));
-    double tokens = number(row, "tokens"), depth = number(row, "depth"),
-           batch = number(row, "batch");
+    double tokens = hone_json_number(row, "tokens"), depth = hone_json_number(row, "depth"),
+           batch = hone_json_number(row, "batch");
     char name[96];
-    double speed = number(row, "tok_s");
+    double speed = hone_json_number(row, "tok_s");
     if (!test || !(tokens > 0) || !(depth >= 0) || !(batch > 0) || !(speed > 0) ||
         (strcmp(test, "prefill") != 0 && strcmp(test, "decode") != 0))
         return;
     snprintf(name, sizeof name, "%.10s %.0f, depth %.0f, batch %.0f", test, tokens, depth, batch);
     int t = test_of(page, name);
     if (t >= 0)
-        side->speed[t].tok_s =
-            (hone_interval){speed, number(row, "tok_s_lo"), number(row, "tok_s_hi")};
+        side->speed[t].tok_s = (hone_interval){speed, hone_json_number(row, "tok_s_lo"),
+                                               hone_json_number(row, "tok_s_hi")};
 }
 
 static hone_status add_bench(const char *path, hone_compare *page, hone_compare_side *side)

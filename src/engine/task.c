@@ -200,12 +200,6 @@ static hone_status read_labels(const hone_file *f, hone_task *t)
     }
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
-}
-
 static hone_status read_folder(const hone_file *f, bool modules, hone_task *t)
 {
     const char *text;
@@ -219,7 +213,7 @@ static hone_status read_folder(const hone_file *f, bool modules, hone_task *t)
     t->regression = strcmp(text, "regression") == 0;
     HONE_TRY(hone_file_str_or(f, "sbert_ce_default_activation_function", "", &text));
     HONE_TRY(hone_file_str_or(f, "sentence_transformers.activation_fn", text, &text));
-    t->raw_scores = ends_with(text, ".Identity");
+    t->raw_scores = hone_ends_with(text, ".Identity");
     return HONE_OK;
 }
 

@@ -180,18 +180,12 @@ hone_status hone_file_check_name(const char *s, size_t n, size_t max, const char
 
 /* ---- open, close, tensors ---- */
 
-static bool ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
-}
-
 static hone_status read_single(hone_file *f, const char *path)
 {
     hone_map m;
     HONE_TRY(hone_file_add_map(f, path, &m));
     bool gguf = m.bytes >= 4 && memcmp(m.data, "GGUF", 4) == 0;
-    if (gguf || ends_with(path, ".gguf")) {
+    if (gguf || hone_ends_with(path, ".gguf")) {
         f->kind = HONE_FILE_GGUF;
         HONE_TRY(hone_file_read_gguf(f, &m));
         uint64_t parts = hone_file_gguf_parts(f);
@@ -200,11 +194,11 @@ static hone_status read_single(hone_file *f, const char *path)
         hone_file_clear(f);
         return hone_file_read_gguf_parts(f, path, parts);
     }
-    if (ends_with(path, ".safetensors") || (m.bytes > 8 && m.data[8] == '{')) {
+    if (hone_ends_with(path, ".safetensors") || (m.bytes > 8 && m.data[8] == '{')) {
         f->kind = HONE_FILE_SAFETENSORS;
         return hone_file_read_safetensors(f, &m, NULL, NULL, true);
     }
-    if (ends_with(path, ".json"))
+    if (hone_ends_with(path, ".json"))
         return hone_fail(HONE_FORMAT, "%s is no model file; give the folder that holds config.json",
                          path);
     return hone_fail(HONE_FORMAT,

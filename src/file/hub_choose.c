@@ -1,4 +1,5 @@
 /* hub_choose - which files of a repository a model needs. */
+#include "base/io.h"
 #include "file/hub_internal.h"
 
 #include <ctype.h>
@@ -37,12 +38,6 @@ static bool matches_one(const char *const *globs, size_t count, const char *path
 
 /* ---- GGUF ---- */
 
-static const char *base_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 typedef struct gguf_name {
     char stem[HUB_PATH_MAX + 1]; /* the path without ".gguf" and without "-00001-of-00003" */
     unsigned part, parts;        /* 1 of 1 for a file that is not split */
@@ -53,7 +48,7 @@ typedef struct gguf_name {
 static bool read_gguf_name(const char *path, gguf_name *out)
 {
     size_t n = strlen(path), split = strlen("-00001-of-00003");
-    const char *base = base_of(path);
+    const char *base = hone_path_name(path);
     if (n <= 5 || strcasecmp(path + n - 5, ".gguf") != 0 || strncasecmp(base, "mmproj", 6) == 0 ||
         strncasecmp(base, "imatrix", 7) == 0)
         return false;
@@ -85,14 +80,14 @@ static bool is_quant(const char *path, const gguf_name *g, const char *quant)
 {
     size_t n = strlen(quant);
     if (n > 5 && strcasecmp(quant + n - 5, ".gguf") == 0)
-        return strcmp(path, quant) == 0 || strcmp(base_of(path), quant) == 0;
+        return strcmp(path, quant) == 0 || strcmp(hone_path_name(path), quant) == 0;
     return ends_in(g->stem, quant);
 }
 
 /* What the user would write after ':', at most: what follows the last '-' or '.' of the stem. */
 static const char *label_of(const char *stem)
 {
-    const char *label = base_of(stem);
+    const char *label = hone_path_name(stem);
     for (const char *p = label; *p; p++)
         if (*p == '-' || *p == '.')
             label = p + 1;
@@ -106,7 +101,7 @@ static const char *telling_label(const hub_list *l, const char *stem)
     for (size_t i = 0; i < l->count; i++)
         if (read_gguf_name(l->entries[i].path, &other) && strcmp(other.stem, stem) != 0 &&
             strcasecmp(label_of(other.stem), label_of(stem)) == 0)
-            return base_of(stem);
+            return hone_path_name(stem);
     return label_of(stem);
 }
 

@@ -10,16 +10,10 @@
 
 enum { HEAD_BYTES = 1 << 16, SAMPLE_BYTES = 4096, SAMPLES = 16 };
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 static int by_base_name(const void *a, const void *b)
 {
     const hone_map *x = *(const hone_map *const *)a, *y = *(const hone_map *const *)b;
-    return strcmp(base_name(x->path), base_name(y->path));
+    return strcmp(hone_path_name(x->path), hone_path_name(y->path));
 }
 
 static void to_hex(const uint8_t *bytes, size_t n, char *hex)
@@ -65,7 +59,7 @@ hone_status hone_file_hash(const hone_file *f, char hex[65])
     crypto_hash_sha256_state all;
     crypto_hash_sha256_init(&all);
     for (size_t i = 0; i < f->map_count; i++) {
-        const char *name = base_name(maps[i]->path);
+        const char *name = hone_path_name(maps[i]->path);
         char one[65];
         hash_map(maps[i], one);
         crypto_hash_sha256_update(&all, (const uint8_t *)one, 64);

@@ -1,5 +1,6 @@
 #include "model/source.h"
 
+#include "base/io.h"
 #include "base/mem.h"
 #include "model/source/claim.h"
 
@@ -144,16 +145,10 @@ void hone_source_close(hone_source *s)
 
 /* ---- all of a file -------------------------------------------------------------------------- */
 
-static bool ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
-}
-
 bool hone_source_is_part(const char *name)
 {
     for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
-        if (ends_with(name, parts[p]))
+        if (hone_ends_with(name, parts[p]))
             return true;
     return false;
 }
@@ -164,7 +159,7 @@ static bool matrix_name(const hone_tensor *t, const hone_source_kind *kind,
                         char out[HONE_SOURCE_NAME])
 {
     size_t n = strlen(t->name);
-    if (!ends_with(t->name, kind->main) || n >= HONE_SOURCE_NAME - 64)
+    if (!hone_ends_with(t->name, kind->main) || n >= HONE_SOURCE_NAME - 64)
         return false;
     n -= strlen(kind->main);
     if (kind->main[0] == '.') {

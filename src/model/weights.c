@@ -324,17 +324,12 @@ static hone_status walk(loader *l)
     return HONE_OK;
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
-}
-
 /* A pattern that ends with a dot is how names begin, any other how they end. */
 static bool is_ignored(const char *name, const char *pattern)
 {
     size_t n = strlen(pattern);
-    return n && pattern[n - 1] == '.' ? strncmp(name, pattern, n) == 0 : ends_with(name, pattern);
+    return n && pattern[n - 1] == '.' ? strncmp(name, pattern, n) == 0
+                                      : hone_ends_with(name, pattern);
 }
 
 /* Tensors that may lie in a file unused: computed ones, and the head of a tied model. */

@@ -1,6 +1,9 @@
 /* report_load - a run of the registry gathered into one struct. */
 #include "report/report_page.h"
 
+#include "base/io.h"
+#include "base/json.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,12 +41,6 @@ static hone_status parse(hone_report *r, const char *text, json_t **out)
     return HONE_OK;
 }
 
-static double number(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-    return json_is_number(v) ? json_number_value(v) : NAN;
-}
-
 static const char *string(const json_t *o, const char *key)
 {
     return json_string_value(json_object_get(o, key));
@@ -74,12 +71,6 @@ static hone_status add_fact(hone_report *r, const char *name, const char *value,
     return HONE_OK;
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
-}
-
 /* Every value below o as "outer.inner" and text. */
 static hone_status flatten(hone_report *r, const json_t *o, const char *prefix,
                            hone_report_fact **list, size_t *count)
@@ -97,7 +88,7 @@ static hone_status flatten(hone_report *r, const json_t *o, const char *prefix,
         }
         if (json_is_string(v))
             value = json_string_value(v);
-        else if (json_is_number(v) && ends_with(key, "_bytes"))
+        else if (json_is_number(v) && hone_ends_with(key, "_bytes"))
             hone_report_bytes(json_number_value(v), text, sizeof text);
         else if (json_is_integer(v))
             snprintf(text, sizeof text, "%lld", (long long)json_integer_value(v));
@@ -206,9 +197,9 @@ static hone_status take_environment(hone_report *r, hone_registry *registry, int
 static hone_status take_parts(hone_report *r, const json_t *m)
 {
     const json_t *parts = json_object_get(m, "parts");
-    r->profile_seconds = number(m, "seconds");
-    r->profile_cost = number(m, "cost");
-    r->limit_cost = number(m, "limit_cost");
+    r->profile_seconds = hone_json_number(m, "seconds");
+    r->profile_cost = hone_json_number(m, "cost");
+    r->limit_cost = hone_json_number(m, "limit_cost");
     if (string(m, "bottleneck"))
         HONE_TRY(take(r, string(m, "bottleneck"), &r->bottleneck));
     HONE_TRY(take(r, string(m, "bottleneck_text"), &r->bottleneck_text));
@@ -219,10 +210,10 @@ static hone_status take_parts(hone_report *r, const json_t *m)
     for (size_t i = 0; i < json_array_size(parts); i++) {
         const json_t *o = json_array_get(parts, i);
         hone_report_part *p = &r->parts[r->n_parts];
-        *p = (hone_report_part){.seconds = number(o, "seconds"),
-                                .bytes = number(o, "bytes"),
-                                .ops = number(o, "ops"),
-                                .limit_share = number(o, "limit_share"),
+        *p = (hone_report_part){.seconds = hone_json_number(o, "seconds"),
+                                .bytes = hone_json_number(o, "bytes"),
+                                .ops = hone_json_number(o, "ops"),
+                                .limit_share = hone_json_number(o, "limit_share"),
                                 .once = json_is_true(json_object_get(o, "once"))};
         HONE_TRY(take(r, string(o, "name"), &p->name));
         HONE_TRY(take(r, string(o, "text"), &p->text));
@@ -251,22 +242,22 @@ static hone_report_role role_of(const char *key)
 static void take_metrics(hone_report_experiment *e, const json_t *m)
 {
     const json_t *gain = json_object_get(m, "gain"), *q = json_object_get(m, "quality");
-    e->gain = number(gain, "point");
-    e->gain_lo = number(gain, "lo");
-    e->gain_hi = number(gain, "hi");
-    e->level = number(gain, "level");
-    e->cost = number(m, "cost");
-    e->cost_against = number(m, "cost_against");
-    e->weight_bytes = number(m, "weight_bytes");
+    e->gain = hone_json_number(gain, "point");
+    e->gain_lo = hone_json_number(gain, "lo");
+    e->gain_hi = hone_json_number(gain, "hi");
+    e->level = hone_json_number(gain, "level");
+    e->cost = hone_json_number(m, "cost");
+    e->cost_against = hone_json_number(m, "cost_against");
+    e->weight_bytes = hone_json_number(m, "weight_bytes");
     e->same_bits = json_is_true(json_object_get(m, "same_bits_as_baseline"));
-    e->perplexity_original = number(q, "perplexity_original");
-    e->perplexity = number(q, "perplexity");
-    e->loss = number(q, "loss");
-    e->loss_upper = number(q, "loss_upper");
-    e->kl_mean = number(q, "kl_mean");
-    e->kl_p99 = number(q, "kl_p99");
-    e->top1_agreement = number(q, "top1_agreement");
-    e->scored = number(q, "scored");
+    e->perplexity_original = hone_json_number(q, "perplexity_original");
+    e->perplexity = hone_json_number(q, "perplexity");
+    e->loss = hone_json_number(q, "loss");
+    e->loss_upper = hone_json_number(q, "loss_upper");
+    e->kl_mean = hone_json_number(q, "kl_mean");
+    e->kl_p99 = hone_json_number(q, "kl_p99");
+    e->top1_agreement = hone_json_number(q, "top1_agreement");
+    e->scored = hone_json_number(q, "scored");
     e->has_quality = !isnan(e->loss_upper);
 }
 
@@ -286,7 +277,7 @@ static hone_status see_experiment(void *arg, const hone_experiment_record *recor
     e->role = role_of(e->key);
     json_t *m, *predicted;
     HONE_TRY(parse(r, record->predicted, &predicted));
-    e->predicted = number(predicted, "gain");
+    e->predicted = hone_json_number(predicted, "gain");
     json_decref(predicted);
     HONE_TRY(parse(r, record->metrics, &m));
     take_metrics(e, m);
