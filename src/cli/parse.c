@@ -11,7 +11,7 @@
 
 enum { NEAREST_LENGTH_MAX = 40, NEAREST_OPTIONS_MAX = 64, LIST_MAX = 1 << 20 };
 
-size_t cli_option_count(const cli_option *options)
+static size_t option_count(const cli_option *options)
 {
     size_t n = 0;
     while (options && options[n].name)
@@ -235,7 +235,7 @@ static hone_status unknown_option(const cli_command *command, const char *word)
 {
     const char *names[NEAREST_OPTIONS_MAX] = {"json", "help"};
     size_t n = 2;
-    for (size_t i = 0; i < cli_option_count(command->options) && n < NEAREST_OPTIONS_MAX; i++)
+    for (size_t i = 0; i < option_count(command->options) && n < NEAREST_OPTIONS_MAX; i++)
         names[n++] = command->options[i].name;
     char name[NEAREST_LENGTH_MAX + 1];
     size_t length = strcspn(word + strspn(word, "-"), "=");
@@ -334,7 +334,7 @@ hone_status cli_parse(const cli_command *command, int argc, char **argv, cli_con
 {
     memset(c, 0, sizeof *c);
     c->command = command;
-    size_t options = cli_option_count(command->options);
+    size_t options = option_count(command->options);
     c->values = hone_calloc(options + 1, sizeof *c->values);
     c->operands = hone_calloc((size_t)argc + 1, sizeof *c->operands);
     if (!c->values || !c->operands)

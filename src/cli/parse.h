@@ -37,9 +37,6 @@ HONE_CHECKED hone_status cli_parse(const cli_command *command, int argc, char **
                                    cli_context *c);
 void cli_parse_free(cli_context *c);
 
-/* Number of rows in an option list (NULL: 0). */
-size_t cli_option_count(const cli_option *options);
-
 /* The candidate with the smallest edit distance to `word`, or NULL if none is near. */
 const char *cli_nearest(const char *word, const char *const *candidates, size_t count);
 

@@ -265,24 +265,9 @@ void hone_convert_free(hone_convert_tensor *list, size_t count)
 
 /* ---- rotary factors -------------------------------------------------------------------------- */
 
-hone_status hone_convert_factor_values(const hone_file *f, hone_convert_factors which,
-                                       uint64_t *count, float *factors)
-{
-    const hone_arch *a;
-    hone_hparams h;
-    hone_rope_config c;
-    HONE_TRY(hone_arch_read(f, &a, &h));
-    HONE_TRY(hone_rope_config_from_hf(f, false, h.head_dim, h.context_tokens, &c));
-    *count = h.ropes[0][0].dim / 2;
-    if (which == HONE_FACTORS_FREQS)
-        hone_convert_rope_factors(&c, &h.ropes[0][0], factors);
-    else
-        for (uint64_t i = 0; i < *count; i++)
-            factors[i] = (float)c.factors[which == HONE_FACTORS_LONG][i];
-    return HONE_OK;
-}
-
-void hone_convert_rope_factors(const hone_rope_config *c, const hone_rope *target, float *factors)
+/* What each plain rotary frequency is divided by to give those of `target`, dim / 2 of them, such
+ * that the float32 quotient has the target's bits if any factor gives them. */
+static void rope_factors(const hone_rope_config *c, const hone_rope *target, float *factors)
 {
     hone_rope_config plain_config = *c;
     hone_rope plain;
@@ -300,6 +285,23 @@ void hone_convert_rope_factors(const hone_rope_config *c, const hone_rope *targe
                                                             : factor;
         }
     }
+}
+
+hone_status hone_convert_factor_values(const hone_file *f, hone_convert_factors which,
+                                       uint64_t *count, float *factors)
+{
+    const hone_arch *a;
+    hone_hparams h;
+    hone_rope_config c;
+    HONE_TRY(hone_arch_read(f, &a, &h));
+    HONE_TRY(hone_rope_config_from_hf(f, false, h.head_dim, h.context_tokens, &c));
+    *count = h.ropes[0][0].dim / 2;
+    if (which == HONE_FACTORS_FREQS)
+        rope_factors(&c, &h.ropes[0][0], factors);
+    else
+        for (uint64_t i = 0; i < *count; i++)
+            factors[i] = (float)c.factors[which == HONE_FACTORS_LONG][i];
+    return HONE_OK;
 }
 
 /* ---- metadata -------------------------------------------------------------------------------- */

@@ -68,8 +68,4 @@ HONE_CHECKED hone_status hone_convert_factor_values(const hone_file *f, hone_con
 /* The hyper-parameters of a folder under their GGUF names: what hone_arch_read reads again. */
 HONE_CHECKED hone_status hone_convert_hparams(const hone_file *f, hone_gguf_writer *w);
 
-/* What each plain rotary frequency is divided by to give those of `target`, dim / 2 of them, such
- * that the float32 quotient has the target's bits if any factor gives them. */
-void hone_convert_rope_factors(const hone_rope_config *c, const hone_rope *target, float *factors);
-
 #endif

@@ -515,12 +515,6 @@ static bool same_folder(const char *a, const char *b)
     return same;
 }
 
-hone_status hone_export_folder(const hone_file *f, hone_dtype type, const char *dir,
-                               hone_export_result *out)
-{
-    return hone_export_merged(f, NULL, type, dir, out);
-}
-
 hone_status hone_export_merged(const hone_file *f, const char *adapter, hone_dtype type,
                                const char *dir, hone_export_result *out)
 {

@@ -75,21 +75,6 @@ const char *hone_dtype_ggml_name(uint32_t id)
     return id < sizeof ggml_names / sizeof ggml_names[0] ? ggml_names[id] : NULL;
 }
 
-uint32_t hone_dtype_group(hone_dtype t)
-{
-    return (unsigned)t < HONE_DTYPE_COUNT ? infos[t].group : 0;
-}
-
-uint32_t hone_dtype_bits(hone_dtype t)
-{
-    return (unsigned)t < HONE_DTYPE_COUNT ? infos[t].bits : 0;
-}
-
-bool hone_dtype_has_min(hone_dtype t)
-{
-    return (unsigned)t < HONE_DTYPE_COUNT && infos[t].has_min;
-}
-
 hone_coding hone_dtype_coding(hone_dtype t)
 {
     hone_coding c = {0};

@@ -61,9 +61,6 @@ typedef struct hone_coding {
 /* bits 0 for plain numbers and for what hone_dtype_codes cannot give. */
 hone_coding hone_dtype_coding(hone_dtype t);
 
-uint32_t hone_dtype_group(hone_dtype t); /* elements per scale; 0 = plain numbers */
-uint32_t hone_dtype_bits(hone_dtype t);  /* bits of one code */
-bool hone_dtype_has_min(hone_dtype t);
 bool hone_dtype_is_float(hone_dtype t);   /* F32, F16, BF16, F64 */
 bool hone_dtype_is_grouped(hone_dtype t); /* hone_dtype_codes works */
 

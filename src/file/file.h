@@ -114,7 +114,6 @@ bool hone_array_str(const hone_array *a, uint64_t i, const char **out, size_t *b
 /* All metadata, in the order of the file. */
 size_t hone_file_meta_count(const hone_file *f);
 const char *hone_file_meta_key(const hone_file *f, size_t i);
-hone_meta_type hone_file_meta_type(const hone_file *f, size_t i);
 /* The value as one line of text, control characters escaped, cut with "..." to fit in `size` bytes
  * (at least 16) including the final 0; an array as "[3 u64: 1, 2, 3]". Returns text. */
 const char *hone_file_meta_text(const hone_file *f, size_t i, char *text, size_t size);

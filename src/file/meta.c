@@ -264,11 +264,6 @@ const char *hone_file_meta_key(const hone_file *f, size_t i)
     return i < f->meta_count ? f->metas[i].key : NULL;
 }
 
-hone_meta_type hone_file_meta_type(const hone_file *f, size_t i)
-{
-    return i < f->meta_count ? f->metas[i].type : HONE_META_ARRAY;
-}
-
 /* A line that is being written; room is kept for "..." and the final 0. */
 typedef struct line {
     char *text;

@@ -460,13 +460,6 @@ double hone_limits_cache_bytes(const hone_limits *l)
     return most;
 }
 
-const char *hone_limits_ops_text(hone_isa isa)
-{
-    return isa >= 0 && isa < HONE_ISA_COUNT && peak_of(isa) != HONE_PEAK_COUNT
-               ? hone_peak_text(peak_of(isa))
-               : "";
-}
-
 const char *hone_peak_name(hone_peak p)
 {
     static const char *const names[HONE_PEAK_COUNT] = {

@@ -64,9 +64,6 @@ HONE_CHECKED hone_status hone_limits_measure_read(int threads, double *bytes_s);
  */
 double hone_limits_cache_bytes(const hone_limits *l);
 
-/* What ops_s[isa] counts: "float32 FMA", "int8 tiles"... */
-const char *hone_limits_ops_text(hone_isa isa);
-
 const char *hone_peak_name(hone_peak p); /* "amx bf16" */
 const char *hone_peak_text(hone_peak p); /* the instruction that is counted */
 

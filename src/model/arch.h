@@ -198,7 +198,6 @@ typedef struct hone_arch {
 
 /* The architecture of a file and its hyper-parameters. UNSUPPORTED names what is not known and what
  * is. hone_hparams is some 6 KB. */
-HONE_CHECKED hone_status hone_arch_find(const hone_file *f, const hone_arch **arch);
 HONE_CHECKED hone_status hone_arch_read(const hone_file *f, const hone_arch **arch,
                                         hone_hparams *out);
 size_t hone_arch_count(void);

@@ -38,7 +38,8 @@ hone_packed hone_back_pack(const hone_backward *b, const float *x, size_t ldx, s
     return w;
 }
 
-size_t hone_back_part_at(const hone_packed *m, size_t from)
+/* Where rows from `from` along K begin in each panel, in bytes. */
+static size_t part_at(const hone_packed *m, size_t from)
 {
     return from * HONE_PANEL * (m->layout == HONE_LAYOUT_F32 ? 4 : 2);
 }
@@ -48,7 +49,7 @@ hone_packed hone_back_part(const hone_packed *m, size_t from, size_t k)
     hone_packed part = *m;
     part.k = k;
     part.k_pad = (k + HONE_K_BLOCK - 1) / HONE_K_BLOCK * HONE_K_BLOCK;
-    part.data = m->data ? m->data + hone_back_part_at(m, from) : NULL;
+    part.data = m->data ? m->data + part_at(m, from) : NULL;
     return part;
 }
 
@@ -148,7 +149,7 @@ static void pack_factor(const hone_backward *b, const factor *f, size_t item)
     size_t k0 = item * K_PER_ITEM;
     hone_packed part = hone_back_part(&f->w, k0, hone_row_end(item, K_PER_ITEM, f->w.k) - k0);
     b->kt->pack_columns(&part, f->x + k0 * part.n, part.n, 0, part.n_panels,
-                        f->to + hone_back_part_at(&f->w, k0));
+                        f->to + part_at(&f->w, k0));
 }
 
 static void act_at(const hone_backward *b, size_t rows, size_t k, void *base, size_t *at,

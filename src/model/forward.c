@@ -15,11 +15,6 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-uint32_t hone_forward_width(const hone_model *m)
-{
-    return hone_model_at(m, 0, HONE_SLOT_HEAD)->w.n ? m->hp.vocab : m->hp.hidden;
-}
-
 /* What the largest kind of layer needs of the step's memory, per row or once. */
 typedef struct needs {
     size_t q, kv, ffn, widest, scratch, shared, partial_floats, kv_heads;

@@ -85,11 +85,9 @@ HONE_CHECKED hone_status hone_forward_open(const hone_model *m, const hone_kerne
                                            hone_forward **out);
 void hone_forward_close(hone_forward *f); /* NULL is fine */
 
-/* Floats of a wanted row: the vocabulary, or the hidden size of a model without output head. */
-uint32_t hone_forward_width(const hone_model *m);
 /* Runs the step: writes the batch's keys and values into its pages and out[n_wanted][width]:
- * logits, or what the final norm gives. Token ids, types and page tables must have been checked.
- * Cannot fail. */
+ * logits (vocabulary), or of a model without output head what the final norm gives (hidden size).
+ * Token ids, types and page tables must have been checked. Cannot fail. */
 void hone_forward_run(hone_forward *f, const hone_batch *b, float *out);
 
 /* The same in parts, for whoever keeps what backward needs: the batch's rows into the stream x,

@@ -117,7 +117,9 @@ static bool used(const hone_layer_kind *y, const slot_row *s)
     return false;
 }
 
-void hone_slot_shape(const hone_hparams *h, hone_slot slot, uint32_t layer, size_t *n, size_t *k)
+/* Outputs and inputs of a slot's matrix in this layer (any layer for those of the model); a vector
+ * has n = 1. n = 0: this layer has no use for it. */
+static void slot_shape(const hone_hparams *h, hone_slot slot, uint32_t layer, size_t *n, size_t *k)
 {
     const hone_layer_kind *y = hone_kind(h, slot < HONE_LAYER_SLOTS ? layer : 0);
     const slot_row *s = &rows[slot];
@@ -163,7 +165,7 @@ static void share(const hone_arch *a, const hone_hparams *h, bool gguf, hone_slo
     size_t all = 0, before = 0, n, k, turns = 0, turn = 0;
     for (hone_slot s = 0; s < HONE_LAYER_SLOTS && slot < HONE_LAYER_SLOTS; s++) {
         const char *other = name_of(a, gguf, s)->weight;
-        hone_slot_shape(h, s, layer, &n, &k);
+        slot_shape(h, s, layer, &n, &k);
         if (!other || !n || strcmp(other, shared) != 0)
             continue;
         if (s == slot) {
@@ -187,7 +189,7 @@ bool hone_place_find(const hone_arch *a, const hone_hparams *h, bool gguf, const
     memset(out, 0, sizeof *out);
     if (!name->weight)
         return false;
-    hone_slot_shape(h, slot, layer, &out->n, &out->k);
+    slot_shape(h, slot, layer, &out->n, &out->k);
     if (!out->n)
         return false;
     spell(name->weight, prefix, layer, out->weight);
@@ -262,7 +264,7 @@ bool hone_slot_claims(const hone_arch *a, const hone_hparams *h, bool gguf, cons
         if (!begins(t->weight, module ? drop : 0, prefix ? prefix : "", name, &layer, &rest) ||
             layer >= hone_slot_layers(h, s))
             continue;
-        hone_slot_shape(h, s, layer, &n, &k);
+        slot_shape(h, s, layer, &n, &k);
         bool bias = strcmp(rest, ".bias") == 0;
         if (n && (module ? *rest == '.' && (!bias || t->bias) : !*rest))
             return true;

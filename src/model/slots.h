@@ -30,10 +30,6 @@ typedef struct hone_slot_info {
 } hone_slot_info;
 const hone_slot_info *hone_slot_describe(hone_slot slot);
 
-/* Outputs and inputs of a slot's matrix in this layer (any layer for those of the model); a vector
- * has n = 1. n = 0: this layer has no use for it. */
-void hone_slot_shape(const hone_hparams *h, hone_slot slot, uint32_t layer, size_t *n, size_t *k);
-
 /* Row r of the slot is row hone_row_source(map, r) of the stored tensor. */
 typedef struct hone_row_map {
     size_t first; /* stored row where the slot begins */

@@ -79,8 +79,6 @@ typedef struct hone_profile_stretch {
     uint64_t begin_ns, end_ns;
 } hone_profile_stretch;
 
-enum { HONE_PROFILE_TOKENS_MAX = 4096 };
-
 typedef struct hone_profile {
     uint32_t layers;
     int threads;

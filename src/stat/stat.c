@@ -69,7 +69,7 @@ hone_status hone_stat_median(const double *x, size_t n, double *out)
     return hone_stat_quantile(x, n, 0.5, out);
 }
 
-double hone_stat_normal_cdf(double z)
+static double normal_cdf(double z)
 {
     return 0.5 * erfc(-z / sqrt(2.0));
 }
@@ -141,7 +141,7 @@ static double bisect_tail(double (*tail)(double, double), double df, double p)
 static double normal_tail(double z, double unused)
 {
     (void)unused;
-    return hone_stat_normal_cdf(z);
+    return normal_cdf(z);
 }
 
 double hone_stat_normal_quantile(double p)

@@ -29,8 +29,7 @@ double hone_stat_quantile_sorted(const double *x, size_t n, double q);
 HONE_CHECKED hone_status hone_stat_quantile(const double *x, size_t n, double q, double *out);
 HONE_CHECKED hone_status hone_stat_median(const double *x, size_t n, double *out);
 
-/* Standard normal: P(Z <= z) and its inverse, p in (0, 1). */
-double hone_stat_normal_cdf(double z);
+/* Standard normal: the z with P(Z <= z) = p, p in (0, 1). */
 double hone_stat_normal_quantile(double p);
 /* Student's t with df > 0 degrees of freedom (through the regularised incomplete beta function,
  * DLMF 8.17; continued fraction 8.17.22). */

@@ -80,17 +80,11 @@ size_t hone_versus_look(size_t i, size_t rounds_max)
     return rounds[i] < rounds_max ? rounds[i] : rounds_max;
 }
 
-size_t hone_versus_looks(size_t rounds_max)
-{
-    size_t n = 0;
-    while (hone_versus_look(n, rounds_max))
-        n++;
-    return n;
-}
-
 double hone_versus_level(size_t rounds_max, double level)
 {
-    size_t looks = hone_versus_looks(rounds_max);
+    size_t looks = 0;
+    while (hone_versus_look(looks, rounds_max))
+        looks++;
     return 1 - (1 - level) / (double)(looks ? looks : 1);
 }
 

@@ -42,8 +42,7 @@ HONE_CHECKED hone_status hone_stat_ratio_rounds(const double *a, const double *b
 /* Rounds after which look i of HONE_VERSUS_LOOKS is taken, the last at most rounds_max; 0 = no
  * such look. */
 size_t hone_versus_look(size_t i, size_t rounds_max);
-/* Number of looks with rounds_max, and the level of the interval at each of them. */
-size_t hone_versus_looks(size_t rounds_max);
+/* The level of the interval at each of the looks with rounds_max. */
 double hone_versus_level(size_t rounds_max, double level);
 
 /* What an interval of the ratio (cost of A over cost of B) allows to be said. margin 0.01: a

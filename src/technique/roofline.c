@@ -81,8 +81,9 @@ static double share_of_threads(const hone_technique_facts *f, const hone_config 
     return fmin(1, (double)c->threads / f->machine.threads);
 }
 
-/* Tiles multiply bf16 for many rows; everything else is float32 fused multiply-adds. */
-double hone_technique_ops_s(const hone_limits *machine, const hone_config *c, double rows)
+/* The arithmetic limit of exact products with so many rows under c, all threads together: tiles
+ * multiply bf16 for many rows, everything else is float32 fused multiply-adds. */
+static double exact_ops_s(const hone_limits *machine, const hone_config *c, double rows)
 {
     hone_isa top = c->isa == HONE_ISA_BEST ? hone_isa_best() : (hone_isa)c->isa;
     const double *ops = machine->ops_s;
@@ -100,7 +101,7 @@ double hone_technique_ops_s(const hone_limits *machine, const hone_config *c, do
 double hone_technique_products_ops_s(const hone_limits *machine, const hone_config *c, double rows)
 {
     hone_isa top = c->isa == HONE_ISA_BEST ? hone_isa_best() : (hone_isa)c->isa;
-    double exact = hone_technique_ops_s(machine, c, rows), peak = 0;
+    double exact = exact_ops_s(machine, c, rows), peak = 0;
     bool tiles = top >= HONE_ISA_AMX_INT8 && rows > HONE_FEW_ROWS;
     if (c->products == HONE_PRODUCTS_BF16_DOT)
         peak = machine->peak_ops_s[HONE_PEAK_AVX512_BF16];
@@ -133,7 +134,7 @@ static double weight_ops(const hone_technique_facts *f, hone_goal g, double rows
 static double ops_seconds(const hone_technique_facts *f, const hone_config *c, hone_goal g,
                           double rows, double ops)
 {
-    double exact = hone_technique_ops_s(&f->machine, c, rows),
+    double exact = exact_ops_s(&f->machine, c, rows),
            fast = hone_technique_products_ops_s(&f->machine, c, rows), all = 0, taken = 0;
     const bool by_group =
         c->products == HONE_PRODUCTS_EXACT || c->products == HONE_PRODUCTS_BF16_WEIGHTS;

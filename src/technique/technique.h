@@ -109,9 +109,8 @@ typedef struct hone_roofline {
 hone_roofline hone_technique_roofline(const hone_technique_facts *f, const hone_config *c,
                                       hone_goal g);
 
-/* The arithmetic limit of exact products with so many rows under c, all threads together. */
-double hone_technique_ops_s(const hone_limits *machine, const hone_config *c, double rows);
-/* The same of what c's products (int8, bf16-dot...) multiply faster. 0 = unknown. */
+/* The arithmetic limit with so many rows under c, all threads together, of what c's products (int8,
+ * bf16-dot...) multiply faster than exact ones. 0 = unknown. */
 double hone_technique_products_ops_s(const hone_limits *machine, const hone_config *c, double rows);
 
 /* How many times better (above 1) or worse the goal should become from `before` to `after` by the

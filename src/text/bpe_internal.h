@@ -26,8 +26,6 @@ typedef struct hone_bpe_words {
     uint64_t total; /* words, equal ones counted each time */
 } hone_bpe_words;
 
-HONE_CHECKED hone_status hone_bpe_words_add(hone_bpe_words *w, const char *s, uint32_t n,
-                                            uint64_t hash, uint64_t count);
 size_t hone_bpe_words_memory(const hone_bpe_words *w);
 /* Puts them in an order that depends on nothing but the words; no words can be added after it. */
 void hone_bpe_words_sort(hone_bpe_words *w);

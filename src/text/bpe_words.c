@@ -45,8 +45,8 @@ static hone_status grow_slots(hone_bpe_words *w)
     return HONE_OK;
 }
 
-hone_status hone_bpe_words_add(hone_bpe_words *w, const char *s, uint32_t n, uint64_t hash,
-                               uint64_t count)
+static hone_status add_word(hone_bpe_words *w, const char *s, uint32_t n, uint64_t hash,
+                            uint64_t count)
 {
     if (!w->slots || w->n >= w->mask / 4 * 3)
         HONE_TRY(grow_slots(w));
@@ -131,7 +131,7 @@ static hone_status count_text(counting *c, counter *k, const char *text, size_t 
     for (uint32_t i = 0; i < s->n_pieces[which]; i++) {
         hone_str w = s->pieces[which][i];
         const char *p = s->text + w.at;
-        HONE_TRY(hone_bpe_words_add(&k->words, p, w.n, XXH3_64bits(p, w.n), 1));
+        HONE_TRY(add_word(&k->words, p, w.n, XXH3_64bits(p, w.n), 1));
     }
     return HONE_OK;
 }
@@ -197,8 +197,8 @@ static hone_status gather(counting *c)
             continue;
         }
         for (uint32_t k = 0; k < w->n; k++)
-            HONE_TRY(hone_bpe_words_add(all, w->bytes + w->of[k].at, w->of[k].n, w->of[k].hash,
-                                        w->of[k].count));
+            HONE_TRY(
+                add_word(all, w->bytes + w->of[k].at, w->of[k].n, w->of[k].hash, w->of[k].count));
         hone_bpe_words_free(w);
     }
     return HONE_OK;

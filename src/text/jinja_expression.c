@@ -340,7 +340,7 @@ static hone_status parse_argument(parser *p, node **out)
     return named ? jinja_intern(p->program, t->text, t->n, &n->name) : HONE_OK;
 }
 
-hone_status jinja_parse_call_list(parser *p, jinja_nodes *list)
+static hone_status parse_call_list(parser *p, jinja_nodes *list)
 {
     const jinja_token *t = p->at;
     bool named = false, star = false, stars = false;
@@ -370,7 +370,7 @@ static hone_status parse_call(parser *p, node *callee, node **out)
     node *n;
     HONE_TRY(jinja_node_new(p, JINJA_CALL, p->at, &n));
     n->a = callee;
-    HONE_TRY(jinja_parse_call_list(p, &n->list));
+    HONE_TRY(parse_call_list(p, &n->list));
     *out = n;
     return jinja_node_done(p, n);
 }
@@ -418,7 +418,7 @@ hone_status jinja_parse_filters(parser *p, node *value, bool inline_first, node 
         HONE_TRY(jinja_node_new(p, JINJA_FILTER, p->at, &n));
         HONE_TRY(parse_row(p, "filter", jinja_find_filter, n));
         if (jinja_is_op(p->at, "("))
-            HONE_TRY(jinja_parse_call_list(p, &n->list));
+            HONE_TRY(parse_call_list(p, &n->list));
         n->a = *out;
         HONE_TRY(jinja_node_done(p, n));
         *out = n;
@@ -443,7 +443,7 @@ static hone_status parse_test(parser *p, node *value, node **out)
     HONE_TRY(jinja_node_new(p, JINJA_TEST, p->at, &n));
     HONE_TRY(parse_row(p, "test", jinja_find_test, n));
     if (jinja_is_op(p->at, "(")) {
-        HONE_TRY(jinja_parse_call_list(p, &n->list));
+        HONE_TRY(parse_call_list(p, &n->list));
     } else if (starts_test_argument(p->at)) {
         if (jinja_is_name(p->at, "is"))
             return jinja_fail_token(p, p->at, HONE_FORMAT, "tests cannot be chained with 'is'");

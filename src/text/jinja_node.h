@@ -149,7 +149,6 @@ HONE_CHECKED hone_status jinja_parse_tuple(jinja_parser *p, bool with_condition,
                                            bool parentheses, jinja_node **out);
 HONE_CHECKED hone_status jinja_parse_primary(jinja_parser *p, bool with_namespace,
                                              jinja_node **out);
-HONE_CHECKED hone_status jinja_parse_call_list(jinja_parser *p, jinja_nodes *list);
 /* A chain of `name(args) | name...`; the innermost node's a is `value` (may be NULL). */
 HONE_CHECKED hone_status jinja_parse_filters(jinja_parser *p, jinja_node *value, bool inline_first,
                                              jinja_node **out);

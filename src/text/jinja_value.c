@@ -7,7 +7,6 @@
 #include <string.h>
 
 const jinja_value jinja_none = {.type = JINJA_V_NONE};
-const jinja_value jinja_undefined_value = {.type = JINJA_V_UNDEFINED};
 
 jinja_value jinja_bool(bool b)
 {
@@ -361,17 +360,6 @@ hone_status jinja_dict_get(jinja_run *r, const jinja_value *dict, const jinja_va
     if (p)
         *out = &p->value;
     return HONE_OK;
-}
-
-const jinja_value *jinja_dict_find(const jinja_value *dict, const char *key)
-{
-    size_t n = strlen(key);
-    for (uint32_t i = 0; i < dict->as.dict->n; i++) {
-        const jinja_pair *p = &dict->as.dict->pairs[i];
-        if (p->key.type == JINJA_V_STR && p->key.n == n && memcmp(p->key.as.s, key, n) == 0)
-            return &p->value;
-    }
-    return NULL;
 }
 
 /* ---- from JSON; texts stay jansson's ---- */

@@ -206,7 +206,7 @@ extern const size_t jinja_seq_filter_count;
 bool jinja_is_mutator(jinja_type type, const char *name, size_t n);
 
 /* ---- values ---- */
-extern const jinja_value jinja_none, jinja_undefined_value;
+extern const jinja_value jinja_none;
 jinja_value jinja_bool(bool b);
 jinja_value jinja_int(int64_t i);
 jinja_value jinja_float(double f);
@@ -226,7 +226,6 @@ HONE_CHECKED hone_status jinja_dict_set(jinja_run *r, jinja_value *dict, const j
 /* NULL in *out when the key is not there. */
 HONE_CHECKED hone_status jinja_dict_get(jinja_run *r, const jinja_value *dict,
                                         const jinja_value *key, const jinja_value **out);
-const jinja_value *jinja_dict_find(const jinja_value *dict, const char *key);
 HONE_CHECKED hone_status jinja_from_json(jinja_run *r, const json_t *j, int depth,
                                          jinja_value *out);
 

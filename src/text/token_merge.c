@@ -82,8 +82,9 @@ hone_status hone_merges_reserve(hone_tokenizer *t, size_t n)
     return HONE_OK;
 }
 
-hone_status hone_merges_put(hone_tokenizer *t, uint32_t left, uint32_t right, uint32_t rank,
-                            uint32_t id)
+/* Adds left + right -> id; a pair that is there already: see last_merge_counts. */
+static hone_status put_merge(hone_tokenizer *t, uint32_t left, uint32_t right, uint32_t rank,
+                             uint32_t id)
 {
     hone_merge *known = find_merge(t, (int32_t)left, (int32_t)right);
     if (known) {
@@ -130,7 +131,7 @@ hone_status hone_merges_put_pieces(hone_tokenizer *t, const char *left, size_t n
     /* Text never becomes a special token by merging. */
     if (t->flags[c] & HONE_TOKEN_IS_SPECIAL)
         return HONE_OK;
-    return hone_merges_put(t, (uint32_t)a, (uint32_t)b, rank, (uint32_t)c);
+    return put_merge(t, (uint32_t)a, (uint32_t)b, rank, (uint32_t)c);
 }
 
 /* ---- merges from scores (SentencePiece) ---- */
@@ -180,7 +181,7 @@ static hone_status put_splits(hone_tokenizer *t, uint32_t id, uint32_t rank)
             continue;
         int32_t right = hone_str_index_find(&t->by_symbol, t, t->symbols, p + i, s.n - i);
         if (right >= 0)
-            HONE_TRY(hone_merges_put(t, (uint32_t)left, (uint32_t)right, rank, id));
+            HONE_TRY(put_merge(t, (uint32_t)left, (uint32_t)right, rank, id));
     }
     return HONE_OK;
 }
@@ -243,7 +244,7 @@ static bool is_symbol(const hone_tokenizer *t, const char *s, size_t n)
     return hone_str_index_find(&t->by_symbol, t, t->symbols, s, n) >= 0;
 }
 
-void hone_merges_find_cuts(hone_tokenizer *t)
+static void find_cuts(hone_tokenizer *t)
 {
     t->cut_meta = false;
     memset(t->cut_ascii, 0, sizeof t->cut_ascii);
@@ -540,7 +541,7 @@ static hone_status copy_ids(const hone_tokenizer *t, hone_scratch *s,
 
 static hone_status build_merges(hone_tokenizer *t)
 {
-    hone_merges_find_cuts(t);
+    find_cuts(t);
     return HONE_OK;
 }
 

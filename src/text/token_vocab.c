@@ -191,13 +191,8 @@ int32_t hone_str_index_find(const hone_str_index *x, const hone_tokenizer *t, co
     return x->slots ? (int32_t)slot_for(x, t, table, s, n, hash_of(s, n))->at - 1 : -1;
 }
 
-void hone_str_index_prefetch(const hone_str_index *x, const char *s, size_t n)
-{
-    if (x->slots)
-        __builtin_prefetch(&x->slots[hash_of(s, n) & x->mask]);
-}
-
-hone_status hone_str_index_reserve(hone_str_index *x, size_t n)
+/* Makes room for n strings at once. */
+static hone_status reserve(hone_str_index *x, size_t n)
 {
     size_t had = x->slots ? (size_t)x->mask + 1 : 0, slots = had ? had : 64;
     while (n > slots / 2)
@@ -227,7 +222,7 @@ hone_status hone_str_index_put(hone_str_index *x, const hone_tokenizer *t, const
 {
     const char *s = hone_pool_str(t, table[i]);
     uint32_t hash = hash_of(s, table[i].n);
-    HONE_TRY(hone_str_index_reserve(x, (size_t)x->n + 1));
+    HONE_TRY(reserve(x, (size_t)x->n + 1));
     hone_str_slot *slot = slot_for(x, t, table, s, table[i].n, hash);
     if (!slot->at) {
         *slot = (hone_str_slot){i + 1, hash};
@@ -385,8 +380,8 @@ hone_status hone_vocab_index(hone_tokenizer *t)
     memset(t->outs, 0, n * sizeof *t->outs);
     memset(t->symbols, 0, n * sizeof *t->symbols);
     t->n_symbols = (uint32_t)n;
-    HONE_TRY(hone_str_index_reserve(&t->by_piece, n));
-    HONE_TRY(hone_str_index_reserve(&t->by_symbol, n));
+    HONE_TRY(reserve(&t->by_piece, n));
+    HONE_TRY(reserve(&t->by_symbol, n));
     char *work = hone_malloc(2 * (size_t)HONE_PIECE_MAX);
     if (!work)
         return hone_fail_memory(2 * (size_t)HONE_PIECE_MAX, "the vocabulary");

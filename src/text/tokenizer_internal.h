@@ -292,10 +292,6 @@ HONE_CHECKED hone_status hone_vocab_index(hone_tokenizer *t);
 HONE_CHECKED hone_status hone_tokenizer_finish(hone_tokenizer *t);
 int32_t hone_str_index_find(const hone_str_index *x, const hone_tokenizer *t, const hone_str *table,
                             const char *s, size_t n);
-/* Makes room for n strings at once. */
-HONE_CHECKED hone_status hone_str_index_reserve(hone_str_index *x, size_t n);
-/* Has the slot of a string that will be looked for in the nearest cache. */
-void hone_str_index_prefetch(const hone_str_index *x, const char *s, size_t n);
 /* Adds table[i]; of equal strings the first stays. */
 HONE_CHECKED hone_status hone_str_index_put(hone_str_index *x, const hone_tokenizer *t,
                                             const hone_str *table, uint32_t i);
@@ -323,9 +319,6 @@ static inline uint32_t hone_symbol_bytes(const hone_tokenizer *t, const char *p,
 /* ---- token_merge.c: the model ---- */
 /* Makes room for n merges at once. */
 HONE_CHECKED hone_status hone_merges_reserve(hone_tokenizer *t, size_t n);
-/* Adds left + right -> id; a pair that is there already: see last_merge_counts. */
-HONE_CHECKED hone_status hone_merges_put(hone_tokenizer *t, uint32_t left, uint32_t right,
-                                         uint32_t rank, uint32_t id);
 /* Adds the merge of two pieces into left + right[skip..); FORMAT if one of the three is no token.
  */
 HONE_CHECKED hone_status hone_merges_put_pieces(hone_tokenizer *t, const char *left, size_t n,
@@ -334,7 +327,6 @@ HONE_CHECKED hone_status hone_merges_put_pieces(hone_tokenizer *t, const char *l
 /* All merges that SentencePiece's scores imply: a pair whose concatenation is a token; the token
  * with the higher score first. */
 HONE_CHECKED hone_status hone_merges_from_scores(hone_tokenizer *t);
-void hone_merges_find_cuts(hone_tokenizer *t);
 
 /* ---- scratch of one call of encode ---- */
 typedef struct hone_scratch {

@@ -4,7 +4,6 @@
 #include <string.h>
 
 static const char *const names[HONE_SCHEDULE_COUNT] = {"constant", "cosine", "wsd"};
-const char hone_schedule_names[] = "constant|cosine|wsd";
 
 const char *hone_schedule_name(hone_schedule_kind k)
 {

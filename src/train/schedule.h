@@ -25,7 +25,6 @@ typedef struct hone_schedule {
 /* Of step 0, 1, ... */
 double hone_schedule_rate(const hone_schedule *s, uint64_t step);
 
-extern const char hone_schedule_names[]; /* "constant|cosine|wsd" */
 bool hone_schedule_by_name(const char *name, hone_schedule_kind *out);
 const char *hone_schedule_name(hone_schedule_kind k);
 

@@ -49,7 +49,7 @@ static bool is_called(const hone_arch *a, bool gguf, const char *name)
     return false;
 }
 
-hone_status hone_arch_find(const hone_file *f, const hone_arch **arch)
+static hone_status find_arch(const hone_file *f, const hone_arch **arch)
 {
     const char *name;
     HONE_TRY(architecture_of(f, &name));
@@ -258,7 +258,7 @@ _Static_assert((int)HONE_ROPE_DIM_MAX <= (int)HONE_HEAD_MAX, "heads that kernels
 
 hone_status hone_arch_read(const hone_file *f, const hone_arch **arch, hone_hparams *out)
 {
-    HONE_TRY(hone_arch_find(f, arch));
+    HONE_TRY(find_arch(f, arch));
     const hone_arch *a = *arch;
     memset(out, 0, sizeof *out);
     out->window_pattern = a->window_pattern;

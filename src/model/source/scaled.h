@@ -41,7 +41,7 @@ struct hone_scaled {
     int (*zero_at)(const hone_scaled *m, size_t row, size_t group);
 
     /* The kind's own. */
-    const hone_tensor *elements, *zeros, *extra, *extra_map;
+    const hone_tensor *elements, *zeros, *extra;
     size_t words;           /* 32-bit words from row to row of the elements */
     size_t zero_words;      /* and of the zero points */
     const uint8_t *place;   /* of 8 codes within a word */
