@@ -273,7 +273,7 @@ static hone_status run(cli_context *c)
     return s;
 }
 
-#define GOAL_TEXT(id, name, text, unit) "\n\n  " name ": " text " (" unit ")"
+#define GOAL_TEXT(id, name, text, unit) "\n\n" name ": " text " (" unit ")"
 static const cli_option options[] = {
     {.name = "data",
      .type = CLI_TEXT,
