@@ -1,7 +1,7 @@
-/* whole - activations of one row as whole numbers times a unit, block of 32 by block, where no sum
- * of their products with small codes is ever rounded: then the sums of the definition
- * (docs/numerics.md, "Products") are the exact ones, and whole-number arithmetic gives the same
- * bits. Private to kernel/. */
+/* whole - activations of one row as whole numbers times a unit, block of 32 by block, where neither
+ * chain of their products with small codes is ever rounded: then the block's sum in the definition
+ * (docs/numerics.md, "Products") is the exact one, rounded once, and whole-number arithmetic gives
+ * the same bits. Private to kernel/. */
 #ifndef HONE_KERNEL_WHOLE_H
 #define HONE_KERNEL_WHOLE_H
 
