@@ -106,7 +106,9 @@ __attribute__((target("avx512f"))) static uint64_t sum_near_avx512(const uint8_t
             acc[a] = _mm512_add_epi64(acc[a], _mm512_loadu_si512(p + i + 64 * a));
     for (size_t a = 1; a < 8; a++)
         acc[0] = _mm512_add_epi64(acc[0], acc[a]);
-    return (uint64_t)_mm512_reduce_add_epi64(acc[0]);
+    uint64_t n[8];
+    _mm512_storeu_si512(n, acc[0]);
+    return n[0] + n[7];
 }
 
 /* STREAMS parts of p side by side: more lines under way at once than some processors ask for
