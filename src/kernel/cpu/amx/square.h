@@ -7,7 +7,8 @@
  * (32 KB) stay in L1 while the activations of 256 rows pass (TILELOADDT1: so that they do not drive
  * them out), and what comes next, weights from memory and activations from L3, is asked for to L2
  * meanwhile, a few lines a step: all at once they would hold up what is read from L2. Finished
- * blocks leave the tiles through L1, and go to y while the tiles do the next.
+ * blocks leave the tiles through L1, and go to y while the tiles do the next; those that are
+ * results already and stay in the caches go to y at once.
  */
 #ifndef HONE_KERNEL_AMX_SQUARE_H
 #define HONE_KERNEL_AMX_SQUARE_H
