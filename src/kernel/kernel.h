@@ -107,6 +107,12 @@ hone_layout hone_layout_for(const hone_coding *c, bool f32);
 HONE_CHECKED hone_status hone_packed_plan(hone_layout layout, const hone_coding *c, size_t n,
                                           size_t k, hone_packed *w);
 size_t hone_packed_bytes(const hone_packed *w);
+/* The same of numbers (F32 or BF16 layout) whose sizes are known to be in order. */
+hone_packed hone_packed_plain(hone_layout layout, size_t n, size_t k);
+/* Numbers [from, from + k) along K of such a matrix (from a multiple of 32; data may be NULL), and
+ * the byte of each panel where they begin */
+hone_packed hone_packed_part(const hone_packed *m, size_t from, size_t k);
+size_t hone_packed_part_at(const hone_packed *m, size_t from);
 
 /* Packs panels [panel0, panel1) into dst, the start of the whole packed matrix. Panels are
  * independent: spread them over threads. False if the rows could not be read. */
@@ -258,6 +264,10 @@ typedef struct hone_attn {
     const void *const *pages; /* [last / 64]: page of positions 64 i...; unseen ones may be NULL */
     float *out;
     size_t ldo;
+    /* [tokens][group][2], tokens lds apart: minus the maximum of a row's scores, and 1 / the sum of
+     * the exponentials of scores less the maximum (0, 0 of a row that sees no key); or NULL */
+    float *stats;
+    size_t lds;
     /* Not 0: what is called tokens are KV heads of one token, one after the other, that all see
      * what last[0] says; the pages of each lie so many bytes after the former's. They go through
      * the context together, so that pages side by side are read one after the other. */
@@ -279,6 +289,32 @@ size_t hone_attn_piece_scratch_bytes(const hone_kv *kv);
 size_t
 hone_attn_partial_floats(const hone_kv *kv); /* per row: v_dim padded to 16, then m, l; pad */
 hone_cost hone_attn_cost(const hone_attn *t);
+
+/* Backward of attention: one query head over a sequence from position 0, whose token i sees the
+ * keys (i - window, i], without a window [0, i]. With z = scale q k^T (capped: cap tanh(z / cap))
+ * and out = p v (Dao et al., arXiv:2205.14135, appendix B.4):
+ *
+ *     p = exp(z + shift) inv        dp = d_out v^T        ds = p (dp - mean) scale (1 - (z /
+ * cap)^2) dv = p^T d_out                dk = ds^T q           dq = ds k
+ */
+typedef struct hone_attn_back {
+    size_t n, dim;          /* tokens; of the head */
+    const float *q, *d_out; /* [n][dim], rows ldq apart, as of dq */
+    const float *k, *v;     /* [n][dim], rows ldk apart, as of dk and dv */
+    size_t ldq, ldk;
+    const float *shift, *inv; /* [n]: hone_attn.stats of each query */
+    const float *mean;        /* [n]: sum of d_out * out, which is that of p * dp */
+    float scale, softcap;
+    size_t window; /* less than n, or 0 = none */
+    float *dq, *dk, *dv;
+    bool more; /* dk and dv are added to: not the first head of its group */
+    bool f32;  /* products in float32, not bfloat16 */
+} hone_attn_back;
+
+enum { HONE_ATTN_BACK_KEYS = 64 }; /* that go through their queries together */
+
+/* One behind the last query that sees one of the keys from `key` (a multiple of that) on */
+size_t hone_attn_back_end(const hone_attn_back *t, size_t key);
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
@@ -308,7 +344,9 @@ typedef struct hone_adamw {
  * pack_*    into dst, the start of the packed matrix; data of w is not looked at.
  * *norm_back x, dy, dx [rows][n], rows one after the other; dx may be dy; dw[rows][n] = dy times
  * the normalised x (to be summed over rows: the weight's gradient), or NULL. *_back of activations:
- * b and db NULL = without; da may be dy or a. softmax_back: dx may be p or dp. */
+ * b and db NULL = without; da may be dy or a. softmax_back: softmax_back_16 in
+ * cpu/generic/backward.h element by element; cap 0 = none; p may be s, ds may be dp. attn_back: of
+ * the layout f32 says, in scratch of attn_back_bytes; grows with n and dim. */
 struct hone_kernels {
     hone_isa isa;
     hone_products products;

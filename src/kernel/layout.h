@@ -329,6 +329,16 @@ static inline void hone_attn_visible(const hone_attn *t, size_t token, int64_t *
     *begin = t->first ? t->first[token] : t->window > 0 && *end > t->window ? *end - t->window : 0;
 }
 
+/* What backward needs of row r, whose scores' maximum is m and sum of exponentials l */
+static inline void hone_attn_put_stats(const hone_attn *t, size_t r, float m, float l)
+{
+    if (!t->stats)
+        return;
+    float *to = t->stats + r / t->group * t->lds + r % t->group * 2;
+    to[0] = l == 0.0f ? 0.0f : -m;
+    to[1] = l == 0.0f ? 0.0f : 1.0f / l;
+}
+
 /* The page of positions 64 i... that row r sees */
 static inline const uint8_t *hone_attn_page(const hone_attn *t, size_t i, size_t r)
 {

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { STRIP = 256 }; /* elements decoded at a time: a multiple of every format's block */
@@ -118,6 +119,30 @@ hone_status hone_packed_plan(hone_layout layout, const hone_coding *c, size_t n,
 size_t hone_packed_bytes(const hone_packed *w)
 {
     return w->panel_bytes * w->n_panels;
+}
+
+hone_packed hone_packed_plain(hone_layout layout, size_t n, size_t k)
+{
+    hone_packed w;
+    const hone_coding coding = hone_dtype_coding(HONE_DTYPE_F32);
+    hone_status s = hone_packed_plan(layout, &coding, n, k, &w);
+    assert(s == HONE_OK);
+    (void)s;
+    return w;
+}
+
+size_t hone_packed_part_at(const hone_packed *m, size_t from)
+{
+    return from * HONE_PANEL * (m->layout == HONE_LAYOUT_F32 ? 4 : 2);
+}
+
+hone_packed hone_packed_part(const hone_packed *m, size_t from, size_t k)
+{
+    hone_packed part = *m;
+    part.k = k;
+    part.k_pad = (k + HONE_K_BLOCK - 1) / HONE_K_BLOCK * HONE_K_BLOCK;
+    part.data = m->data ? m->data + hone_packed_part_at(m, from) : NULL;
+    return part;
 }
 
 static void put_plain(const hone_packed *w, uint8_t *panel, size_t k0, size_t c, const float *v,

@@ -23,6 +23,10 @@ void hone_kernels_amx(hone_kernels *t);
 void hone_kernels_amx_back(hone_kernels *t); /* after hone_kernels_amx */
 void hone_kernels_amx_int8(hone_kernels *t);
 
+/* attention_back.c: by the table's products, which every set may run */
+void hone_attn_back_by_products(const hone_kernels *kt, const hone_attn_back *t, void *scratch);
+size_t hone_attn_back_products_bytes(const hone_kernels *kt, const hone_attn_back *t);
+
 /* techniques.c: the tables of products other than exact, and what they keep of activations. */
 void hone_techniques_overlay(const hone_kernels exact[HONE_ISA_COUNT]);
 void hone_act_int8_init(const hone_kernels *kt, bool tiles_alone, void *mem, size_t *at,

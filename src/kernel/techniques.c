@@ -79,6 +79,8 @@ void hone_techniques_overlay(const hone_kernels exact[HONE_ISA_COUNT])
                 continue;
             t->act_pack = act_pack_half;
             t->act_bf16 = false;
+            t->attn_back = hone_attn_back_by_products;
+            t->attn_back_bytes = hone_attn_back_products_bytes;
         }
 }
 

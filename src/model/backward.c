@@ -68,6 +68,7 @@ static void lay_tape(const hone_backward *b, uint32_t layer, void *base, size_t 
     t->k = cut_rows(b, base, at, kv);
     t->v = cut_rows(b, base, at, kv);
     t->attended = cut_rows(b, base, at, q);
+    t->stats = cut_rows(b, base, at, y->heads * 2);
     t->gate = cut_rows(b, base, at, y->gated ? y->ffn : 0);
     t->up = cut_rows(b, base, at, y->ffn);
     if (hone_model_at(m, (int)layer, HONE_SLOT_NORM_Q)->v)

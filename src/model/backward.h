@@ -120,9 +120,6 @@ void hone_back_norm(hone_backward *b, int layer, hone_slot slot, const float *x,
 hone_packed hone_back_pack(const hone_backward *b, const float *x, size_t ldx, size_t n, size_t k,
                            bool columns, uint8_t *to);
 size_t hone_back_packed_bytes(const hone_backward *b, size_t n, size_t k);
-/* Rows [from, from + k) along K of a packed matrix (from a multiple of 32; its data may be NULL).
- */
-hone_packed hone_back_part(const hone_packed *m, size_t from, size_t k);
 int hone_back_act_flags(const hone_backward *b);
 /* Memory that one thread needs for attention over sequences of up to `rows` tokens. */
 size_t hone_back_attention_bytes(const hone_backward *b, const hone_layer_kind *y, size_t rows);

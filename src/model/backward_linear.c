@@ -13,44 +13,19 @@ int hone_back_act_flags(const hone_backward *b)
     return b->layout == HONE_LAYOUT_F32 ? HONE_ACT_F32 : HONE_ACT_NUMBERS;
 }
 
-static hone_packed plan(const hone_backward *b, size_t n, size_t k)
-{
-    hone_packed w;
-    const hone_coding coding = hone_dtype_coding(HONE_DTYPE_F32);
-    hone_status s = hone_packed_plan(b->layout, &coding, n, k, &w);
-    assert(s == HONE_OK); /* the model's sizes are bounded */
-    (void)s;
-    return w;
-}
-
 size_t hone_back_packed_bytes(const hone_backward *b, size_t n, size_t k)
 {
-    hone_packed w = plan(b, n, k);
+    hone_packed w = hone_packed_plain(b->layout, n, k);
     return hone_packed_bytes(&w);
 }
 
 hone_packed hone_back_pack(const hone_backward *b, const float *x, size_t ldx, size_t n, size_t k,
                            bool columns, uint8_t *to)
 {
-    hone_packed w = plan(b, n, k);
+    hone_packed w = hone_packed_plain(b->layout, n, k);
     (columns ? b->kt->pack_columns : b->kt->pack_rows)(&w, x, ldx, 0, w.n_panels, to);
     w.data = to;
     return w;
-}
-
-/* Where rows from `from` along K begin in each panel, in bytes. */
-static size_t part_at(const hone_packed *m, size_t from)
-{
-    return from * HONE_PANEL * (m->layout == HONE_LAYOUT_F32 ? 4 : 2);
-}
-
-hone_packed hone_back_part(const hone_packed *m, size_t from, size_t k)
-{
-    hone_packed part = *m;
-    part.k = k;
-    part.k_pad = (k + HONE_K_BLOCK - 1) / HONE_K_BLOCK * HONE_K_BLOCK;
-    part.data = m->data ? m->data + part_at(m, from) : NULL;
-    return part;
 }
 
 /* ---- sums over rows -------------------------------------------------------------------------- */
@@ -128,7 +103,7 @@ typedef struct factor {
 
 static factor factor_at(const hone_backward *b, size_t n, size_t k, void *base, size_t *at)
 {
-    factor f = {.w = plan(b, n, k)};
+    factor f = {.w = hone_packed_plain(b->layout, n, k)};
     f.w.data = f.to = hone_cut(base, at, hone_packed_bytes(&f.w));
     return f;
 }
@@ -147,9 +122,9 @@ static void pack_factor(const hone_backward *b, const factor *f, size_t item)
         return;
     }
     size_t k0 = item * K_PER_ITEM;
-    hone_packed part = hone_back_part(&f->w, k0, hone_row_end(item, K_PER_ITEM, f->w.k) - k0);
+    hone_packed part = hone_packed_part(&f->w, k0, hone_row_end(item, K_PER_ITEM, f->w.k) - k0);
     b->kt->pack_columns(&part, f->x + k0 * part.n, part.n, 0, part.n_panels,
-                        f->to + part_at(&f->w, k0));
+                        f->to + hone_packed_part_at(&f->w, k0));
 }
 
 static void act_at(const hone_backward *b, size_t rows, size_t k, void *base, size_t *at,

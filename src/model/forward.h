@@ -32,6 +32,7 @@ typedef struct hone_tape {
     float *h[HONE_LAYER_BLOCKS];   /* what a block added, before the norm behind it */
     float *sum[HONE_LAYER_BLOCKS]; /* the stream after that, before its norm */
     float *q, *k, *v, *attended, *gate, *up;
+    float *stats;             /* [rows][heads][2]: hone_attn.stats */
     float *plain_q, *plain_k; /* before norms of heads */
 } hone_tape;
 

@@ -19,7 +19,7 @@
 
 enum { MAX = 4096 };
 
-static float x[MAX], y[MAX], z[MAX];
+static float x[MAX], y[MAX], z[MAX], low[MAX];
 
 static void numbers(uint64_t stream)
 {
@@ -30,6 +30,7 @@ static void numbers(uint64_t stream)
         y[i] = (float)g[1];
         hone_rng_normal2(8, stream, i, g);
         z[i] = (float)g[0];
+        low[i] = -30.0f - fabsf(z[i]);
     }
 }
 
@@ -61,10 +62,11 @@ static size_t apply(const hone_kernels *kt, size_t n, float *out)
         activation(kt, i)(x, y, z, n, at, at + n);
         activation(kt, i)(x, NULL, z, n, at + 2 * n, NULL);
     }
-    kt->softmax_back(x, y, 0.3f, 0.7f, n, at);
-    memcpy(at + n, z, n * sizeof *z);
-    kt->softcap_back(x, 30.0f, n, at + n);
-    at += 2 * n;
+    for (int i = 0; i < 2; i++, at += 2 * n) /* shifts far enough below 0 */
+        kt->softmax_back(x, y, low, z, x, 0.7f, i ? 30.0f : 0.0f, n, at, at + n);
+    memcpy(at, z, n * sizeof *z);
+    kt->softcap_back(x, 30.0f, n, at);
+    at += n;
     *at++ = kt->dot(x, y, n);
     memcpy(at, x, n * sizeof *x);
     memcpy(at + n, y, n * sizeof *y);
@@ -98,6 +100,209 @@ static void every_set_gives_the_scalar_bits(void **state)
     }
     hone_free(want);
     hone_free(got);
+}
+
+/* ---- attention ------------------------------------------------------------------------------ */
+
+/* Two query heads of one group over a sequence: dq of both, dk and dv */
+typedef struct heads {
+    size_t n, dim, window;
+    float scale, cap;
+    bool f32;
+    float *q, *d_out, *dq;     /* [n][2 * dim + 3] */
+    float *k, *v, *dk, *dv;    /* [n][dim + 5] */
+    float *shift, *inv, *mean; /* [2][n] */
+} heads;
+
+static double rounded(const heads *h, float value)
+{
+    return (double)(h->f32 ? value : hone_bf16_to_f32(hone_f32_to_bf16(value)));
+}
+
+static double inner(const heads *h, const float *a, const float *b)
+{
+    double sum = 0;
+    for (size_t d = 0; d < h->dim; d++)
+        sum += rounded(h, a[d]) * rounded(h, b[d]);
+    return sum;
+}
+
+static size_t wide(const heads *h)
+{
+    return 2 * h->dim + 3;
+}
+
+static size_t narrow(const heads *h)
+{
+    return h->dim + 5;
+}
+
+static bool sees(const heads *h, size_t i, size_t j)
+{
+    return j <= i && (!h->window || i < j + h->window);
+}
+
+/* z of a query of a head and a key */
+static double score(const heads *h, size_t head, size_t i, size_t j)
+{
+    const double s =
+        (double)h->scale * inner(h, h->q + i * wide(h) + head * h->dim, h->k + j * narrow(h));
+    return h->cap != 0 ? (double)h->cap * tanh(s / (double)h->cap) : s;
+}
+
+/* What the forward leaves */
+static void stats(heads *h)
+{
+    for (size_t i = 0; i < 2 * h->n; i++) {
+        const size_t head = i / h->n, row = i % h->n;
+        double top = -INFINITY, sum = 0, mean = 0;
+        for (size_t j = 0; j <= row; j++)
+            if (sees(h, row, j))
+                top = fmax(top, score(h, head, row, j));
+        for (size_t j = 0; j <= row; j++)
+            if (sees(h, row, j)) {
+                const double e = exp(score(h, head, row, j) - top);
+                sum += e;
+                mean +=
+                    e * inner(h, h->d_out + row * wide(h) + head * h->dim, h->v + j * narrow(h));
+            }
+        h->shift[i] = (float)-top;
+        h->inv[i] = (float)(1 / sum);
+        h->mean[i] = (float)(mean / sum);
+    }
+}
+
+static void attend_back(const hone_kernels *kt, const heads *h)
+{
+    unsigned mode = hone_fp_mode_enter();
+    for (size_t g = 0; g < 2; g++) {
+        const hone_attn_back t = {.n = h->n,
+                                  .dim = h->dim,
+                                  .q = h->q + g * h->dim,
+                                  .d_out = h->d_out + g * h->dim,
+                                  .k = h->k,
+                                  .v = h->v,
+                                  .ldq = wide(h),
+                                  .ldk = narrow(h),
+                                  .shift = h->shift + g * h->n,
+                                  .inv = h->inv + g * h->n,
+                                  .mean = h->mean + g * h->n,
+                                  .scale = h->scale,
+                                  .softcap = h->cap,
+                                  .window = h->window,
+                                  .dq = h->dq + g * h->dim,
+                                  .dk = h->dk,
+                                  .dv = h->dv,
+                                  .more = g > 0,
+                                  .f32 = h->f32};
+        size_t bytes = kt->attn_back_bytes(kt, &t);
+        void *scratch = hone_alloc_big(bytes);
+        memset(scratch, 0xff, bytes);
+        kt->attn_back(kt, &t, scratch);
+        hone_free_big(scratch, bytes);
+    }
+    hone_fp_mode_leave(mode);
+}
+
+/* The largest distance of what is there from the equations in double, in parts of their largest
+ * number */
+static double distance(const heads *h)
+{
+    const size_t w = wide(h), m = narrow(h), d = h->dim;
+    double *dq = hone_calloc(h->n * w, sizeof *dq), *dk = hone_calloc(h->n * m, sizeof *dk),
+           *dv = hone_calloc(h->n * m, sizeof *dv), most[3] = {0}, off[3] = {0};
+    for (size_t at = 0; at < 2 * h->n * h->n; at++) {
+        const size_t g = at / h->n / h->n, i = at / h->n % h->n, j = at % h->n;
+        if (!sees(h, i, j))
+            continue;
+        const double z = score(h, g, i, j), cap = (double)h->cap,
+                     p = exp(z + (double)h->shift[g * h->n + i]) * (double)h->inv[g * h->n + i],
+                     dp = inner(h, h->d_out + i * w + g * d, h->v + j * m);
+        double ds = p * (dp - (double)h->mean[g * h->n + i]) * (double)h->scale;
+        ds *= h->cap != 0 ? 1 - z / cap * (z / cap) : 1;
+        for (size_t c = 0; c < d; c++) {
+            dv[j * m + c] += p * rounded(h, h->d_out[i * w + g * d + c]);
+            dk[j * m + c] += ds * rounded(h, h->q[i * w + g * d + c]);
+            dq[i * w + g * d + c] += ds * rounded(h, h->k[j * m + c]);
+        }
+    }
+    const float *got[] = {h->dq, h->dk, h->dv};
+    const double *want[] = {dq, dk, dv};
+    double worst = 0;
+    for (size_t i = 0; i < 3; i++) {
+        const size_t ld = i ? m : w, used = i ? d : 2 * d;
+        for (size_t at = 0; at < h->n * ld; at++)
+            if (at % ld < used) {
+                most[i] = fmax(most[i], fabs(want[i][at]));
+                off[i] = fmax(off[i], fabs((double)got[i][at] - want[i][at]));
+            }
+        worst = fmax(worst, off[i] / (most[i] + 0.1)); /* all 0 where a query sees one key */
+    }
+    hone_free(dq);
+    hone_free(dk);
+    hone_free(dv);
+    return worst;
+}
+
+static void attention_of(const heads *like, uint64_t stream)
+{
+    heads h = *like;
+    const size_t w = h.n * wide(&h), m = h.n * narrow(&h);
+    float **all[] = {&h.q, &h.d_out, &h.dq, &h.k, &h.v, &h.dk, &h.dv, &h.shift, &h.inv, &h.mean};
+    const size_t floats[] = {w, w, w, m, m, m, m, 2 * h.n, 2 * h.n, 2 * h.n};
+    float *scalar[3];
+    for (size_t i = 0; i < 10; i++) {
+        *all[i] = hone_alloc_big(floats[i] * sizeof(float));
+        for (size_t j = 0; j < floats[i]; j++) {
+            double g[2];
+            hone_rng_normal2(9 + i, stream, j, g);
+            (*all[i])[j] = (float)g[0];
+        }
+    }
+    for (size_t i = 0; i < 3; i++)
+        scalar[i] = hone_alloc_big((i ? m : w) * sizeof(float));
+    stats(&h);
+    for (int isa = 0; isa < HONE_ISA_COUNT; isa++) {
+        if (!hone_isa_supported((hone_isa)isa))
+            continue;
+        float *const got[] = {h.dq, h.dk, h.dv};
+        attend_back(hone_kernels_get((hone_isa)isa), &h);
+        if (!isa)
+            assert_true(distance(&h) < (h.f32 ? 1e-5 : 1e-2));
+        for (size_t i = 0; i < 3; i++) {
+            if (!isa)
+                memcpy(scalar[i], got[i], (i ? m : w) * sizeof(float));
+            for (size_t j = 0; j < (i ? m : w); j++)
+                if (hone_f32_bits(got[i][j]) != hone_f32_bits(scalar[i][j]))
+                    fail_msg("%s: n %zu dim %zu window %zu %s[%zu] is %g, scalar %g",
+                             hone_isa_name((hone_isa)isa), h.n, h.dim, h.window,
+                             (const char *[]){"dq", "dk", "dv"}[i], j, (double)got[i][j],
+                             (double)scalar[i][j]);
+        }
+    }
+    for (size_t i = 0; i < 10; i++)
+        hone_free_big(*all[i], floats[i] * sizeof(float));
+    for (size_t i = 0; i < 3; i++)
+        hone_free_big(scalar[i], (i ? m : w) * sizeof(float));
+}
+
+static void attention_has_its_derivatives(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t n, dim, window;
+    } sizes[] = {{1, 1, 0},    {2, 16, 1},   {31, 33, 0},   {64, 64, 0},    {65, 48, 7}, {97, 8, 0},
+                 {130, 64, 0}, {200, 24, 3}, {161, 40, 70}, {333, 16, 128}, {70, 80, 64}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int f32 = 0; f32 < 2; f32++)
+            for (int cap = 0; cap < 2; cap++)
+                attention_of(&(heads){.n = sizes[i].n,
+                                      .dim = sizes[i].dim,
+                                      .window = sizes[i].window,
+                                      .scale = 0.3f,
+                                      .cap = cap ? 2.0f : 0.0f,
+                                      .f32 = f32},
+                             i);
 }
 
 /* ---- packing -------------------------------------------------------------------------------- */
@@ -377,6 +582,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(turned_weights_are_those_of_the_packer),
         cmocka_unit_test(every_set_gives_the_scalar_bits),
+        cmocka_unit_test(attention_has_its_derivatives),
         cmocka_unit_test(packs_as_the_packer_of_files_does),
         cmocka_unit_test(activations_from_columns_and_in_tiles_alone_are_those_from_rows),
         cmocka_unit_test(activations_of_fewer_rows_need_no_more_memory),

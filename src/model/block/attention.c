@@ -125,6 +125,7 @@ static hone_attn attn_task(const attention_work *w, const hone_sequence *q, size
     size_t row = q->first_row + first, at = row * width + kv_head * group * y->head_dim;
     bool near = y->window && f->model->hp.bidirectional;
     bool several = w->heads > 1; /* of one token */
+    float *stats = f->tape ? f->tape->stats : NULL;
     return (hone_attn){.kv = w->kv,
                        .tokens = several ? w->heads : tokens,
                        .group = group,
@@ -138,6 +139,8 @@ static hone_attn attn_task(const attention_work *w, const hone_sequence *q, size
                        .pages = pages,
                        .out = f->attended + at,
                        .ldo = several ? group * y->head_dim : width,
+                       .stats = stats ? stats + 2 * (row * y->heads + kv_head * group) : NULL,
+                       .lds = 2 * (several ? group : y->heads),
                        .head_step = several ? f->tables.layers[w->layer].head_bytes : 0};
 }
 

@@ -1,23 +1,19 @@
 /*
- * Backward of attention (Dao et al., arXiv:2205.14135, appendix B.4), a block of queries at a time,
- * scores computed again from q and k. Of one head, with s = c q k^T (c: the scale; with a soft-cap
- * z = cap tanh(s / cap), else z = s), p = softmax(z) over the visible keys, o = p v:
- *
- *     dv = p^T do        dp = do v^T        dz = p * (dp - sum over keys of p * dp)
- *     ds = dz * (1 - (z / cap)^2) * c       dq = ds k        dk = ds^T q
- *
- * dk and dv of a KV head are summed over its query heads. Rotary positions go back by the opposite
+ * Backward of attention (Dao et al., arXiv:2205.14135, appendix B.4): the kernel attn_back does a
+ * head of a sequence (equations: hone_attn_back in kernel.h), from the maximum and the sum that the
+ * forward left of each query, and from sum of d_out * out. Rotary positions go back by the opposite
  * angle; then norms of heads and the three products.
  *
- * A sequence and KV head is one item: nothing is shared between items, so that the bits do not
- * depend on threads. Memory of a thread is linear in the tokens of the longest sequence.
+ * dk and dv of a KV head are summed over its query heads: a sequence and KV head is one item.
+ * Nothing is shared between items, so that the bits do not depend on threads. Memory of a thread is
+ * linear in the tokens of the longest sequence.
  */
 #include "base/mem.h"
 #include "model/block/back.h"
 
 #include <string.h>
 
-enum { QUERIES = 64, ROWS_PER_ITEM = 16 };
+enum { LANES = 8 };
 
 typedef struct attend_work {
     hone_backward *b;
@@ -26,36 +22,21 @@ typedef struct attend_work {
     float *dq, *dk, *dv;
 } attend_work;
 
-/* Of one thread: places in its memory. */
+/* Of one thread: what is known of each query of a head, [rows], and the kernel's memory */
 typedef struct scratch {
-    uint8_t *k, *v, *k_columns, *q_columns, *d_out_columns; /* packed */
-    void *q_act, *d_out_act, *score_act, *key_act;
-    float *p, *dp, *z; /* [QUERIES][ld] */
-    float *tile;       /* [keys][head_dim] */
-    void *product;
-    size_t ld;
+    float *shift, *inv, *mean;
+    void *rest;
 } scratch;
 
 static size_t lay_out(const hone_backward *b, const hone_layer_kind *y, size_t rows, void *base,
                       scratch *out)
 {
-    size_t at = 0, d = y->head_dim, ld = (rows + 31) / 32 * 32, all = QUERIES * ld * sizeof(float);
-    int flags = hone_back_act_flags(b);
-    out->ld = ld;
-    out->k = hone_cut(base, &at, hone_back_packed_bytes(b, rows, d));
-    out->v = hone_cut(base, &at, hone_back_packed_bytes(b, rows, d));
-    out->k_columns = hone_cut(base, &at, hone_back_packed_bytes(b, d, rows));
-    out->q_columns = hone_cut(base, &at, hone_back_packed_bytes(b, d, QUERIES));
-    out->d_out_columns = hone_cut(base, &at, hone_back_packed_bytes(b, d, QUERIES));
-    out->q_act = hone_cut(base, &at, hone_act_bytes(b->kt, QUERIES, d, flags));
-    out->d_out_act = hone_cut(base, &at, hone_act_bytes(b->kt, QUERIES, d, flags));
-    out->score_act = hone_cut(base, &at, hone_act_bytes(b->kt, QUERIES, ld, flags));
-    out->key_act = hone_cut(base, &at, hone_act_bytes(b->kt, ld, QUERIES, flags));
-    out->p = hone_cut(base, &at, all);
-    out->dp = hone_cut(base, &at, all);
-    out->z = hone_cut(base, &at, y->softcap != 0 ? all : 0);
-    out->tile = hone_cut(base, &at, ld * d * sizeof(float));
-    out->product = hone_cut(base, &at, hone_product_scratch_bytes());
+    const hone_attn_back t = {.n = rows, .dim = y->head_dim, .f32 = b->layout == HONE_LAYOUT_F32};
+    size_t at = 0;
+    out->shift = hone_cut(base, &at, rows * sizeof(float));
+    out->inv = hone_cut(base, &at, rows * sizeof(float));
+    out->mean = hone_cut(base, &at, rows * sizeof(float));
+    out->rest = hone_cut(base, &at, b->kt->attn_back_bytes(b->kt, &t));
     return at;
 }
 
@@ -65,147 +46,87 @@ size_t hone_back_attention_bytes(const hone_backward *b, const hone_layer_kind *
     return lay_out(b, y, rows, NULL, &s);
 }
 
-/* y = x[rows][k] at ldx times panels [panel0, panel1) of a packed matrix. */
-static void multiply(const hone_backward *b, const float *x, size_t ldx, size_t rows,
-                     const hone_packed *m, size_t panel0, size_t panel1, void *act_memory, float *y,
-                     size_t ldy, void *product)
+/* Sum of d_out * out, in double: what is lost of it would be added to every ds of a query */
+static float mean_of(const float *d_out, const float *out, size_t n)
 {
-    hone_act act;
-    hone_act_init(b->kt, rows, m->k, hone_back_act_flags(b), act_memory, &act);
-    b->kt->act_pack(&act, x, ldx, 0, rows);
-    hone_product(b->kt, m, &act, 0, rows, panel0, panel1, y, ldy, NULL, product);
+    double sums[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            sums[j] += (double)d_out[i + j] * (double)out[i + j];
+    for (; i < n; i++)
+        sums[0] += (double)d_out[i] * (double)out[i];
+    for (size_t j = 1; j < LANES; j++)
+        sums[0] += sums[j];
+    return (float)sums[0];
 }
 
-/* One block of queries of one head. */
-typedef struct block {
-    size_t first, rows; /* tokens */
-    size_t lo, hi;      /* keys that some of them see; lo a multiple of 32 */
-    size_t begun;       /* keys before this one have something in dk and dv already */
-    size_t head;
-} block;
-
-/* The keys that token i sees begin here, and end with i. */
-static size_t first_seen(const hone_layer_kind *y, size_t i)
-{
-    return y->window && i + 1 > y->window ? i + 1 - y->window : 0;
-}
-
-/* Scores in t->p to probabilities (0 of keys that are not seen), capped scores to t->z. */
-static void soften(const attend_work *w, const scratch *t, const block *q)
-{
-    const hone_kernels *kt = w->b->kt;
-    const hone_layer_kind *y = w->kind;
-    for (size_t r = 0; r < q->rows; r++) {
-        float *p = t->p + r * t->ld;
-        size_t a = first_seen(y, q->first + r), e = q->first + r + 1, n = e - a;
-        kt->scale(p + a, y->scale, n);
-        if (y->softcap != 0) {
-            kt->softcap(p + a, y->softcap, n);
-            memcpy(t->z + r * t->ld + a, p + a, n * sizeof *p);
-        }
-        float sum = kt->exp_sum(p + a, kt->max(p + a, n), n, p + a);
-        kt->scale(p + a, 1.0f / sum, n);
-        memset(p + q->lo, 0, (a - q->lo) * sizeof *p);
-        memset(p + e, 0, (q->hi - e) * sizeof *p);
-    }
-}
-
-/* dp in t->dp to ds. */
-static void harden(const attend_work *w, const scratch *t, const block *q)
-{
-    const hone_kernels *kt = w->b->kt;
-    const hone_layer_kind *y = w->kind;
-    for (size_t r = 0; r < q->rows; r++) {
-        float *p = t->p + r * t->ld, *dp = t->dp + r * t->ld;
-        size_t a = first_seen(y, q->first + r), e = q->first + r + 1, n = e - a;
-        kt->softmax_back(p + a, dp + a, kt->dot(p + a, dp + a, n), y->scale, n, dp + a);
-        if (y->softcap != 0)
-            kt->softcap_back(t->z + r * t->ld + a, y->softcap, n, dp + a);
-        memset(dp + q->lo, 0, (a - q->lo) * sizeof *dp);
-        memset(dp + e, 0, (q->hi - e) * sizeof *dp);
-    }
-}
-
-/* to[keys lo..hi) += s^T m, s[rows][ld] in t->p or t->dp, m the packed rows of the block. */
-static void add_to_keys(const attend_work *w, const scratch *t, const block *q, const float *s,
-                        const hone_packed *m, float *to, size_t ld_to)
-{
-    const hone_kernels *kt = w->b->kt;
-    const size_t keys = q->hi - q->lo, begun = q->begun - q->lo, d = w->kind->head_dim;
-    hone_act act;
-    hone_act_init(kt, keys, m->k, hone_back_act_flags(w->b), t->key_act, &act);
-    kt->act_columns(&act, s + q->lo, t->ld, 0, m->k);
-    to += q->lo * ld_to;
-    hone_product(kt, m, &act, 0, begun, 0, m->n_panels, t->tile, d, NULL, t->product);
-    for (size_t j = 0; j < begun; j++)
-        kt->add(to + j * ld_to, t->tile + j * d, d);
-    hone_product(kt, m, &act, begun, keys, 0, m->n_panels, to, ld_to, NULL, t->product);
-}
-
-/* base: the sequence's first row. */
-static void block_back(const attend_work *w, const scratch *t, const block *q, size_t base,
-                       const hone_packed *k, const hone_packed *v, const hone_packed *k_columns)
+/* A query head of a sequence */
+static void head_back(const attend_work *w, const hone_sequence *s, size_t head, const scratch *m)
 {
     const hone_backward *b = w->b;
     const hone_layer_kind *y = w->kind;
-    size_t d = y->head_dim, width = y->heads * d, narrow = y->kv_heads * d,
-           kv_at = base * narrow + q->head / (y->heads / y->kv_heads) * d,
-           at = (base + q->first) * width + q->head * d;
-    size_t panel0 = q->lo / HONE_PANEL, panel1 = (q->hi + HONE_PANEL - 1) / HONE_PANEL;
-    const float *queries = b->f->tape->q + at, *d_out = w->d_out + at;
-    multiply(b, queries, width, q->rows, k, panel0, panel1, t->q_act, t->p, t->ld, t->product);
-    soften(w, t, q);
-    hone_packed columns = hone_back_pack(b, d_out, width, d, q->rows, true, t->d_out_columns);
-    add_to_keys(w, t, q, t->p, &columns, w->dv + kv_at, narrow);
-    multiply(b, d_out, width, q->rows, v, panel0, panel1, t->d_out_act, t->dp, t->ld, t->product);
-    harden(w, t, q);
-    columns = hone_back_pack(b, queries, width, d, q->rows, true, t->q_columns);
-    add_to_keys(w, t, q, t->dp, &columns, w->dk + kv_at, narrow);
-    hone_packed seen = hone_back_part(k_columns, q->lo, q->hi - q->lo);
-    multiply(b, t->dp + q->lo, t->ld, q->rows, &seen, 0, seen.n_panels, t->score_act, w->dq + at,
-             width, t->product);
+    const hone_tape *tape = b->f->tape;
+    const size_t d = y->head_dim, group = y->heads / y->kv_heads, width = y->heads * d,
+                 narrow = y->kv_heads * d, n = s->n_rows, base = s->first_row,
+                 at = base * width + head * d, kv_at = base * narrow + head / group * d;
+    for (size_t i = 0; i < n; i++) {
+        const float *stats = tape->stats + 2 * ((base + i) * y->heads + head);
+        m->shift[i] = stats[0];
+        m->inv[i] = stats[1];
+        m->mean[i] = mean_of(w->d_out + at + i * width, tape->attended + at + i * width, d);
+    }
+    const hone_attn_back t = {.n = n,
+                              .dim = d,
+                              .q = tape->q + at,
+                              .d_out = w->d_out + at,
+                              .k = tape->k + kv_at,
+                              .v = tape->v + kv_at,
+                              .ldq = width,
+                              .ldk = narrow,
+                              .shift = m->shift,
+                              .inv = m->inv,
+                              .mean = m->mean,
+                              .scale = y->scale,
+                              .softcap = y->softcap,
+                              .window = y->window < n ? y->window : 0,
+                              .dq = w->dq + at,
+                              .dk = w->dk + kv_at,
+                              .dv = w->dv + kv_at,
+                              .more = head % group != 0,
+                              .f32 = b->layout == HONE_LAYOUT_F32};
+    b->kt->attn_back(b->kt, &t, m->rest);
+}
+
+/* Rotates a head of each token of a sequence by the opposite angle; x is the first token's. */
+static void rotate_back(const attend_work *w, const hone_sequence *s, float *x, size_t ldx)
+{
+    const hone_backward *b = w->b;
+    const hone_layer_kind *y = w->kind;
+    const size_t dim = b->f->model->hp.ropes[0][y->rope].dim, half = dim / 2;
+    for (size_t i = 0; i < s->n_rows; i++) {
+        const size_t at = (s->first_row + i) * half;
+        b->kt->rope(x + i * ldx, 1, y->head_dim, dim, b->f->cos[y->rope] + at,
+                    b->minus_sin[y->rope] + at, 0);
+    }
 }
 
 static void attend_item(void *arg, size_t item, int thread)
 {
     const attend_work *w = arg;
-    const hone_backward *b = w->b;
     const hone_layer_kind *y = w->kind;
-    const hone_sequence *s = &b->f->batch->sequences[item / y->kv_heads];
-    size_t kv_head = item % y->kv_heads, d = y->head_dim, group = y->heads / y->kv_heads,
-           narrow = y->kv_heads * d, n = s->n_rows, base = s->first_row,
-           at = base * narrow + kv_head * d;
-    scratch t;
-    lay_out(b, y, n, b->thread_memory[thread], &t);
-    const float *keys = b->f->tape->k + at, *values = b->f->tape->v + at;
-    hone_packed k = hone_back_pack(b, keys, narrow, n, d, false, t.k),
-                v = hone_back_pack(b, values, narrow, n, d, false, t.v),
-                k_columns = hone_back_pack(b, keys, narrow, d, n, true, t.k_columns);
-    for (size_t first = 0; first < n; first += QUERIES)
-        for (size_t g = 0; g < group; g++) {
-            block q = {.first = first, .rows = n - first < QUERIES ? n - first : QUERIES};
-            q.lo = first_seen(y, first) / 32 * 32;
-            q.hi = first + q.rows;
-            q.begun = g ? q.hi : first;
-            q.head = kv_head * group + g;
-            block_back(w, &t, &q, base, &k, &v, &k_columns);
-        }
-}
-
-static void rotate_item(void *arg, size_t item, int thread)
-{
-    const attend_work *w = arg;
-    const hone_backward *b = w->b;
-    const hone_layer_kind *y = w->kind;
-    size_t dim = b->f->model->hp.ropes[0][y->rope].dim, d = y->head_dim,
-           r1 = hone_row_end(item, ROWS_PER_ITEM, b->f->batch->rows);
-    (void)thread;
-    for (size_t r = item * ROWS_PER_ITEM; r < r1; r++) {
-        const float *cs = b->f->cos[y->rope] + r * (dim / 2),
-                    *sn = b->minus_sin[y->rope] + r * (dim / 2);
-        b->kt->rope(w->dq + r * y->heads * d, y->heads, d, dim, cs, sn, 0);
-        b->kt->rope(w->dk + r * y->kv_heads * d, y->kv_heads, d, dim, cs, sn, 0);
+    const hone_sequence *s = &w->b->f->batch->sequences[item / y->kv_heads];
+    const size_t d = y->head_dim, group = y->heads / y->kv_heads, kv_head = item % y->kv_heads,
+                 width = y->heads * d, narrow = y->kv_heads * d;
+    scratch m;
+    lay_out(w->b, y, s->n_rows, w->b->thread_memory[thread], &m);
+    for (size_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
+        head_back(w, s, head, &m);
+        if (y->rope != HONE_ROPE_NONE)
+            rotate_back(w, s, w->dq + s->first_row * width + head * d, width);
     }
+    if (y->rope != HONE_ROPE_NONE)
+        rotate_back(w, s, w->dk + s->first_row * narrow + kv_head * d, narrow);
 }
 
 void hone_block_attention_back(hone_backward *b, int layer, const float *in, const float *dh,
@@ -218,8 +139,6 @@ void hone_block_attention_back(hone_backward *b, int layer, const float *in, con
     attend_work w = {b, y, b->wide[0], b->wide[1], b->wide[2], b->wide[3]};
     hone_back_linear(b, layer, &(hone_back_job){HONE_SLOT_O, dh}, 1, t->attended, rows, b->wide[0]);
     hone_pool_run(f->pool, attend_item, &w, (size_t)f->batch->n_sequences * y->kv_heads);
-    if (y->rope != HONE_ROPE_NONE)
-        hone_pool_run(f->pool, rotate_item, &w, hone_row_items(rows, ROWS_PER_ITEM));
     if (t->plain_q)
         hone_back_norm(b, layer, HONE_SLOT_NORM_Q, t->plain_q, rows * y->heads, y->head_dim, w.dq,
                        w.dq);

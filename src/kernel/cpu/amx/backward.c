@@ -7,6 +7,7 @@
 
 #include "kernel/cpu/amx/scaled.h"
 #include "kernel/cpu/generic/backward.h"
+#include "kernel/cpu/generic/unroll.h"
 #include "kernel/table.h"
 
 /* 16 or fewer columns of 32 or fewer rows of x */
@@ -35,8 +36,14 @@ static void columns_to_tiles(hone_act *act, const float *x, size_t ldx, size_t k
                        act->rows - r < 16 ? act->rows - r : 16, act_tile(act, r, k / 32));
 }
 
+#include "kernel/cpu/amx/attention_back.h"
+
 void hone_kernels_amx_back(hone_kernels *t)
 {
+    attn_back_below = t->attn_back;
+    attn_back_bytes_below = t->attn_back_bytes;
     BACKWARD_SLOTS(t);
+    t->attn_back = attn_back;
+    t->attn_back_bytes = attn_back_bytes;
     t->act_columns = columns_to_tiles;
 }

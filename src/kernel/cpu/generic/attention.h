@@ -291,6 +291,7 @@ static void attn_finish(const hone_attn *t, size_t row0, size_t row1, const floa
             v16 o = none ? v16_zero() : v16_div(v16_load(partial + d), l);
             v16_store_n(out + d, o, t->kv.v_dim - d);
         }
+        hone_attn_put_stats(t, r, partial[v_pad], partial[v_pad + 1]);
     }
 }
 

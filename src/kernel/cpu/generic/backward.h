@@ -241,13 +241,35 @@ ACTIVATION_BACK(tanh_back, tanh_slope)
 
 /* ---- softmax -------------------------------------------------------------------------------- */
 
-static void softmax_back(const float *p, const float *dp, float mean, float s, size_t n, float *dx)
+/* Of s, a score before it is scaled: p = exp(z + shift) * inv and ds = p (dp - mean) scale of
+ * z = scale s; capped, of z = cap tanh(scale s / cap), times 1 - (z / cap)^2. z is rounded as in
+ * the forward, so that probabilities add up to 1 as they did there. */
+V16_INLINE void softmax_back_16(bool capped, v16 s, v16 dp, v16 shift, v16 inv, v16 mean,
+                                float scale, float cap, v16 *p, v16 *ds)
 {
-    const v16 a = v16_set1(mean), f = v16_set1(s);
+    const v16 f = v16_set1(scale), c = v16_set1(cap);
+    v16 z = v16_mul(s, f);
+    if (capped)
+        z = hone_v16_softcap(z, c);
+    *p = v16_mul(hone_v16_exp_below(v16_add(z, shift)), inv);
+    *ds = v16_mul(v16_mul(*p, v16_sub(dp, mean)), f);
+    if (capped) {
+        z = v16_div(z, c);
+        *ds = v16_mul(*ds, v16_sub(v16_set1(1.0f), v16_mul(z, z)));
+    }
+}
+
+static void softmax_back(const float *s, const float *dp, const float *shift, const float *inv,
+                         const float *mean, float scale, float cap, size_t n, float *p, float *ds)
+{
     for (size_t i = 0; i < n; i += 16) {
-        size_t m = n - i < 16 ? n - i : 16;
-        v16 d = v16_sub(v16_load_n(dp + i, m), a);
-        v16_store_n(dx + i, v16_mul(v16_mul(v16_load_n(p + i, m), d), f), m);
+        const size_t m = n - i < 16 ? n - i : 16;
+        v16 x, y;
+        softmax_back_16(cap != 0.0f, v16_load_n(s + i, m), v16_load_n(dp + i, m),
+                        v16_load_n(shift + i, m), v16_load_n(inv + i, m), v16_load_n(mean + i, m),
+                        scale, cap, &x, &y);
+        v16_store_n(p + i, x, m);
+        v16_store_n(ds + i, y, m);
     }
 }
 

@@ -22,4 +22,6 @@ static void put_bf16_pairs(uint8_t *to, v16 even, v16 odd)
 void hone_kernels_scalar_back(hone_kernels *t)
 {
     BACKWARD_SLOTS(t);
+    t->attn_back = hone_attn_back_by_products;
+    t->attn_back_bytes = hone_attn_back_products_bytes;
 }

@@ -251,6 +251,7 @@ static void attn_finish(const hone_attn *t, size_t row0, size_t row1, const floa
         float *out = t->out + r / t->group * t->ldo + r % t->group * t->kv.v_dim;
         for (size_t d = 0; d < t->kv.v_dim; d++)
             out[d] = partial[v_pad + 1] == 0.0f ? 0.0f : partial[d] / partial[v_pad + 1];
+        hone_attn_put_stats(t, r, partial[v_pad], partial[v_pad + 1]);
     }
 }
 

@@ -19,6 +19,8 @@ typedef struct v16 {
 
 #define V16_EACH for (int i = 0; i < 16; i++)
 
+#define V16_INLINE static inline
+
 static inline v16 v16_set1(float x)
 {
     v16 r;
