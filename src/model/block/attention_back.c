@@ -46,7 +46,8 @@ size_t hone_back_attention_bytes(const hone_backward *b, const hone_layer_kind *
     return lay_out(b, y, rows, NULL, &s);
 }
 
-/* Sum of d_out * out, in double: what is lost of it would be added to every ds of a query */
+/* Sum of d_out * out in double, for float32: what is lost of it is added to every ds of a query.
+ * What bfloat16 loses is more than that. */
 static float mean_of(const float *d_out, const float *out, size_t n)
 {
     double sums[LANES] = {0};
@@ -70,11 +71,12 @@ static void head_back(const attend_work *w, const hone_sequence *s, size_t head,
     const size_t d = y->head_dim, group = y->heads / y->kv_heads, width = y->heads * d,
                  narrow = y->kv_heads * d, n = s->n_rows, base = s->first_row,
                  at = base * width + head * d, kv_at = base * narrow + head / group * d;
+    hone_dot_fn *mean = b->layout == HONE_LAYOUT_F32 ? mean_of : b->kt->dot;
     for (size_t i = 0; i < n; i++) {
         const float *stats = tape->stats + 2 * ((base + i) * y->heads + head);
         m->shift[i] = stats[0];
         m->inv[i] = stats[1];
-        m->mean[i] = mean_of(w->d_out + at + i * width, tape->attended + at + i * width, d);
+        m->mean[i] = mean(w->d_out + at + i * width, tape->attended + at + i * width, d);
     }
     const hone_attn_back t = {.n = n,
                               .dim = d,
