@@ -280,7 +280,7 @@ static back_lanes back_lanes_of(const hone_attn_back *t, size_t query)
                          _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))};
 }
 
-/* 16 queries that see a key, and none of those whose window begins after it */
+/* Which of 16 queries see a key */
 V16_INLINE __mmask16 back_seen(const hone_attn_back *t, const back_lanes *l, size_t key)
 {
     const __m512i k = _mm512_set1_epi32((int)key);
@@ -291,6 +291,9 @@ V16_INLINE __mmask16 back_seen(const hone_attn_back *t, const back_lanes *l, siz
     return seen;
 }
 
+/* 32 keys by 32 queries: s and dp to p, ds and its pairs, while the tiles do the next ones. all:
+ * every query sees every key. What those who do not see a key have in its row is nothing, whatever
+ * became of it. */
 V16_INLINE void back_softmax(bool capped, bool all, const back_work *w, const float *s,
                              const float *dp, size_t key, size_t query, uint8_t *p, uint8_t *ds,
                              uint8_t *pairs, const back_job next[2])
