@@ -328,7 +328,8 @@ static hone_status run(cli_context *c)
                              .branch = cli_text(c, "branch"),
                              .tokenizer = cli_text(c, "tokenizer"),
                              .data = cli_operand(c, 0),
-                             .seed = (uint64_t)cli_int(c, "seed")};
+                             .seed = (uint64_t)cli_int(c, "seed"),
+                             .threads = (int)cli_int(c, "threads")};
     hone_trainer_options o;
     hone_adapter_options adapter;
     hone_dataset *data = NULL, *validation = NULL;

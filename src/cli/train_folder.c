@@ -330,7 +330,7 @@ static hone_status begin(const cli_train_start *s, const origin *o, const char *
     if (s->model)
         HONE_TRY(write_member(folder, "config.json", o->config.text, o->config.n));
     else
-        HONE_TRY(hone_fresh_write(o->config.text, o->config_from, s->seed, folder));
+        HONE_TRY(hone_fresh_write(o->config.text, o->config_from, s->seed, s->threads, folder));
     for (int i = 0; i < HONE_TOKENIZER_FILES; i++)
         if (lists(list, hone_tokenizer_files[i]))
             HONE_TRY(write_member(folder, hone_tokenizer_files[i], o->tokenizer[i].text,

@@ -17,6 +17,7 @@ typedef struct cli_train_start {
     const char *data;      /* the data set's path, for messages */
     uint64_t fingerprint;  /* of the tokenizer that cut it (train/data/dataset.h) */
     uint64_t seed;         /* of fresh weights */
+    int threads;           /* that make them; 0 = the CPUs allowed */
 } cli_train_start;
 
 /* Makes `folder` ready if no run was begun there: config.json (without what it says of quantised

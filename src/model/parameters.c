@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { CHUNK = 256, PANELS_PER_ITEM = 8 };
+enum { CHUNK = 256, PANELS_PER_ITEM = 8, TURNED = 16 /* rows or columns at a time */ };
 
 static size_t slot_index(int layer, hone_slot slot)
 {
@@ -177,14 +177,20 @@ static bool read_row(const hone_source *s, size_t row, size_t cols, float *to)
     return ok;
 }
 
-/* Stored [k][stored n]: one row of it at a time. */
-static bool read_transposed(const hone_source *s, const hone_parameter *p, float *row, float *to)
+/* Stored [k][stored n]: TURNED rows of it at a time. */
+static bool read_transposed(const hone_source *s, const hone_parameter *p, float *rows, float *to)
 {
+    const size_t n = p->place.stored_n;
     bool ok = true;
-    for (size_t k = 0; ok && k < p->k; k++) {
-        ok = read_row(s, k, p->place.stored_n, row);
-        for (size_t i = 0; ok && i < p->n; i++)
-            to[i * p->k + k] = row[stored_row(p, i)];
+    for (size_t k = 0; ok && k < p->k; k += TURNED) {
+        const size_t count = p->k - k < TURNED ? p->k - k : TURNED;
+        for (size_t j = 0; ok && j < count; j++)
+            ok = read_row(s, k + j, n, rows + j * n);
+        for (size_t i = 0; ok && i < p->n; i++) {
+            const float *from = rows + stored_row(p, i);
+            for (size_t j = 0; j < count; j++)
+                to[i * p->k + k + j] = from[j * n];
+        }
     }
     return ok;
 }
@@ -194,20 +200,20 @@ static hone_status read_matrix(const hone_file *f, const hone_parameter *p, floa
     hone_source s;
     size_t n = p->place.stored_n, k = p->k;
     bool turned = is_transposed(p), ok = true;
-    float *row = turned ? hone_malloc(n * sizeof *row) : NULL;
-    if (turned && !row)
-        return hone_fail_memory(n * sizeof *row, "a row");
+    float *rows = turned ? hone_malloc(TURNED * n * sizeof *rows) : NULL;
+    if (turned && !rows)
+        return hone_fail_memory(TURNED * n * sizeof *rows, "rows of a matrix");
     hone_status opened = hone_source_open(f, name_of(p), turned ? k : n, turned ? n : k, &s);
     if (opened != HONE_OK) {
-        hone_free(row);
+        hone_free(rows);
         return opened;
     }
     if (turned)
-        ok = read_transposed(&s, p, row, to);
+        ok = read_transposed(&s, p, rows, to);
     for (size_t r = 0; ok && r < p->n && !turned; r++)
         ok = read_row(&s, stored_row(p, r), k, to + r * k);
     hone_source_close(&s);
-    hone_free(row);
+    hone_free(rows);
     return ok ? HONE_OK
               : hone_fail(HONE_FORMAT, "%s: tensor %s cannot be decoded", hone_file_path(f),
                           name_of(p));
@@ -306,12 +312,16 @@ static void spread(const hone_parameter *p, const float *from, float *tensor)
             tensor[stored_row(p, i)] = from[i];
         return;
     }
-    for (size_t r = 0; r < p->n; r++) {
-        size_t at = stored_row(p, r);
-        if (!is_transposed(p))
-            memcpy(tensor + at * p->k, from + r * p->k, p->k * sizeof *from);
-        for (size_t k = 0; is_transposed(p) && k < p->k; k++)
-            tensor[k * stored + at] = from[r * p->k + k];
+    for (size_t r = 0; r < p->n && !is_transposed(p); r++)
+        memcpy(tensor + stored_row(p, r) * p->k, from + r * p->k, p->k * sizeof *from);
+    for (size_t r = 0; r < p->n && is_transposed(p); r += TURNED) {
+        const size_t count = p->n - r < TURNED ? p->n - r : TURNED;
+        size_t at[TURNED];
+        for (size_t i = 0; i < count; i++)
+            at[i] = stored_row(p, r + i);
+        for (size_t k = 0; k < p->k; k++)
+            for (size_t i = 0; i < count; i++)
+                tensor[k * stored + at[i]] = from[(r + i) * p->k + k];
     }
 }
 

@@ -3,10 +3,13 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "base/threads.h"
 #include "model/parameters.h"
 
 #include <math.h>
 #include <string.h>
+
+enum { FILLED = 1 << 16 /* numbers of an item, even */ };
 
 static bool config_has(const void *arg, const hone_place *place, hone_slot slot, uint32_t layer,
                        bool bias)
@@ -25,24 +28,40 @@ static bool config_has(const void *arg, const hone_place *place, hone_slot slot,
            wanted;
 }
 
-static void fill(const hone_parameters *p, const hone_hparams *h, uint64_t seed, float *values)
+typedef struct fill_work {
+    const hone_parameter *p;
+    uint64_t seed;
+    double deviation;
+    float *to;
+} fill_work;
+
+static void fill_item(void *arg, size_t item, int thread)
+{
+    const fill_work *w = arg;
+    const size_t n = w->p->n * w->p->k, end = n - item * FILLED < FILLED ? n : (item + 1) * FILLED;
+    const uint64_t stream = ((uint64_t)w->p->layer << 16) + w->p->slot;
+    (void)thread;
+    for (size_t j = item * FILLED; j < end; j += 2) {
+        double g[2];
+        hone_rng_normal2(w->seed, stream, j / 2, g);
+        for (size_t i = 0; i < 2 && j + i < end; i++)
+            w->to[j + i] = (float)(w->deviation * g[i]);
+    }
+}
+
+static void fill(const hone_parameters *p, const hone_hparams *h, uint64_t seed, hone_pool *pool,
+                 float *values)
 {
     for (size_t i = 0; i < p->count; i++) {
         const hone_parameter *one = &p->list[i];
-        bool out = one->slot == HONE_SLOT_O || one->slot == HONE_SLOT_DOWN;
-        double g[2] = {0, 0}, scale = out ? 0.02 / sqrt(2.0 * h->layers) : 0.02;
-        uint64_t stream = ((uint64_t)one->layer << 16) + one->slot;
-        float *to = values + one->at;
-        size_t n = one->n * one->k;
-        for (size_t j = 0; j < n; j++) {
-            if (one->bias || hone_slot_describe(one->slot)->vector) {
-                to[j] = one->bias ? 0.0f : 1.0f - one->add;
-                continue;
-            }
-            if (j % 2 == 0)
-                hone_rng_normal2(seed, stream, j / 2, g);
-            to[j] = (float)(scale * g[j % 2]);
-        }
+        const bool out = one->slot == HONE_SLOT_O || one->slot == HONE_SLOT_DOWN;
+        fill_work w = {one, seed, out ? 0.02 / sqrt(2.0 * h->layers) : 0.02, values + one->at};
+        const size_t n = one->n * one->k;
+        if (!one->bias && !hone_slot_describe(one->slot)->vector)
+            hone_pool_run(pool, fill_item, &w, (n + FILLED - 1) / FILLED);
+        else
+            for (size_t j = 0; j < n; j++)
+                w.to[j] = one->bias ? 0.0f : 1.0f - one->add;
     }
 }
 
@@ -77,7 +96,7 @@ static hone_status write_folder(const char *json, const hone_parameters *p, cons
     return s;
 }
 
-static hone_status write_fresh(const hone_file *f, const char *json, uint64_t seed,
+static hone_status write_fresh(const hone_file *f, const char *json, uint64_t seed, hone_pool *pool,
                                const char *folder, hone_hparams *h)
 {
     const hone_arch *a;
@@ -88,7 +107,7 @@ static hone_status write_fresh(const hone_file *f, const char *json, uint64_t se
     float *values = hone_alloc_big(bytes);
     hone_status s = values ? HONE_OK : hone_fail_memory(bytes, "random weights");
     if (values)
-        fill(&p, h, seed, values);
+        fill(&p, h, seed, pool, values);
     if (values)
         s = write_folder(json, &p, values, folder);
     hone_free_big(values, bytes);
@@ -96,13 +115,18 @@ static hone_status write_fresh(const hone_file *f, const char *json, uint64_t se
     return s;
 }
 
-hone_status hone_fresh_write(const char *json, const char *path, uint64_t seed, const char *folder)
+hone_status hone_fresh_write(const char *json, const char *path, uint64_t seed, int threads,
+                             const char *folder)
 {
     hone_file *f;
+    hone_pool *pool = NULL;
     HONE_TRY(hone_file_from_config(json, path, &f));
     hone_hparams *h = hone_malloc(sizeof *h);
     hone_status s =
-        h ? write_fresh(f, json, seed, folder, h) : hone_fail_memory(sizeof *h, "hyper-parameters");
+        h ? hone_pool_open(threads, NULL, &pool) : hone_fail_memory(sizeof *h, "hyper-parameters");
+    if (s == HONE_OK)
+        s = write_fresh(f, json, seed, pool, folder, h);
+    hone_pool_close(pool);
     hone_free(h);
     hone_file_close(f);
     return s;

@@ -15,9 +15,9 @@
 #include "file/file.h"
 
 /* Writes the two files into `folder`, which is made; json is the text of config.json, `path` where
- * it is from, for messages. Errors: those of hone_arch_read, DISK, PERMISSION, MEMORY, USAGE (the
- * folder has a model already). */
+ * it is from, for messages; threads as of hone_pool_open. Errors: those of hone_arch_read, DISK,
+ * PERMISSION, MEMORY, USAGE (the folder has a model already). */
 HONE_CHECKED hone_status hone_fresh_write(const char *json, const char *path, uint64_t seed,
-                                          const char *folder);
+                                          int threads, const char *folder);
 
 #endif

@@ -472,7 +472,7 @@ static void gradients_beside_codes_are_near_those_beside_their_numbers(void **st
         " \"intermediate_size\": 512, \"vocab_size\": 521, \"max_position_embeddings\": 64}";
     const hone_dtype types[] = {HONE_DTYPE_BF16, HONE_DTYPE_NF4, HONE_DTYPE_Q4_1, HONE_DTYPE_Q8_0,
                                 HONE_DTYPE_Q6_K};
-    ok(hone_fresh_write(config, "config.json", 3, in_folder("fresh")));
+    ok(hone_fresh_write(config, "config.json", 3, 1, in_folder("fresh")));
     char path[256];
     snprintf(path, sizeof path, "%s/fresh", folder);
     reference r = open_case(&cases[0]);

@@ -204,7 +204,7 @@ static void random_shapes_have_the_slopes_of_the_plain_forward(void **state)
         random_config(shape, json, sizeof json);
         snprintf(name, sizeof name, "random shape %u", (unsigned)shape);
         snprintf(path, sizeof path, "%s/shape%u", folder, (unsigned)shape);
-        if (hone_fresh_write(json, "config.json", shape, path) != HONE_OK)
+        if (hone_fresh_write(json, "config.json", shape, 2, path) != HONE_OK)
             fail_msg("%s: %s", json, hone_error());
         hone_trainable *t = open_model(path);
         for (size_t i = 0; i < t->p.count; i++) /* weights, biases and norms that matter */

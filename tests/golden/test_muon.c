@@ -29,7 +29,7 @@ static const char config[] =
 static int make_model(void **state)
 {
     return make_folder(state) ||
-           hone_fresh_write(config, "config.json", 1, in_folder("m")) != HONE_OK;
+           hone_fresh_write(config, "config.json", 1, 1, in_folder("m")) != HONE_OK;
 }
 
 /* As numbers() of make_muon.py */

@@ -60,7 +60,7 @@ static char *weights_of(const char *folder_name, uint64_t seed, size_t *bytes)
 {
     char path[300], *text;
     snprintf(path, sizeof path, "%s", in_folder(folder_name));
-    assert_int_equal(hone_fresh_write(config, "config.json", seed, path), HONE_OK);
+    assert_int_equal(hone_fresh_write(config, "config.json", seed, 2, path), HONE_OK);
     assert_int_equal(hone_read_member(path, "model.safetensors", 1 << 20, &text, bytes), HONE_OK);
     return text;
 }
@@ -73,7 +73,7 @@ static void fresh_weights_depend_on_the_seed_alone(void **state)
     assert_true(a == b && a == c);
     assert_memory_equal(x, y, a);
     assert_memory_not_equal(x, z, a);
-    assert_int_equal(hone_fresh_write(config, "config.json", 1, in_folder("a")), HONE_USAGE);
+    assert_int_equal(hone_fresh_write(config, "config.json", 1, 1, in_folder("a")), HONE_USAGE);
     hone_free(x);
     hone_free(y);
     hone_free(z);
