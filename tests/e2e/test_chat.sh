@@ -123,8 +123,20 @@ exec 3>&-
 
 # On a terminal: editing (a typed and erased character), history in a file.
 if command -v script >/dev/null 2>&1 && script -qec true /dev/null >/dev/null 2>&1; then
-    (sleep 1; printf 'Onx\177ce\n'; sleep 2; printf '/prompt\n'; sleep 1; printf '/exit\n'; sleep 1) |
-        script -qec "'$HONE' chat '$MODEL' -n 5" /dev/null >"$WORK/out" 2>&1 || fail "on a terminal: $(cat "$WORK/out")"
+    prompts() { [ "$(grep -c '^> ' "$WORK/out")" -ge "$1" ]; }
+    mkfifo "$WORK/keys"
+    : >"$WORK/out"
+    script -qec "'$HONE' chat '$MODEL' -n 5" /dev/null <"$WORK/keys" >"$WORK/out" 2>&1 &
+    pid=$!
+    exec 3>"$WORK/keys"
+    wait_until prompts 1
+    printf 'Onx\177ce\n' >&3
+    wait_until prompts 2
+    printf '/prompt\n' >&3
+    wait_until prompts 3
+    printf '/exit\n' >&3
+    wait $pid || fail "on a terminal: $(cat "$WORK/out")"
+    exec 3>&-
     prints "User: Once"
     grep -q "Once" "$WORK/state/hone/chat_history" || fail "the history was not kept"
 else
