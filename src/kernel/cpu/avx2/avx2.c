@@ -17,6 +17,22 @@
 
 #include "kernel/cpu/generic/attention.h"
 #include "kernel/cpu/generic/elementwise.h"
+static void kv_put_key(uint8_t *to, v16 v, size_t n)
+{
+    uint32_t x[16];
+    v16_store((float *)(void *)x, v);
+    for (size_t i = 0; i < n; i += 2, to += 64)
+        memcpy(to, &(uint32_t){x[i] >> 16 | x[i + 1]}, 4);
+}
+
+static void kv_put_value(uint8_t *to, bool odd, v16 v, size_t n)
+{
+    uint32_t x[16];
+    v16_store((float *)(void *)x, v);
+    for (size_t i = 0; i < n; i++)
+        memcpy(to + 4 * i + 2 * odd, &(uint16_t){(uint16_t)(x[i] >> 16)}, 2);
+}
+
 #include "kernel/cpu/generic/kv_write.h"
 #include "kernel/cpu/generic/product.h"
 #include "kernel/cpu/generic/rounded.h"

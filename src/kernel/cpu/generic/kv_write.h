@@ -1,5 +1,8 @@
 /* kv_write - storing a key and a value as bfloat16, sixteen dimensions at a time; other formats go
- * to the set below. Included after a set's vec.h. */
+ * to the set below. Included after a set's vec.h and two things of its own:
+ *     kv_put_key(to, x, n)           pairs of n <= 16 neighbours, each to a word 64 bytes further
+ * on kv_put_value(to, odd, x, n)    n <= 16 of them to the lower, or odd, the upper halves of words
+ * x is rounded. */
 #ifndef HONE_KERNEL_GENERIC_KV_WRITE_H
 #define HONE_KERNEL_GENERIC_KV_WRITE_H
 
@@ -10,22 +13,15 @@ static hone_kv_write_fn *kv_write_below;
 static void kv_write_bf16(const hone_kv *kv, uint8_t *page, size_t slot, const float *k,
                           const float *v)
 {
-    uint32_t x[16];
-    float rounded[16];
-    /* neighbours along the head lie side by side */
-    uint8_t *to = page + 2 * hone_kv_k_index(kv, slot, 0);
     for (size_t d = 0; d < kv->k_dim; d += 16) {
-        v16_store(rounded, v16_round_bf16(v16_load_n(k + d, kv->k_dim - d)));
-        memcpy(x, rounded, sizeof x);
-        for (size_t i = 0; i < 16 && d + i < kv->k_dim; i += 2, to += 64)
-            memcpy(to, &(uint32_t){x[i] >> 16 | x[i + 1]}, 4);
+        const size_t n = kv->k_dim - d < 16 ? kv->k_dim - d : 16;
+        kv_put_key(page + 2 * hone_kv_k_index(kv, slot, d), v16_round_bf16(v16_load_n(k + d, n)),
+                   n);
     }
     for (size_t d = 0; d < kv->v_dim; d += 16) {
-        v16_store(rounded, v16_round_bf16(v16_load_n(v + d, kv->v_dim - d)));
-        memcpy(x, rounded, sizeof x);
-        to = page + 2 * hone_kv_v_index(kv, slot, d);
-        for (size_t i = 0; i < 16 && d + i < kv->v_dim; i++)
-            memcpy(to + 4 * i, &(uint16_t){(uint16_t)(x[i] >> 16)}, 2);
+        const size_t n = kv->v_dim - d < 16 ? kv->v_dim - d : 16;
+        kv_put_value(page + 2 * hone_kv_v_index(kv, slot & ~(size_t)1, d), slot & 1,
+                     v16_round_bf16(v16_load_n(v + d, n)), n);
     }
 }
 
