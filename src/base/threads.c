@@ -18,7 +18,7 @@
 
 /* LONG_WAIT_NS: what a caller waits for others only if one of them is kept off its CPU.
  * CAREFUL_RUNS: for so many runs after that the same is expected again. */
-enum { SPIN_ROUNDS = 2000, MAX_THREADS = 512, LONG_WAIT_NS = 300000, CAREFUL_RUNS = 4096 };
+enum { SPIN_ROUNDS = 2000, LONG_WAIT_NS = 300000, CAREFUL_RUNS = 4096 };
 #define TAKEN_BACK UINT64_MAX
 
 /* Items [begin, end) that a thread has before it, begin in the upper half of `range`. */
@@ -203,6 +203,12 @@ int hone_cpus_allowed(void)
     return n > 0 ? (int)n : 1;
 }
 
+int hone_threads_default(void)
+{
+    int n = hone_cpus_allowed();
+    return n < HONE_THREADS_MAX ? n : HONE_THREADS_MAX;
+}
+
 /* Opens the gate for the next epoch, makes the workers see it, and wakes those that sleep. */
 static void publish(hone_pool *p)
 {
@@ -217,9 +223,9 @@ hone_status hone_pool_open(int threads, void (*on_start)(void), hone_pool **out)
 {
     *out = NULL;
     if (threads == 0)
-        threads = hone_cpus_allowed();
-    if (threads < 1 || threads > MAX_THREADS)
-        return hone_fail(HONE_USAGE, "%d threads: give 1 to %d", threads, MAX_THREADS);
+        threads = hone_threads_default();
+    if (threads < 1 || threads > HONE_THREADS_MAX)
+        return hone_fail(HONE_USAGE, "%d threads: give 1 to %d", threads, HONE_THREADS_MAX);
     size_t bytes = sizeof(hone_pool) + (size_t)threads * sizeof(worker);
     hone_pool *p = hone_alloc_big(bytes);
     if (!p)

@@ -19,12 +19,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { HONE_THREADS_MAX = 512 }; /* of a pool */
+
 typedef struct hone_pool hone_pool;
 
 /* fn(arg, item, thread): item in [0, items), thread in [0, hone_pool_threads). */
 typedef void hone_pool_fn(void *arg, size_t item, int thread);
 
-/* threads counts the caller: 1 makes no worker. 0 = the number of CPUs that the process may use. */
+/* threads counts the caller: 1 makes no worker; 0 = hone_threads_default(). */
 HONE_CHECKED hone_status hone_pool_open(int threads, void (*on_start)(void), hone_pool **out);
 void hone_pool_close(hone_pool *p); /* NULL is fine; the last holder's ends the threads */
 /* One more holder, who closes it too; all of them belong to one thread. */
@@ -74,5 +76,7 @@ void hone_pool_record(hone_pool *p, hone_pool_log *log);
 
 /* CPUs of this process's affinity mask. */
 int hone_cpus_allowed(void);
+/* A thread for each of them, HONE_THREADS_MAX at most. */
+int hone_threads_default(void);
 
 #endif

@@ -32,7 +32,7 @@ static const char *health_name(hone_health h)
  * optimize to use. */
 static hone_status measure(const cli_context *c, int threads, measured *m)
 {
-    int most = threads > 0 ? threads : hone_cpus_allowed();
+    int most = threads > 0 ? threads : hone_threads_default();
     hone_registry *r;
     hone_status s = HONE_OK;
     if (cli_open_registry(c, true, &r) != HONE_OK)

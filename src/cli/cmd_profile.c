@@ -257,7 +257,7 @@ static hone_status measure(profile_job *j)
                           hone_technique_products_ops_s(m, c, 1),
                       });
     j->facts.model = *hone_engine_facts(j->engine);
-    j->facts.cpus = hone_cpus_allowed();
+    j->facts.cpus = hone_threads_default();
     j->facts.prompt_tokens = j->work.n_tokens;
     j->facts.depth_tokens = j->work.n_tokens + j->work.decode_tokens / 2;
     j->facts.sessions = 1;

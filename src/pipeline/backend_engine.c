@@ -230,7 +230,7 @@ static hone_status facts(void *self, void *variant, hone_technique_facts *out)
     *out = (hone_technique_facts){
         .model = *hone_engine_facts(((loaded *)variant)->engine),
         .machine = b->limits,
-        .cpus = hone_cpus_allowed(),
+        .cpus = hone_threads_default(),
         .prompt_tokens = b->o.prompt_tokens,
         .depth_tokens = b->o.prompt_tokens,
         .sessions = b->o.sessions,

@@ -125,7 +125,7 @@ hone_status hone_registry_limits(hone_registry *r, int threads, hone_limits_use 
     *out = (hone_limits){0};
     if (!r)
         return use == HONE_LIMITS_KEPT ? HONE_OK : hone_limits_measure(threads, out);
-    threads = threads > 0 ? threads : hone_cpus_allowed();
+    threads = threads > 0 ? threads : hone_threads_default();
     HONE_TRY(hone_fingerprint_machine(machine));
     hone_limits kept;
     bool found;

@@ -11,9 +11,23 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+/* In place of the system's: a mask of so many CPUs, unless 0. */
+static size_t masked;
+
+int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
+{
+    CPU_ZERO_S(size, set);
+    if (!masked)
+        return syscall(SYS_sched_getaffinity, pid, size, set) < 0 ? -1 : 0;
+    for (size_t i = 0; i < masked; i++)
+        CPU_SET_S(i, size, set);
+    return 0;
+}
 
 enum { ITEMS_MAX = 3000, LOADS = 3 };
 
@@ -265,9 +279,20 @@ static void zero_threads_means_the_cpus_allowed(void **state)
     (void)state;
     hone_pool *p;
     assert_int_equal(hone_pool_open(0, NULL, &p), HONE_OK);
-    assert_int_equal(hone_pool_threads(p), hone_cpus_allowed());
-    assert_true(hone_cpus_allowed() >= 1);
+    assert_int_equal(hone_pool_threads(p), hone_threads_default());
+    assert_true(hone_threads_default() >= 1);
     hone_pool_close(p);
+}
+
+static void by_default_a_large_machine_gets_as_many_threads_as_a_pool_takes(void **state)
+{
+    (void)state;
+    masked = 768;
+    assert_int_equal(hone_cpus_allowed(), 768);
+    assert_int_equal(hone_threads_default(), HONE_THREADS_MAX);
+    masked = 3;
+    assert_int_equal(hone_threads_default(), 3);
+    masked = 0;
 }
 
 static void the_log_holds_every_item_once_and_in_the_order_of_time(void **state)
@@ -323,6 +348,7 @@ int main(void)
         cmocka_unit_test(a_run_allocates_nothing),
         cmocka_unit_test(wrong_numbers_of_threads_and_no_memory_are_refused),
         cmocka_unit_test(zero_threads_means_the_cpus_allowed),
+        cmocka_unit_test(by_default_a_large_machine_gets_as_many_threads_as_a_pool_takes),
         cmocka_unit_test(the_log_holds_every_item_once_and_in_the_order_of_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
