@@ -262,7 +262,7 @@ static const cli_option options[] = {
      .type = CLI_INT,
      .argument = "N",
      .min = 1,
-     .max = 1024,
+     .max = HONE_THREADS_MAX,
      .help = "measure up to N threads instead of all CPUs allowed"},
     CLI_REGISTRY_OPTION,
     {0},

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/clock.h"
+#include "cli/machine_args.h"
 #include "compress/quantize.h"
 
 static void progress(void *arg, const char *tensor, double done, double total)
@@ -142,13 +143,7 @@ static const cli_option options[] = {
      .argument = "T",
      .choices = TYPES,
      .help = "format of the token embedding"},
-    {.name = "threads",
-     .type = CLI_INT,
-     .argument = "N",
-     .fallback = "0",
-     .min = 0,
-     .max = 1024,
-     .help = "threads to work with; 0 = all CPUs allowed"},
+    CLI_THREADS_OPTION,
     {0},
 };
 

@@ -1,5 +1,6 @@
 /* synth - random weights in a real shape, with a tokenizer. */
 #include "cli/cli.h"
+#include "cli/machine_args.h"
 #include "cli/table.h"
 
 #include "base/clock.h"
@@ -127,13 +128,7 @@ static const cli_option options[] = {
      .min = 0,
      .max = 1e15,
      .help = "the weights depend on nothing but this and the shape"},
-    {.name = "threads",
-     .type = CLI_INT,
-     .argument = "N",
-     .fallback = "0",
-     .min = 0,
-     .max = 1024,
-     .help = "threads to work with; 0 = all CPUs allowed"},
+    CLI_THREADS_OPTION,
     {0},
 };
 

@@ -4,6 +4,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/threads.h"
 #include "text/bpe_train.h"
 #include "text/jinja.h"
 
@@ -253,7 +254,7 @@ static const cli_option options[] = {
      .type = CLI_INT,
      .argument = "N",
      .min = 1,
-     .max = 512,
+     .max = HONE_THREADS_MAX,
      .help = "threads that count words (default: the CPUs allowed)"},
     CLI_DOCUMENT_OPTIONS,
     {0},

@@ -3,12 +3,13 @@
 #ifndef HONE_CLI_MACHINE_ARGS_H
 #define HONE_CLI_MACHINE_ARGS_H
 
+#include "base/threads.h"
 #include "cli/cli.h"
 
 #define CLI_THREADS_OPTION                                                                         \
     {                                                                                              \
-        .name = "threads", .type = CLI_INT, .argument = "N", .min = 1, .max = 512,                 \
-        .help = "threads (default: the CPUs allowed)"                                              \
+        .name = "threads", .type = CLI_INT, .argument = "N", .min = 0, .max = HONE_THREADS_MAX,    \
+        .help = "threads; 0 = the CPUs allowed (default)"                                          \
     }
 #define CLI_ISA_OPTION                                                                             \
     {                                                                                              \

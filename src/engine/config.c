@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/threads.h"
 #include "dtype/dtype.h"
 #include "hw/isa.h"
 #include "kernel/kernel.h"
@@ -13,7 +14,6 @@ enum {
     JSON_BYTES_MAX = 1 << 16,
     JSON_DEPTH_MAX = 8,
     JSON_VALUES_MAX = 256,
-    THREADS_MAX = 512,
     STEP_TOKENS_MAX = 1 << 16
 };
 
@@ -206,7 +206,7 @@ static hone_status read_member(const char *key, const json_t *v, hone_config *c)
     } else if (strcmp(key, "isa") == 0) {
         HONE_TRY(read_isa(v, &c->isa));
     } else if (strcmp(key, "threads") == 0) {
-        HONE_TRY(read_number(v, key, THREADS_MAX, &n));
+        HONE_TRY(read_number(v, key, HONE_THREADS_MAX, &n));
         c->threads = (int)n;
     } else if (strcmp(key, "context_tokens") == 0) {
         HONE_TRY(read_number(v, key, INT32_MAX, &n));

@@ -54,6 +54,10 @@ expect 2 "$HONE" doctor --threads
 says "needs a value"
 expect 2 "$HONE" doctor --threads 0
 says "from 1 to"
+for command in "doctor --measure" "synth tiny" "tokenizer train" "quantize $MODEL"; do
+    expect 2 "$HONE" $command --threads 513 # what no pool takes
+    says " to 512"
+done
 expect 2 "$HONE" doctor --threads 3x
 says "whole number"
 expect 2 "$HONE" doctor --threads 99999999999999999999
