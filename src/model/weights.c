@@ -20,7 +20,6 @@ typedef struct pack_job {
     size_t offset; /* in the model's buffer */
     size_t order;  /* offset of the order of its columns; SIZE_MAX = none */
     size_t end;    /* of what it takes of the buffer */
-    size_t first_item, items;
 } pack_job;
 
 typedef struct loader {
@@ -37,11 +36,16 @@ typedef struct loader {
     hone_pool *pool;
     uint8_t **scratch; /* per thread */
     size_t scratch_bytes;
-    _Atomic int failed; /* a value that the format cannot hold */
-    size_t failed_job;
 } loader;
 
 enum { PANELS_PER_ITEM = 8 };
+
+/* One matrix on the pool */
+typedef struct packing {
+    const loader *loader;
+    const pack_job *job;
+    _Atomic int failed; /* a value that the format cannot hold */
+} packing;
 
 /* Takes `bytes` of the model's buffer; the address is known once the buffer is. */
 static size_t reserve(loader *l, size_t bytes)
@@ -213,25 +217,19 @@ static bool pack_panels(const loader *l, const pack_job *j, size_t p0, size_t p1
     return true;
 }
 
+static size_t items_of(const pack_job *j)
+{
+    return (j->target->w.n_panels + PANELS_PER_ITEM - 1) / PANELS_PER_ITEM;
+}
+
 static void pack_item(void *arg, size_t item, int thread)
 {
-    loader *l = arg;
-    size_t a = 0, b = l->n_jobs;
-    while (b - a > 1) {
-        size_t mid = (a + b) / 2;
-        if (l->jobs[mid].first_item <= item)
-            a = mid;
-        else
-            b = mid;
-    }
-    const pack_job *j = &l->jobs[a];
-    size_t p0 = (item - j->first_item) * PANELS_PER_ITEM, p1 = p0 + PANELS_PER_ITEM;
-    if (p1 > j->target->w.n_panels)
-        p1 = j->target->w.n_panels;
-    if (!pack_panels(l, j, p0, p1, l->scratch[thread])) {
-        l->failed_job = a;
-        atomic_store(&l->failed, 1);
-    }
+    packing *one = arg;
+    size_t p0 = item * PANELS_PER_ITEM, p1 = p0 + PANELS_PER_ITEM;
+    if (p1 > one->job->target->w.n_panels)
+        p1 = one->job->target->w.n_panels;
+    if (!pack_panels(one->loader, one->job, p0, p1, one->loader->scratch[thread]))
+        atomic_store(&one->failed, 1);
 }
 
 /* A vector of n numbers, those of a stored one of `stored` that the map says, plus `add`, as
@@ -381,15 +379,13 @@ static void place_all(loader *l)
 
 static hone_status pack_all(loader *l, hone_progress_fn *progress, void *arg)
 {
-    size_t items = 0, longest = 0;
+    size_t items = 0, done = 0, longest = 0;
     for (size_t i = 0; i < l->n_jobs; i++) {
-        pack_job *j = &l->jobs[i];
+        const pack_job *j = &l->jobs[i];
         if (j->order != SIZE_MAX)
             memcpy((uint8_t *)l->model->memory + j->order, j->source.order,
                    j->place.k * sizeof *j->source.order);
-        j->first_item = items;
-        j->items = (j->target->w.n_panels + PANELS_PER_ITEM - 1) / PANELS_PER_ITEM;
-        items += j->items;
+        items += items_of(j);
         if (j->target->w.k > longest)
             longest = j->target->w.k;
     }
@@ -404,25 +400,21 @@ static hone_status pack_all(loader *l, hone_progress_fn *progress, void *arg)
             s = hone_fail_memory(l->scratch_bytes, "packing");
     /* In slices of one matrix, so that progress can be shown. */
     for (size_t i = 0; i < l->n_jobs && s == HONE_OK; i++) {
-        loader one = *l;
-        one.jobs = &l->jobs[i];
-        one.n_jobs = 1;
-        size_t first = one.jobs->first_item;
-        one.jobs->first_item = 0;
-        hone_pool_run(l->pool, pack_item, &one, one.jobs->items);
-        one.jobs->first_item = first;
-        const hone_source *source = &one.jobs->source;
+        packing one = {.loader = l, .job = &l->jobs[i]};
+        hone_pool_run(l->pool, pack_item, &one, items_of(one.job));
+        done += items_of(one.job);
+        const hone_source *source = &one.job->source;
         for (int t = 0; t < HONE_SOURCE_TENSORS && source->tensors[t]; t++)
             hone_map_forget(source->tensors[t]->data, source->tensors[t]->bytes);
         if (atomic_load(&one.failed))
             s = hone_fail(HONE_FORMAT,
                           "%s: tensor %s holds values (NaN, infinity or too large) that %s cannot",
                           hone_file_path(l->file), source->name,
-                          one.jobs->as == HONE_WEIGHT_AS_FILED
+                          one.job->as == HONE_WEIGHT_AS_FILED
                               ? "its own format"
-                              : hone_dtype_name((hone_dtype)one.jobs->as));
+                              : hone_dtype_name((hone_dtype)one.job->as));
         if (progress)
-            progress(arg, "packing weights", (double)(first + one.jobs->items), (double)items);
+            progress(arg, "packing weights", (double)done, (double)items);
     }
     for (int t = 0; t < threads; t++)
         hone_free_big(l->scratch[t], l->scratch_bytes);

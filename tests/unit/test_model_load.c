@@ -234,6 +234,33 @@ static void the_tensors_of_a_checkpoint_have_to_be_the_models(void **state)
     copy("model.safetensors", "model.safetensors");
 }
 
+/* By each of several threads, which sanitizers judge. */
+static void a_tensor_that_its_format_cannot_hold_is_named(void **state)
+{
+    (void)state;
+    hone_file *f;
+    hone_config c = plain();
+    char *bytes;
+    size_t n;
+    assert_int_equal(hone_read_file(LLAMA "/model.safetensors", (size_t)64 << 20, &bytes, &n),
+                     HONE_OK);
+    assert_int_equal(hone_file_open(LLAMA, &f), HONE_OK);
+    const hone_tensor *head = hone_file_tensor(f, "lm_head.weight");
+    char *at = memmem(bytes, n, head->data, head->bytes);
+    size_t row = head->bytes / head->shape[0];
+    assert_non_null(at);
+    for (size_t r = 127; r < head->shape[0]; r += 128) /* the last of each item */
+        memset(at + r * row, 0x7f, row);               /* 3.4e38 each */
+    hone_file_close(f);
+    assert_int_equal(hone_write_file(in_folder("model.safetensors"), bytes, n), HONE_OK);
+    hone_free(bytes);
+    c.weight_dtype[HONE_WEIGHT_HEAD] = HONE_DTYPE_F16;
+    assert_int_equal(open_with("pretraining_tp", "1", c), HONE_FORMAT);
+    assert_non_null(strstr(hone_error(), "lm_head.weight holds values"));
+    assert_non_null(strstr(hone_error(), "that f16 cannot"));
+    copy("model.safetensors", "model.safetensors");
+}
+
 static void a_context_beyond_learned_positions_is_refused(void **state)
 {
     (void)state;
@@ -390,6 +417,7 @@ int main(void)
         cmocka_unit_test(wrong_hyper_parameters_are_named),
         cmocka_unit_test(absurd_configs_of_other_architectures_are_named),
         cmocka_unit_test(the_tensors_of_a_checkpoint_have_to_be_the_models),
+        cmocka_unit_test(a_tensor_that_its_format_cannot_hold_is_named),
         cmocka_unit_test(a_context_beyond_learned_positions_is_refused),
         cmocka_unit_test(any_allocation_may_fail_while_a_model_opens_and_runs),
         cmocka_unit_test(a_memory_bound_below_one_page_says_so),
