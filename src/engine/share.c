@@ -9,4 +9,6 @@ void hone_engine_share_threads(hone_engine *e, const hone_engine *with)
         return;
     hone_pool_close(e->pool);
     e->pool = e->forward->pool = hone_pool_share(with->pool);
+    if (e->adapter)
+        e->adapter->pool = e->pool;
 }
