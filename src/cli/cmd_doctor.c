@@ -52,28 +52,8 @@ static hone_status measure(const cli_context *c, int threads, measured *m)
 static json_t *limits_json(const measured *m)
 {
     json_t *rows = json_array();
-    for (int i = 0; i < m->count; i++) {
-        const hone_limits *l = &m->limits[i];
-        json_t *ops = json_object();
-        for (int isa = 0; isa < HONE_ISA_COUNT; isa++) {
-            if (l->ops_s[isa] > 0)
-                json_object_set_new(ops, hone_isa_name((hone_isa)isa), json_real(l->ops_s[isa]));
-        }
-        json_t *peaks = json_object(), *caches = json_array();
-        for (int p = 0; p < HONE_PEAK_COUNT; p++)
-            if (l->peak_ops_s[p] > 0)
-                json_object_set_new(peaks, hone_peak_name((hone_peak)p),
-                                    json_real(l->peak_ops_s[p]));
-        for (int k = 0; k < HONE_CACHE_LEVELS; k++)
-            json_array_append_new(caches,
-                                  json_pack("{s:I, s:f}", "bytes", (json_int_t)l->cache[k].bytes,
-                                            "read_bytes_s", l->cache[k].read_bytes_s));
-        json_array_append_new(rows, json_pack("{s:i, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "threads",
-                                              l->threads, "read_bytes_s", l->read_bytes_s,
-                                              "write_bytes_s", l->write_bytes_s, "copy_bytes_s",
-                                              l->copy_bytes_s, "noise", l->noise, "ops_s", ops,
-                                              "peak_ops_s", peaks, "caches", caches));
-    }
+    for (int i = 0; i < m->count; i++)
+        json_array_append_new(rows, hone_limits_json(&m->limits[i]));
     return rows;
 }
 

@@ -11,6 +11,8 @@
 #include "hw/limits.h"
 #include "store/registry.h"
 
+#include <jansson.h>
+
 typedef struct hone_bench_record {
     int64_t id, model, environment;
     const char *config;  /* canonical JSON */
@@ -69,5 +71,8 @@ typedef enum hone_limits_use {
  * be written to (PERMISSION, BUSY, DISK) costs the keeping, nothing else. news may be NULL. */
 HONE_CHECKED hone_status hone_registry_limits(hone_registry *r, int threads, hone_limits_use use,
                                               hone_limits *out, hone_limits_news *news);
+
+/* Limits as the registry keeps them; the caller's. NULL: no memory. */
+json_t *hone_limits_json(const hone_limits *l);
 
 #endif

@@ -14,7 +14,7 @@
 /* A quick measurement scatters by a few per cent even on a quiet machine. */
 static const double NOISE_LEAST = 0.10;
 
-static json_t *limits_to_json(const hone_limits *l)
+json_t *hone_limits_json(const hone_limits *l)
 {
     json_t *ops = json_object(), *peaks = json_object(), *caches = json_array();
     for (int i = 0; i < HONE_ISA_COUNT; i++)
@@ -87,7 +87,7 @@ static hone_status find(hone_registry *r, const char *machine, int threads, hone
 
 static hone_status keep(hone_registry *r, const char *machine, const hone_limits *l)
 {
-    json_t *o = limits_to_json(l);
+    json_t *o = hone_limits_json(l);
     char *text = o ? json_dumps(o, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
     json_decref(o);
     if (!text)
