@@ -2,7 +2,7 @@
 
 #include "base/interrupt.h"
 #include "base/mem.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <histedit.h>

@@ -2,7 +2,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 #include "compress/convert.h"
 
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "engine/task.h"
-#include "text/utf8.h"
 
 #include <assert.h>
 #include <math.h>

@@ -6,6 +6,7 @@
  * letter.
  */
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "compress/synth_parts.h"
 
 #include <stdio.h>
@@ -35,20 +36,6 @@ static uint32_t byte_code_point(unsigned byte)
     return 0;
 }
 
-/* UTF-8 of a code point below 2048; returns its bytes. */
-static size_t put_utf8(uint32_t c, char *out)
-{
-    size_t n = 0;
-    if (c < 128) {
-        out[n++] = (char)c;
-    } else {
-        out[n++] = (char)(0xc0 | c >> 6);
-        out[n++] = (char)(0x80 | (c & 63));
-    }
-    out[n] = 0;
-    return n;
-}
-
 /* Token ids of the bytes: the printable ones first, as in GPT-2. */
 static void fill_bytes(synth_vocab *v)
 {
@@ -57,14 +44,14 @@ static void fill_bytes(synth_vocab *v)
         for (unsigned b = 0; b < 256; b++) {
             uint32_t c = byte_code_point(b);
             if ((c < 256) == (pass == 0))
-                put_utf8(c, v->piece[id++]);
+                hone_utf8_put(c, v->piece[id++]); /* the rest is zero */
         }
 }
 
 /* String number `i` of a level: `letters` letters in base 26, after a blank or not. */
 static void level_string(uint64_t i, int letters, bool blank, char *out)
 {
-    size_t n = blank ? put_utf8(byte_code_point(' '), out) : 0;
+    size_t n = blank ? hone_utf8_put(byte_code_point(' '), out) : 0;
     for (int d = letters - 1; d >= 0; d--, i /= 26)
         out[n + (size_t)d] = (char)('a' + i % 26);
     out[n + (size_t)letters] = 0;

@@ -1,5 +1,7 @@
 #include "file/internal.h"
 
+#include "base/utf8.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -138,32 +140,9 @@ hone_status hone_file_size_tensor(hone_tensor *t, uint64_t *elements)
     return HONE_OK;
 }
 
-/* Unicode 15, table 3-7: well-formed byte sequences. */
 bool hone_file_is_utf8(const char *text, size_t n)
 {
-    const uint8_t *s = (const uint8_t *)text;
-    for (size_t i = 0; i < n;) {
-        uint8_t c = s[i++];
-        if (c == 0)
-            return false;
-        if (c < 0x80)
-            continue;
-        int more = c >= 0xc2 && c <= 0xdf   ? 1
-                   : c >= 0xe0 && c <= 0xef ? 2
-                   : c >= 0xf0 && c <= 0xf4 ? 3
-                                            : 0;
-        if (more == 0 || n - i < (size_t)more)
-            return false;
-        uint8_t low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-        uint8_t high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-        if (s[i] < low || s[i] > high)
-            return false;
-        for (int k = 1; k < more; k++)
-            if ((s[i + (size_t)k] & 0xc0) != 0x80)
-                return false;
-        i += (size_t)more;
-    }
-    return true;
+    return hone_utf8_valid_prefix(text, n) == n && !memchr(text, 0, n);
 }
 
 hone_status hone_file_check_name(const char *s, size_t n, size_t max, const char *what)

@@ -1,6 +1,8 @@
 /* Metadata: values, arrays and their text. Every value is kept as GGUF stores it. */
 #include "file/internal.h"
 
+#include "base/utf8.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -303,14 +305,11 @@ static void put_scalar(line *l, int stored, const uint8_t *p)
 static void put_string(line *l, const char *s, size_t n)
 {
     for (size_t i = 0; i < n && !l->full;) {
-        size_t take = 1;
+        size_t take;
         unsigned char c = (unsigned char)s[i];
-        if (c >= 0xc2)
-            for (take = 2; take <= 4 && !(take <= n - i && hone_file_is_utf8(s + i, take)); take++)
-                ;
-        bool plain = c >= 0x80 ? c >= 0xc2 && take <= 4 : c >= 0x20 && c != 0x7f;
-        bool c1 = c == 0xc2 && take == 2 && (unsigned char)s[i + 1] < 0xa0; /* control, U+0080.. */
-        if (plain && !c1) {
+        bool whole = hone_utf8_next(s + i, n - i, &take) == HONE_UTF8_VALID;
+        bool c1 = c == 0xc2 && whole && (unsigned char)s[i + 1] < 0xa0; /* control, U+0080.. */
+        if (whole && c >= 0x20 && c != 0x7f && !c1) {
             put(l, s + i, take);
             i += take;
             continue;

@@ -1,32 +1,13 @@
 #include "report/report_page.h"
 
+#include "base/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 /* ---- texts that may be shown ------------------------------------------------------------------
  */
-
-/* Decodes one code point at s (n bytes are left); its length, or 0 if it is not UTF-8. */
-static size_t decode(const unsigned char *s, size_t n, uint32_t *code)
-{
-    if (s[0] < 0x80) {
-        *code = s[0];
-        return 1;
-    }
-    size_t length = s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2;
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (s[0] < 0xC2 || s[0] > 0xF4 || length > n)
-        return 0;
-    *code = s[0] & (0xFFU >> (length + 1));
-    for (size_t i = 1; i < length; i++) {
-        if ((s[i] & 0xC0) != 0x80)
-            return 0;
-        *code = *code << 6 | (s[i] & 0x3F);
-    }
-    bool fine = *code >= least[length] && *code <= 0x10FFFF && (*code < 0xD800 || *code > 0xDFFF);
-    return fine ? length : 0;
-}
 
 static bool is_harmless(uint32_t c)
 {
@@ -38,19 +19,19 @@ static bool is_harmless(uint32_t c)
 /* The next code point of a text as it may be shown, *out with *bytes; how many bytes it takes. */
 static size_t show(const char *text, size_t n, const char **out, size_t *bytes)
 {
-    uint32_t code = 0;
-    size_t length = decode((const unsigned char *)text, n, &code);
+    size_t length;
+    bool valid = hone_utf8_next(text, n, &length) == HONE_UTF8_VALID;
     *bytes = 1;
-    if (length && is_harmless(code)) {
+    if (valid && is_harmless(hone_utf8_code(text))) {
         *out = text;
         *bytes = length;
-    } else if (length && (code == '\n' || code == '\t' || code == '\r')) {
+    } else if (*text == '\n' || *text == '\t' || *text == '\r') {
         *out = " ";
     } else {
         *out = "\xEF\xBF\xBD";
         *bytes = 3;
     }
-    return length ? length : 1;
+    return valid ? length : 1;
 }
 
 const char *hone_report_clean(const char *text, char *buf, size_t size)

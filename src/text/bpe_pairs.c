@@ -5,8 +5,8 @@
  * the new one. A pair that comes up again later (in words that another merge changed) gets a second
  * entry of its own, which, as in the package, is merged by itself.
  */
+#include "base/utf8.h"
 #include "text/bpe_internal.h"
-#include "text/utf8.h"
 
 #include "base/interrupt.h"
 #include "base/mem.h"

@@ -3,8 +3,8 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "text/bpe_internal.h"
-#include "text/utf8.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <string.h>

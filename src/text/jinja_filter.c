@@ -1,7 +1,7 @@
 /* Filters of texts, numbers and any value; the table is in two parts with jinja_filter_seq.c. */
 #include "text/jinja_value.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* 'text %s' % values and 'text {}'.format(values), as Python has them. */
 #include "text/jinja_value.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Templates to tokens, with white space treated as trim_blocks and lstrip_blocks ask. */
 #include "text/jinja_value.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>

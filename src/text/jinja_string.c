@@ -1,7 +1,7 @@
 /* What Python's str can do: case, stripping, splitting, searching; its methods as a table. */
 #include "text/jinja_value.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 #include <utf8proc.h>

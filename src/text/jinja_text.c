@@ -1,7 +1,7 @@
 /* Text that grows; values as Python's str, repr and json.dumps write them. */
 #include "text/jinja_value.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <math.h>
 #include <stdio.h>

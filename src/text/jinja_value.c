@@ -1,7 +1,7 @@
 /* Making values, asking what they are, sequences and dictionaries. */
 #include "text/jinja_value.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <string.h>

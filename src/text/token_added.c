@@ -1,6 +1,6 @@
 /* Added tokens: found whole in the text, before (raw) or after (normalized) the normalizer. */
+#include "base/utf8.h"
 #include "text/tokenizer_internal.h"
-#include "text/utf8.h"
 
 /* What is sought in normalised text is normalised itself, unless literal. */
 static hone_status sought(hone_tokenizer *t, const hone_added *a, hone_str *out)

@@ -4,8 +4,8 @@
  * its children (10.. with bit 9 as a shift), to be combined by exclusive or (darts-clone). Every
  * index from the file is checked when it is used.
  */
+#include "base/utf8.h"
 #include "text/tokenizer_internal.h"
-#include "text/utf8.h"
 
 #include <utf8proc.h>
 

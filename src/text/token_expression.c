@@ -2,8 +2,8 @@
  * Regular expressions: PCRE2 with its JIT, bounded in time. Those of tokenizer.json are written for
  * Oniguruma (Ruby's syntax) and are put into PCRE2's words where the two differ.
  */
+#include "base/utf8.h"
 #include "text/tokenizer_internal.h"
-#include "text/utf8.h"
 
 static void *pcre_malloc(size_t n, void *unused)
 {

@@ -2,8 +2,8 @@
  * Models that take the longest token that fits: WordPiece (Wu et al. 2016; all of a word or
  * nothing), RWKV's vocabulary of byte strings, and whole words.
  */
+#include "base/utf8.h"
 #include "text/tokenizer_internal.h"
-#include "text/utf8.h"
 
 /* ---- WordPiece ---- */
 

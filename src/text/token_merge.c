@@ -4,8 +4,8 @@
  * without a boundary is merged in windows that overlap, so that time is linear and memory a
  * window's.
  */
+#include "base/utf8.h"
 #include "text/tokenizer_internal.h"
-#include "text/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
  * The pre-tokenizer: steps that cut a text into words, most of them by the expressions that models
  * were trained with. The list of words goes to and fro between two vectors.
  */
+#include "base/utf8.h"
 #include "text/tokenizer_internal.h"
-#include "text/utf8.h"
 
 #include <assert.h>
 

@@ -2,8 +2,8 @@
  * Steps from text to text, of a normalizer and of a decoder: each reads a stretch of the scratch
  * text and appends its result behind it. Those that know about Unicode are in token_unicode.c.
  */
+#include "base/utf8.h"
 #include "text/tokenizer_internal.h"
-#include "text/utf8.h"
 
 #include <assert.h>
 

@@ -1,6 +1,6 @@
 /* Classes of characters, and the steps that need to know Unicode (utf8proc). */
+#include "base/utf8.h"
 #include "text/tokenizer_internal.h"
-#include "text/utf8.h"
 
 #include <utf8proc.h>
 

@@ -1,6 +1,6 @@
 /* Tokens, their strings and indexes: what every loader fills. */
+#include "base/utf8.h"
 #include "text/tokenizer_internal.h"
-#include "text/utf8.h"
 
 #include <stdio.h>
 #include <string.h>

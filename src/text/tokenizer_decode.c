@@ -2,8 +2,8 @@
  * Ids to text. Decoding a list is streaming it into one buffer: both are the same code, so they
  * cannot differ.
  */
+#include "base/utf8.h"
 #include "text/tokenizer_internal.h"
-#include "text/utf8.h"
 
 #include <assert.h>
 #include <string.h>

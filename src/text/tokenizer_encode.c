@@ -3,8 +3,8 @@
  * by the added tokens of normalised text, cut into words by the pre-tokenizer, and each word goes
  * to the model.
  */
+#include "base/utf8.h"
 #include "text/tokenizer_internal.h"
-#include "text/utf8.h"
 
 #include <string.h>
 

@@ -15,8 +15,8 @@
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
 
 #include <pcre2.h>
 #include <string.h>

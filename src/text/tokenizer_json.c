@@ -2,7 +2,7 @@
 #include "text/tokenizer_json.h"
 
 #include "base/json.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
  * RWKV's vocabulary: a line per token with its id, its bytes as a Python literal ('..' or b'..')
  * and their number. Text is cut greedily into the longest tokens.
  */
+#include "base/utf8.h"
 #include "text/tokenizer_internal.h"
-#include "text/utf8.h"
 
 int64_t hone_hexadecimal(const char *s, size_t n)
 {

@@ -1,6 +1,6 @@
 /* The steps of a tokenizer.json: normalizer, pre_tokenizer, post_processor, decoder. */
+#include "base/utf8.h"
 #include "text/tokenizer_json.h"
-#include "text/utf8.h"
 
 #include <string.h>
 

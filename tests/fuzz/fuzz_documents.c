@@ -2,8 +2,8 @@
 // corpus: tests/fuzz/corpus/documents
 /* Any bytes as a text file and as JSON Lines, with and without skipping what is broken: every
  * document keeps what documents.h promises, and lots hold the same ones. */
+#include "base/utf8.h"
 #include "text/documents.h"
-#include "text/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>

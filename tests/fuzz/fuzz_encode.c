@@ -6,8 +6,8 @@
  * for it.
  */
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,8 +6,8 @@
  */
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "text/jinja.h"
-#include "text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

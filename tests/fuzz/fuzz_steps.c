@@ -7,8 +7,8 @@
  * the same.
  */
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
 
 #include <jansson.h>
 #include <stdio.h>

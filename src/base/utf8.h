@@ -1,8 +1,8 @@
 /*
  * utf8 - well-formedness of UTF-8 one code point at a time (Unicode 15, table 3-7). Pure functions.
  */
-#ifndef HONE_TEXT_UTF8_H
-#define HONE_TEXT_UTF8_H
+#ifndef HONE_BASE_UTF8_H
+#define HONE_BASE_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>
