@@ -138,17 +138,15 @@ void hone_free_big(void *p, size_t bytes)
         munmap(p, size);
 }
 
+/* Of an arena's block; what is larger gets a block of its own. */
+enum { ARENA_BLOCK = 64 << 10 };
+
 /* A block's payload starts at the next multiple of 64 after this header. */
 struct hone_arena_block {
     struct hone_arena_block *next;
     size_t bytes, used;
     char pad[64 - 3 * sizeof(size_t)];
 };
-
-void hone_arena_init(hone_arena *a, size_t block_bytes)
-{
-    *a = (hone_arena){.block_bytes = block_bytes ? block_bytes : (size_t)64 << 10};
-}
 
 void *hone_arena_alloc(hone_arena *a, size_t bytes)
 {
@@ -158,7 +156,7 @@ void *hone_arena_alloc(hone_arena *a, size_t bytes)
     need &= ~(size_t)63;
     struct hone_arena_block *b = a->first;
     if (!b || b->bytes - b->used < need) {
-        size_t payload = need > a->block_bytes ? need : a->block_bytes, total;
+        size_t payload = need > ARENA_BLOCK ? need : ARENA_BLOCK, total;
         if (must_fail() || hone_add_overflow(payload, sizeof *b + 63, &total))
             return NULL;
         b = aligned_alloc(64, total & ~(size_t)63);

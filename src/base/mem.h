@@ -61,13 +61,11 @@ static inline void *hone_cut(void *base, size_t *at, size_t bytes)
     return base ? (uint8_t *)base + here : NULL;
 }
 
-typedef struct hone_arena {
+typedef struct hone_arena { /* zeroed: empty */
     struct hone_arena_block *first;
-    size_t block_bytes; /* size of a new block; larger requests get a block of their own */
     size_t used_bytes;
 } hone_arena;
 
-void hone_arena_init(hone_arena *a, size_t block_bytes); /* block_bytes 0 = 64 KiB */
 void *hone_arena_alloc(hone_arena *a, size_t bytes); /* zeroed, 64-byte aligned; NULL = no memory */
 char *hone_arena_strndup(hone_arena *a, const char *s, size_t n);
 void hone_arena_free(hone_arena *a); /* frees all; the arena may be used again */

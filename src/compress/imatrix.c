@@ -28,7 +28,6 @@ static hone_status new_matrix(hone_imatrix **out)
     *out = hone_calloc(1, sizeof **out);
     if (!*out)
         return hone_fail_memory(sizeof **out, "an importance matrix");
-    hone_arena_init(&(*out)->arena, 0);
     return HONE_OK;
 }
 

@@ -189,7 +189,6 @@ static hone_status new_file(const char *path, hone_file **out)
     *out = hone_calloc(1, sizeof **out);
     if (!*out)
         return hone_fail_memory(sizeof **out, "a model file");
-    hone_arena_init(&(*out)->arena, 0);
     (*out)->path = hone_strdup(path);
     if ((*out)->path)
         return HONE_OK;
@@ -265,7 +264,6 @@ void hone_file_clear(hone_file *f)
     hone_free(f->meta_names.slots);
     hone_arena_free(&f->arena);
     *f = (hone_file){.kind = f->kind, .version = f->version, .path = f->path};
-    hone_arena_init(&f->arena, 0);
 }
 
 void hone_file_close(hone_file *f)

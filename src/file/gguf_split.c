@@ -43,7 +43,6 @@ static hone_status check_part(const hone_file *part, const char *path, uint64_t 
 static hone_status read_part(hone_file *f, const hone_map *m, uint64_t i, uint64_t parts)
 {
     hone_file part = {.kind = HONE_FILE_GGUF};
-    hone_arena_init(&part.arena, 0);
     hone_status s = hone_file_read_gguf(&part, m);
     if (s == HONE_OK)
         s = check_part(&part, m->path, i, parts);

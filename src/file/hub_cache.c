@@ -314,7 +314,7 @@ hone_status hone_hub_resolve(const char *text, const char *cache_dir, char **pat
 {
     hub_name name;
     hub_cache cache;
-    hone_arena arena;
+    hone_arena arena = {0};
     char *dir = NULL;
     *path = NULL;
     HONE_TRY(hub_name_parse(text, &name));
@@ -322,7 +322,6 @@ hone_status hone_hub_resolve(const char *text, const char *cache_dir, char **pat
         HONE_TRY(hone_hub_cache_dir(&dir));
         cache_dir = dir;
     }
-    hone_arena_init(&arena, 0);
     hone_status s = hub_cache_open(&arena, cache_dir, name.repository, &cache);
     if (s == HONE_OK)
         s = hub_cache_resolve(&cache, &name, name.revision[0] ? name.revision : "main", path);

@@ -334,7 +334,6 @@ hone_status hone_hub_pull(const char *name, const hone_hub_options *options, hon
     if (!out->memory)
         return no_memory();
     p.arena = &out->memory->arena;
-    hone_arena_init(p.arena, 0);
     p.list = &out->memory->list;
     p.list->arena = p.arena;
     HONE_TRY(open_names(&p, name));

@@ -37,7 +37,6 @@ hone_status hone_bytes_check(const hone_bytes *b)
 hone_status hone_stream_open(hone_stream *s, const char *path, size_t alignment)
 {
     *s = (hone_stream){.alignment = alignment};
-    hone_arena_init(&s->arena, 0);
     return hone_writer_open(path, &s->out);
 }
 

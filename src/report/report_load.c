@@ -499,7 +499,6 @@ hone_status hone_report_load(hone_registry *r, int64_t run, hone_report **out)
     hone_report *report = hone_calloc(1, sizeof *report);
     if (!report)
         return hone_fail_memory(sizeof *report, "a report");
-    hone_arena_init(&report->arena, 0);
     report->model_path = report->model_name = report->model_arch = report->model_sha256 = "";
     report->bottleneck = report->bottleneck_text = "";
     report->profile_seconds = report->profile_cost = report->limit_cost = NAN;

@@ -49,7 +49,6 @@ hone_status hone_report_training_load(hone_registry *r, const char *folder, int6
                                       hone_report_training *out)
 {
     *out = (hone_report_training){0};
-    hone_arena_init(&out->arena, 0);
     hone_status s = hone_registry_each_training(r, folder, id, see_training, out);
     if (s == HONE_OK && !out->record.id)
         s = hone_fail(HONE_NOT_FOUND, "%s has no such run of hone train", hone_registry_path(r));

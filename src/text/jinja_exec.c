@@ -455,7 +455,6 @@ hone_status jinja_render(const jinja_program *p, const json_t *variables, time_t
     if (!r.limits.output_bytes)
         r.limits.output_bytes = OUTPUT_MAX;
     r.steps = r.limits.steps;
-    hone_arena_init(&r.arena, 0);
     hone_status s = render(&r, variables);
     if (s == HONE_OK)
         s = jinja_text_add(&r, &out, "", 1);

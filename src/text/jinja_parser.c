@@ -475,7 +475,6 @@ hone_status jinja_compile(const char *source, size_t n, const char *name, jinja_
     jinja_program *p = hone_calloc(1, sizeof *p);
     if (!p)
         return hone_fail_memory(sizeof *p, "a template");
-    hone_arena_init(&p->arena, 0);
     p->name = hone_strdup(name);
     hone_status s = p->name ? HONE_OK : hone_fail_memory(strlen(name), "a template's name");
     if (s == HONE_OK)

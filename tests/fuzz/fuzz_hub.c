@@ -28,10 +28,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const char *const globs[] = {"*.json", "[a-"};
     if (size == 0)
         return 0;
-    hone_arena arena;
+    hone_arena arena = {0};
     const char *model = NULL;
     hone_hub_options o = {0};
-    hone_arena_init(&arena, 0);
     hub_list l = {.arena = &arena};
     if (data[0] & 4) {
         o.include = o.exclude = globs;

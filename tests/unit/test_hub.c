@@ -608,11 +608,10 @@ static void proxies_of_the_environment_are_used(void **state)
 static void a_blob_that_another_program_fetches_is_waited_for(void **state)
 {
     world *w = *state;
-    hone_arena arena;
+    hone_arena arena = {0};
     hub_cache cache;
     int lock, second;
     char hash[65];
-    hone_arena_init(&arena, 0);
     hub_server_hash(file_of("model.safetensors"), hash);
     assert_int_equal(hub_cache_open(&arena, w->cache, "acme/tiny", &cache), HONE_OK);
     assert_int_equal(hub_cache_lock(&cache, hash, &lock), HONE_OK);

@@ -29,10 +29,9 @@ static void the_token_is_withheld_from_plain_http_elsewhere(void **state)
                  {"http://127.0.0.1.invalid", false}};
     setenv("HF_TOKEN", "hf_sesame", 1);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        hone_arena arena;
+        hone_arena arena = {0};
         hub_client client;
         hone_hub_options o = {.endpoint = cases[i].endpoint};
-        hone_arena_init(&arena, 0);
         assert_int_equal(hub_client_open(&arena, &o, &client), HONE_OK);
         assert_int_equal(client.token != NULL, cases[i].sent);
         hone_arena_free(&arena);
@@ -41,10 +40,9 @@ static void the_token_is_withheld_from_plain_http_elsewhere(void **state)
     static const char *const bad[] = {"ftp://x",         "hub", "https://",
                                       "https://u:p@hub", "",    "https://hub/?q"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        hone_arena arena;
+        hone_arena arena = {0};
         hub_client client;
         hone_hub_options o = {.endpoint = bad[i]};
-        hone_arena_init(&arena, 0);
         if (bad[i][0])
             assert_int_equal(hub_client_open(&arena, &o, &client), HONE_USAGE);
         hone_arena_free(&arena);
@@ -158,7 +156,6 @@ static const char *choose(const char *paths, const char *quant, const char **mod
     hub_list l = {.arena = &arena};
     char copy[1000], *save;
     hone_arena_free(&arena);
-    hone_arena_init(&arena, 0);
     snprintf(copy, sizeof copy, "%s", paths);
     for (char *path = strtok_r(copy, ";", &save); path; path = strtok_r(NULL, ";", &save))
         assert_int_equal(hub_list_add(&l, path, "", 1000000000, true), HONE_OK);
