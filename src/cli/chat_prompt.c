@@ -21,7 +21,7 @@ static hone_status add_file(hone_chat_template *t, const char *path)
     char *text;
     size_t n;
     HONE_TRY(hone_read_file(path, JINJA_SOURCE_MAX, &text, &n));
-    hone_status s = hone_chat_template_add(t, "default", text, n);
+    hone_status s = hone_chat_template_add(t, text, n);
     hone_free(text);
     return s == HONE_OK ? s : hone_fail_in(s, "%s", path);
 }
@@ -38,7 +38,7 @@ static hone_status add_fallback(cli_chat_format *f, const hone_tokenizer *t)
             "FILE\n",
             marks ? "ChatML" : "plain \"User:\" and \"Assistant:\"");
     const char *text = marks ? chatml : plain;
-    return hone_chat_template_add(f->template, "default", text, strlen(text));
+    return hone_chat_template_add(f->template, text, strlen(text));
 }
 
 /* The special token (after white space) in the text behind an answer, or -1. */

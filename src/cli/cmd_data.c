@@ -101,7 +101,7 @@ static hone_status run(cli_context *c)
     HONE_TRY(hone_tokenizer_open(cli_operand(c, 0), &t));
     hone_status s;
     HONE_GOTO(s, done, open_template(c, t, &chat));
-    HONE_GOTO(s, done, cli_open_documents(c, 1, &broken, &paths, &documents));
+    HONE_GOTO(s, done, cli_open_documents(c, &broken, &paths, &documents));
     hone_dataset_build_options options = {.tokenizer = t,
                                           .chat = chat,
                                           .validation = cli_number(c, "validation"),

@@ -158,7 +158,7 @@ static hone_status train(cli_context *c, hone_bpe *b)
     hone_documents *documents = NULL;
     const char **paths = NULL;
     cli_broken broken = {0};
-    hone_status s = cli_open_documents(c, 1, &broken, &paths, &documents);
+    hone_status s = cli_open_documents(c, &broken, &paths, &documents);
     if (s == HONE_OK)
         s = hone_bpe_count(b, documents, on_documents, NULL);
     cli_progress_end();

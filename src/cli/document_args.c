@@ -13,16 +13,16 @@ void cli_on_broken(void *broken, const char *message)
         fprintf(stderr, "skipped: more such documents (counted at the end)\n");
 }
 
-hone_status cli_open_documents(const cli_context *c, int first, cli_broken *broken,
-                               const char ***paths, hone_documents **out)
+hone_status cli_open_documents(const cli_context *c, cli_broken *broken, const char ***paths,
+                               hone_documents **out)
 {
     *out = NULL;
-    size_t n = (size_t)(cli_operands(c) - first);
+    size_t n = (size_t)(cli_operands(c) - 1);
     *paths = hone_calloc(n + 1, sizeof **paths);
     if (!*paths)
         return hone_fail_memory(n * sizeof **paths, "paths");
     for (size_t i = 0; i < n; i++)
-        (*paths)[i] = cli_operand(c, first + (int)i);
+        (*paths)[i] = cli_operand(c, 1 + (int)i);
     hone_documents_options options = {.separator = cli_text(c, "separator"),
                                       .field = cli_text(c, "field"),
                                       .skip_broken = cli_flag(c, "skip-broken"),

@@ -33,8 +33,8 @@ typedef struct cli_broken {
 } cli_broken;
 void cli_on_broken(void *broken, const char *message);
 
-/* Opens the operands from `first` on. *paths (hone_free) must stay as long as the documents. */
-HONE_CHECKED hone_status cli_open_documents(const cli_context *c, int first, cli_broken *broken,
+/* Opens the operands behind the first. *paths (hone_free) must stay as long as the documents. */
+HONE_CHECKED hone_status cli_open_documents(const cli_context *c, cli_broken *broken,
                                             const char ***paths, hone_documents **out);
 
 /* Progress over the bytes read, on a terminal. */

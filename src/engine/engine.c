@@ -91,7 +91,7 @@ double hone_model_seen(const hone_model_facts *f, double depth)
     return f->layers ? seen / f->layers : 0;
 }
 
-static void state_facts(hone_engine *e, uint64_t file_bytes)
+static void state_facts(hone_engine *e)
 {
     const hone_model *m = e->model;
     const hone_hparams *h = &m->hp;
@@ -108,7 +108,6 @@ static void state_facts(hone_engine *e, uint64_t file_bytes)
     f->vocab = h->vocab;
     f->context_tokens = h->context_tokens;
     f->parameters = m->parameters;
-    f->file_bytes = file_bytes;
     f->packed_bytes = m->packed_bytes;
     f->mapped = m->image.data != NULL;
     memcpy(f->packed_kind_bytes, m->kind_bytes, sizeof f->packed_kind_bytes);
@@ -206,7 +205,7 @@ static hone_status open_parts(hone_engine *e, const char *path, const hone_packe
     e->wanted = hone_calloc(step, sizeof *e->wanted);
     if (!e->sequences || !e->tokens || !e->types || !e->wanted)
         return hone_fail_memory(step * sizeof *e->sequences, "a step's rows");
-    state_facts(e, e->facts.file_bytes);
+    state_facts(e);
     return HONE_OK;
 }
 

@@ -49,22 +49,26 @@ static hone_status next_page(const pull *p, const char *link, const char **next)
     return *next ? HONE_OK : no_memory();
 }
 
+static hone_status read_page(const pull *p, const char *url, hub_headers *headers)
+{
+    char *text;
+    size_t bytes;
+    HONE_TRY(hub_get(&p->client, url, "the list of files", HUB_LIST_BYTES, &text, &bytes, headers));
+    hone_status s = hub_list_read(p->list, text, bytes);
+    hone_free(text);
+    return s;
+}
+
 static hone_status read_pages(pull *p, const char *repo)
 {
     const char *url = hub_print(p->arena, "%s/api/models/%s/tree/%s?recursive=true",
                                 p->client.endpoint, repo, p->list->commit);
     for (int page = 0; url; page++) {
         hub_headers headers;
-        char *text;
-        size_t bytes;
         if (page == HUB_PAGES_MAX)
             return hone_fail(HONE_LIMIT, "%s: the list of files has more than %d pages", repo,
                              HUB_PAGES_MAX);
-        HONE_TRY(
-            hub_get(&p->client, url, "the list of files", HUB_LIST_BYTES, &text, &bytes, &headers));
-        hone_status s = hub_list_read(p->list, text, bytes);
-        hone_free(text);
-        HONE_TRY(s);
+        HONE_TRY(read_page(p, url, &headers));
         HONE_TRY(next_page(p, headers.link, &url));
         if (!url)
             return HONE_OK;
@@ -75,8 +79,6 @@ static hone_status read_pages(pull *p, const char *repo)
 static hone_status read_list(pull *p)
 {
     hub_headers headers;
-    char *text;
-    size_t bytes;
     const char *repo = p->name.repository, *revision = hub_escape(p->arena, p->revision, false);
     const char *url = revision ? hub_print(p->arena, "%s/api/models/%s/revision/%s?blobs=true",
                                            p->client.endpoint, repo, revision)
@@ -85,11 +87,7 @@ static hone_status read_list(pull *p)
         return no_memory();
     hone_hub_state state = {.doing = "asking the hub"};
     hub_report(&p->client, &state);
-    HONE_TRY(
-        hub_get(&p->client, url, "the list of files", HUB_LIST_BYTES, &text, &bytes, &headers));
-    hone_status s = hub_list_read(p->list, text, bytes);
-    hone_free(text);
-    HONE_TRY(s);
+    HONE_TRY(read_page(p, url, &headers));
     if (hub_is_hex(p->revision, 40) && strcmp(p->revision, p->list->commit) != 0)
         return hone_fail(HONE_FORMAT, "%s: commit %s was asked for, and the hub answers with %s",
                          repo, p->revision, p->list->commit);

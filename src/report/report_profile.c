@@ -141,10 +141,10 @@ static size_t list_rows(const hone_profile_phase *f, row rows[HONE_SPAN_KINDS + 
     return n;
 }
 
-static void put_rate(report_page *p, double n, double s, double unit)
+static void put_rate(report_page *p, double n, double s)
 {
     if (n > 0 && s > 0)
-        report_put(p, "<td class=\"n\">%.1f</td>", n / s / unit);
+        report_put(p, "<td class=\"n\">%.1f</td>", n / s / 1e9);
     else
         report_put(p, "<td class=\"n\"></td>");
 }
@@ -167,8 +167,8 @@ static void put_row(report_page *p, const row *x, const hone_profile_phase *f, d
     }
     const hone_profile_part *part = x->part;
     report_put(p, "<td class=\"n\">%.2f</td>", part->busy_s / part->seconds);
-    put_rate(p, part->bytes, part->seconds, 1e9);
-    put_rate(p, part->flops, part->seconds, 1e9);
+    put_rate(p, part->bytes, part->seconds);
+    put_rate(p, part->flops, part->seconds);
     if (part->limit_s > 0)
         report_put(p, "<td class=\"n\">%.0f %%</td></tr>\n", 100 * part->limit_s / part->seconds);
     else

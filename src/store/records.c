@@ -11,14 +11,14 @@
 /* The first column of the first row (bound: key if it is not NULL, else id): a fresh copy, or NULL
  * if there is no row or the column is NULL. */
 static hone_status query_text(hone_registry *r, char **out, bool *found, const char *sql,
-                              const char *key_types, int64_t id, const char *key)
+                              int64_t id, const char *key)
 {
     *out = NULL;
     sqlite3_stmt *stmt;
     if (key)
-        HONE_TRY(hone_store_prepare(r, &stmt, sql, key_types, key));
+        HONE_TRY(hone_store_prepare(r, &stmt, sql, "s", key));
     else
-        HONE_TRY(hone_store_prepare(r, &stmt, sql, key_types, id));
+        HONE_TRY(hone_store_prepare(r, &stmt, sql, "i", id));
     hone_status s = hone_store_step(r, stmt, found);
     const char *text = s == HONE_OK && *found ? (const char *)sqlite3_column_text(stmt, 0) : NULL;
     if (text && !(*out = hone_strdup(text)))
@@ -65,8 +65,7 @@ hone_status hone_registry_put_configuration(hone_registry *r, const char *json, 
 hone_status hone_registry_environment(hone_registry *r, int64_t id, char **json)
 {
     bool found;
-    HONE_TRY(
-        query_text(r, json, &found, "SELECT json FROM environments WHERE id = ?", "i", id, NULL));
+    HONE_TRY(query_text(r, json, &found, "SELECT json FROM environments WHERE id = ?", id, NULL));
     return found ? HONE_OK
                  : hone_fail(HONE_NOT_FOUND, "registry %s has no environment %lld", r->path,
                              (long long)id);
@@ -158,8 +157,7 @@ hone_status hone_registry_start_experiment(hone_registry *r, const hone_experime
                            " ON CONFLICT(run, key) DO UPDATE SET key = key RETURNING id",
                            "iisss", e->run, configuration, e->key, e->label, e->predicted);
     if (s == HONE_OK)
-        s = query_text(r, metrics, &row, "SELECT metrics FROM experiments WHERE id = ?", "i", *id,
-                       NULL);
+        s = query_text(r, metrics, &row, "SELECT metrics FROM experiments WHERE id = ?", *id, NULL);
     int64_t bad = 0;
     if (s == HONE_OK)
         s = hone_store_run(r, &bad, "SELECT state = 'failed' FROM experiments WHERE id = ?", "i",
@@ -256,7 +254,7 @@ hone_status hone_registry_rollback(hone_registry *r, int64_t model, char **confi
     HONE_TRY(hone_store_enter(r, &own));
     hone_status s = insert_rollback(r, model);
     if (s == HONE_OK)
-        s = query_text(r, config, &found, current_of_id, "i", model, NULL);
+        s = query_text(r, config, &found, current_of_id, model, NULL);
     s = hone_store_leave(r, own, s);
     if (s != HONE_OK) {
         hone_free(*config);
@@ -268,7 +266,7 @@ hone_status hone_registry_rollback(hone_registry *r, int64_t model, char **confi
 hone_status hone_registry_current(hone_registry *r, const char *model_sha256, char **config)
 {
     bool found;
-    return query_text(r, config, &found, current_of_hash, "s", 0, model_sha256);
+    return query_text(r, config, &found, current_of_hash, 0, model_sha256);
 }
 
 hone_status hone_registry_put_file(hone_registry *r, const char *fingerprint, int64_t model)
@@ -293,7 +291,7 @@ hone_status hone_registry_find_file(hone_registry *r, const char *fingerprint, u
 hone_status hone_registry_current_of(hone_registry *r, int64_t model, char **config, int64_t *run)
 {
     bool found;
-    HONE_TRY(query_text(r, config, &found, current_of_id, "i", model, NULL));
+    HONE_TRY(query_text(r, config, &found, current_of_id, model, NULL));
     hone_status s = hone_store_run(r, run,
                                    "SELECT coalesce(run, 0) FROM promotions WHERE model = ?"
                                    " ORDER BY id DESC LIMIT 1",

@@ -100,11 +100,10 @@ static hone_status keep(hone_chat_template *t, const char *name, const char *sou
     return HONE_OK;
 }
 
-hone_status hone_chat_template_add(hone_chat_template *t, const char *name, const char *source,
-                                   size_t n)
+hone_status hone_chat_template_add(hone_chat_template *t, const char *source, size_t n)
 {
-    HONE_TRY(keep(t, name, source, n));
-    const entry *e = find_entry(t, name);
+    HONE_TRY(keep(t, "default", source, n));
+    const entry *e = find_entry(t, "default");
     return e->program ? HONE_OK : hone_fail(e->status, "%s", e->why);
 }
 

@@ -34,9 +34,9 @@ HONE_CHECKED hone_status hone_chat_template_from_file(const struct hone_file *f,
                                                       hone_chat_template **out);
 void hone_chat_template_close(hone_chat_template *t); /* NULL is fine */
 
-/* Adds (or replaces) the template `name`; n bytes of source. Errors: those of jinja_compile. */
-HONE_CHECKED hone_status hone_chat_template_add(hone_chat_template *t, const char *name,
-                                                const char *source, size_t n);
+/* Adds (or replaces) the template "default"; n bytes of source. Errors: those of jinja_compile. */
+HONE_CHECKED hone_status hone_chat_template_add(hone_chat_template *t, const char *source,
+                                                size_t n);
 
 size_t hone_chat_template_count(const hone_chat_template *t);
 const char *hone_chat_template_name(const hone_chat_template *t, size_t i); /* "default"... */

@@ -213,9 +213,9 @@ hone_status jinja_get_int(run *r, const jinja_value *v, int64_t fallback, int64_
                        jinja_type_name(v));
 }
 
-hone_status jinja_get_flag(run *r, const jinja_value *v, bool fallback, bool *out)
+hone_status jinja_get_flag(run *r, const jinja_value *v, bool *out)
 {
-    *out = fallback;
+    *out = false;
     return v->type == JINJA_V_ABSENT ? HONE_OK : jinja_truth(r, v, out);
 }
 

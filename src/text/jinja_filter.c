@@ -137,8 +137,8 @@ static hone_status f_indent(run *r, const jinja_args *a, value *out)
     bool first, blank;
     if (width.type != JINJA_V_STR)
         HONE_TRY(jinja_arithmetic(r, '*', &blank_text, &width, &by));
-    HONE_TRY(jinja_get_flag(r, &a->v[1], false, &first));
-    HONE_TRY(jinja_get_flag(r, &a->v[2], false, &blank));
+    HONE_TRY(jinja_get_flag(r, &a->v[1], &first));
+    HONE_TRY(jinja_get_flag(r, &a->v[2], &blank));
     end = jinja_str("\n", 1);
     HONE_TRY(jinja_arithmetic(r, '+', &a->self, &end, &s));
     jinja_args none = {.self = s};
@@ -173,7 +173,7 @@ static hone_status f_truncate(run *r, const jinja_args *a, value *out)
     value s, end = a->v[2].type == JINJA_V_STR ? a->v[2] : jinja_str("...", 3);
     HONE_TRY(jinja_to_str(r, &a->self, &s));
     HONE_TRY(jinja_get_int(r, &a->v[0], 255, &length));
-    HONE_TRY(jinja_get_flag(r, &a->v[1], false, &kill));
+    HONE_TRY(jinja_get_flag(r, &a->v[1], &kill));
     HONE_TRY(jinja_get_int(r, &a->v[3], 5, &leeway));
     HONE_TRY(jinja_length(r, &s, &n));
     if (length < (int64_t)jinja_count_characters(end.as.s, end.n) || leeway < 0)
@@ -252,9 +252,9 @@ static hone_status f_tojson(run *r, const jinja_args *a, value *out)
     jinja_json_style style = {.item = ", ", .pair = ": ", .n_item = 2, .n_pair = 2};
     const value *separators = &a->v[2];
     jinja_text t = {0};
-    HONE_TRY(jinja_get_flag(r, &a->v[0], false, &style.ascii));
+    HONE_TRY(jinja_get_flag(r, &a->v[0], &style.ascii));
     HONE_TRY(json_indent(r, &a->v[1], &style));
-    HONE_TRY(jinja_get_flag(r, &a->v[3], false, &style.sorted));
+    HONE_TRY(jinja_get_flag(r, &a->v[3], &style.sorted));
     if (separators->type > JINJA_V_NONE) {
         bool pair = (separators->type == JINJA_V_TUPLE || separators->type == JINJA_V_LIST) &&
                     separators->as.seq->n == 2;
@@ -426,7 +426,7 @@ static hone_status f_round(run *r, const jinja_args *a, value *out)
 static hone_status f_default(run *r, const jinja_args *a, value *out)
 {
     bool boolean, yes = true;
-    HONE_TRY(jinja_get_flag(r, &a->v[1], false, &boolean));
+    HONE_TRY(jinja_get_flag(r, &a->v[1], &boolean));
     if (boolean)
         HONE_TRY(jinja_truth(r, &a->self, &yes));
     bool replaced = a->self.type == JINJA_V_UNDEFINED || !yes;

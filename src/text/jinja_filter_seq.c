@@ -315,8 +315,8 @@ static hone_status f_sort(run *r, const jinja_args *a, value *out)
     value *items;
     uint32_t n;
     bool reverse, sensitive;
-    HONE_TRY(jinja_get_flag(r, &a->v[0], false, &reverse));
-    HONE_TRY(jinja_get_flag(r, &a->v[1], false, &sensitive));
+    HONE_TRY(jinja_get_flag(r, &a->v[0], &reverse));
+    HONE_TRY(jinja_get_flag(r, &a->v[1], &sensitive));
     HONE_TRY(jinja_items(r, &a->self, &items, &n));
     return sort_items(r, items, n, list_key, &a->v[2], sensitive, reverse, out);
 }
@@ -332,8 +332,8 @@ static hone_status f_dictsort(run *r, const jinja_args *a, value *out)
     if (a->self.type != JINJA_V_DICT)
         return jinja_raise(r, HONE_DATA, "dictsort: a dict is needed, not %s",
                            jinja_type_name(&a->self));
-    HONE_TRY(jinja_get_flag(r, &a->v[0], false, &sensitive));
-    HONE_TRY(jinja_get_flag(r, &a->v[2], false, &reverse));
+    HONE_TRY(jinja_get_flag(r, &a->v[0], &sensitive));
+    HONE_TRY(jinja_get_flag(r, &a->v[2], &reverse));
     if (by->type == JINJA_V_STR && by->n == 5 && memcmp(by->as.s, "value", 5) == 0)
         index = jinja_int(1);
     else if (by->type != JINJA_V_ABSENT &&
@@ -349,7 +349,7 @@ static hone_status extreme(run *r, const jinja_args *a, bool most, value *out)
     value *items, best = {0};
     uint32_t n;
     bool sensitive;
-    HONE_TRY(jinja_get_flag(r, &a->v[0], false, &sensitive));
+    HONE_TRY(jinja_get_flag(r, &a->v[0], &sensitive));
     HONE_TRY(jinja_items(r, &a->self, &items, &n));
     if (n == 0)
         return undefined(r, "No aggregated item, sequence was empty.", out);
@@ -383,7 +383,7 @@ static hone_status f_unique(run *r, const jinja_args *a, value *out)
     const value *there;
     uint32_t n;
     bool sensitive;
-    HONE_TRY(jinja_get_flag(r, &a->v[0], false, &sensitive));
+    HONE_TRY(jinja_get_flag(r, &a->v[0], &sensitive));
     HONE_TRY(jinja_items(r, &a->self, &items, &n));
     HONE_TRY(jinja_dict_new(r, JINJA_V_DICT, 0, &seen));
     HONE_TRY(new_iter(r, "unique items", 0, out));

@@ -185,11 +185,10 @@ HONE_CHECKED hone_status jinja_scope_new(jinja_run *r, jinja_scope *parent, jinj
 HONE_CHECKED hone_status jinja_scope_set(jinja_run *r, jinja_scope *s, const jinja_name *name,
                                          const jinja_value *v);
 
-/* An argument as a whole number or a truth, with what it is when absent. */
+/* An argument as a whole number, with what it is when absent, or as a truth (absent: false). */
 HONE_CHECKED hone_status jinja_get_int(jinja_run *r, const jinja_value *v, int64_t fallback,
                                        int64_t *out);
-HONE_CHECKED hone_status jinja_get_flag(jinja_run *r, const jinja_value *v, bool fallback,
-                                        bool *out);
+HONE_CHECKED hone_status jinja_get_flag(jinja_run *r, const jinja_value *v, bool *out);
 
 /* ---- tables ---- */
 const jinja_builtin *jinja_find_filter(const char *name, size_t n);

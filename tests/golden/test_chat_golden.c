@@ -114,7 +114,7 @@ static hone_chat_template *from_file(const char *path)
     assert_int_equal(remove_folder(NULL), 0);
     if (hone_read_file(path, 1 << 20, &text, &n) != HONE_OK)
         fail_msg("%s", hone_error());
-    if (hone_chat_template_add(t, "default", text, n) != HONE_OK)
+    if (hone_chat_template_add(t, text, n) != HONE_OK)
         fail_msg("%s", hone_error());
     hone_free(text);
     return t;

@@ -415,7 +415,7 @@ static void bad_configs_are_named_and_none_is_no_failure(void **state)
     put("tokenizer_config.json", "{\"chat_template\": 7, \"bos_token\": [1]}");
     t = opened(folder);
     assert_int_equal(hone_chat_template_count(t), 0);
-    assert_int_equal(hone_chat_template_add(t, "default", "{{ nope", 7), HONE_FORMAT);
+    assert_int_equal(hone_chat_template_add(t, "{{ nope", 7), HONE_FORMAT);
     hone_chat_template_close(t);
     assert_int_equal(hone_chat_template_open("/nonexistent", &t), HONE_NOT_FOUND);
 }
