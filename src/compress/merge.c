@@ -85,19 +85,6 @@ static hone_status open_merge(merge *m, const char *adapter)
     return hone_parameters_plan(m->f, m->model, &m->p);
 }
 
-static hone_status write_file(merge *m, hone_dtype type, const char *path)
-{
-    hone_safetensors_writer *w;
-    HONE_TRY(hone_safetensors_writer_open(path, &w));
-    hone_status s = hone_parameters_declare(&m->p, type, w);
-    if (s == HONE_OK)
-        s = hone_parameters_write_each(&m->p, merged_values, m, w);
-    if (s == HONE_OK)
-        return hone_safetensors_writer_commit(w);
-    hone_safetensors_writer_abort(w);
-    return s;
-}
-
 hone_status hone_merge_write(const hone_file *f, const char *adapter, hone_dtype type,
                              const char *path, uint64_t *tensors, uint64_t *merged)
 {
@@ -105,7 +92,7 @@ hone_status hone_merge_write(const hone_file *f, const char *adapter, hone_dtype
     *tensors = *merged = 0;
     hone_status s = open_merge(&m, adapter);
     if (s == HONE_OK)
-        s = write_file(&m, type, path);
+        s = hone_parameters_save_each(&m.p, type, merged_values, &m, path);
     *tensors = m.p.count;
     if (m.deltas)
         hone_free_big(m.deltas, m.adapter->p.floats * sizeof *m.deltas);

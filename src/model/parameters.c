@@ -339,8 +339,8 @@ static hone_status gather(const hone_parameters *p, size_t i, hone_parameter_val
     return HONE_OK;
 }
 
-hone_status hone_parameters_write_each(const hone_parameters *p, hone_parameter_values *each,
-                                       void *arg, hone_safetensors_writer *w)
+static hone_status write_each(const hone_parameters *p, hone_parameter_values *each, void *arg,
+                              hone_safetensors_writer *w)
 {
     size_t most = 0;
     for (size_t i = 0; i < p->count; i++) {
@@ -374,5 +374,25 @@ static hone_status flat_values(void *arg, const hone_parameter *p, const float *
 hone_status hone_parameters_write(const hone_parameters *p, const float *values,
                                   hone_safetensors_writer *w)
 {
-    return hone_parameters_write_each(p, flat_values, (void *)(uintptr_t)values, w);
+    return write_each(p, flat_values, (void *)(uintptr_t)values, w);
+}
+
+hone_status hone_parameters_save_each(const hone_parameters *p, hone_dtype type,
+                                      hone_parameter_values *each, void *arg, const char *path)
+{
+    hone_safetensors_writer *w;
+    HONE_TRY(hone_safetensors_writer_open(path, &w));
+    hone_status s = hone_parameters_declare(p, type, w);
+    if (s == HONE_OK)
+        s = write_each(p, each, arg, w);
+    if (s == HONE_OK)
+        return hone_safetensors_writer_commit(w);
+    hone_safetensors_writer_abort(w);
+    return s;
+}
+
+hone_status hone_parameters_save(const hone_parameters *p, hone_dtype type, const float *values,
+                                 const char *path)
+{
+    return hone_parameters_save_each(p, type, flat_values, (void *)(uintptr_t)values, path);
 }

@@ -70,11 +70,14 @@ HONE_CHECKED hone_status hone_parameters_declare(const hone_parameters *p, hone_
                                                  hone_safetensors_writer *w);
 HONE_CHECKED hone_status hone_parameters_write(const hone_parameters *p, const float *values,
                                                hone_safetensors_writer *w);
+/* Both, as a whole file. */
+HONE_CHECKED hone_status hone_parameters_save(const hone_parameters *p, hone_dtype type,
+                                              const float *values, const char *path);
 /* The same with values asked for one by one: *values is [n][k] of p and stays valid until the next
  * call. */
 typedef hone_status hone_parameter_values(void *arg, const hone_parameter *p, const float **values);
-HONE_CHECKED hone_status hone_parameters_write_each(const hone_parameters *p,
-                                                    hone_parameter_values *each, void *arg,
-                                                    hone_safetensors_writer *w);
+HONE_CHECKED hone_status hone_parameters_save_each(const hone_parameters *p, hone_dtype type,
+                                                   hone_parameter_values *each, void *arg,
+                                                   const char *path);
 
 #endif

@@ -29,19 +29,6 @@ static void checksum(const hone_trainable *t, const hone_optimizer *o, const hon
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static hone_status write_model(const char *path, const hone_trainable *t, hone_dtype type)
-{
-    hone_safetensors_writer *w;
-    HONE_TRY(hone_safetensors_writer_open(path, &w));
-    hone_status s = hone_parameters_declare(&t->p, type, w);
-    if (s == HONE_OK)
-        s = hone_parameters_write(&t->p, t->weights, w);
-    if (s == HONE_OK)
-        return hone_safetensors_writer_commit(w);
-    hone_safetensors_writer_abort(w);
-    return s;
-}
-
 static hone_status write_words(hone_safetensors_writer *w, const hone_training_state *s,
                                const char *settings)
 {
@@ -92,8 +79,8 @@ hone_status hone_checkpoint_write(const char *folder, const hone_trainable *t,
     char *model =
              hone_path_join(folder, t->adapter ? "adapter_model.safetensors" : "model.safetensors"),
          *state = hone_path_join(folder, STATE);
-    hone_status status =
-        model && state ? write_model(model, t, type) : hone_fail_memory(strlen(folder), "a path");
+    hone_status status = model && state ? hone_parameters_save(&t->p, type, t->weights, model)
+                                        : hone_fail_memory(strlen(folder), "a path");
     if (status == HONE_OK)
         status = write_state(state, t, o, s, settings);
     hone_free(model);

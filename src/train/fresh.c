@@ -65,19 +65,6 @@ static void fill(const hone_parameters *p, const hone_hparams *h, uint64_t seed,
     }
 }
 
-static hone_status write_weights(const hone_parameters *p, const float *values, const char *path)
-{
-    hone_safetensors_writer *w;
-    HONE_TRY(hone_safetensors_writer_open(path, &w));
-    hone_status s = hone_parameters_declare(p, HONE_DTYPE_F32, w);
-    if (s == HONE_OK)
-        s = hone_parameters_write(p, values, w);
-    if (s == HONE_OK)
-        return hone_safetensors_writer_commit(w);
-    hone_safetensors_writer_abort(w);
-    return s;
-}
-
 static hone_status write_folder(const char *json, const hone_parameters *p, const float *values,
                                 const char *folder)
 {
@@ -88,7 +75,7 @@ static hone_status write_folder(const char *json, const hone_parameters *p, cons
     if (s == HONE_OK && (hone_is_file(config) || hone_is_file(weights)))
         s = hone_fail(HONE_USAGE, "%s holds a model already", folder);
     if (s == HONE_OK)
-        s = write_weights(p, values, weights);
+        s = hone_parameters_save(p, HONE_DTYPE_F32, values, weights);
     if (s == HONE_OK)
         s = hone_write_file(config, json, strlen(json));
     hone_free(config);

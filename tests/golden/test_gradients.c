@@ -107,11 +107,8 @@ static double add(hone_trainable *t, const golden *g)
 /* Writes values as a checkpoint and opens it again. */
 static hone_file *as_file(const hone_trainable *t, const float *values)
 {
-    hone_safetensors_writer *w;
-    assert_int_equal(hone_safetensors_writer_open(in_folder("x.safetensors"), &w), HONE_OK);
-    assert_int_equal(hone_parameters_declare(&t->p, HONE_DTYPE_F32, w), HONE_OK);
-    assert_int_equal(hone_parameters_write(&t->p, values, w), HONE_OK);
-    assert_int_equal(hone_safetensors_writer_commit(w), HONE_OK);
+    assert_int_equal(
+        hone_parameters_save(&t->p, HONE_DTYPE_F32, values, in_folder("x.safetensors")), HONE_OK);
     return open_file(in_folder("x.safetensors"));
 }
 
