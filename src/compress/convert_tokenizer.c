@@ -340,18 +340,13 @@ static hone_status write_special(const vocab_writer *v)
  * before: its size is bounded and its structure sound. */
 static hone_status read_json(const hone_file *f, const char *name, json_t **out)
 {
-    char *path = hone_path_join(hone_file_path(f), name), *text = NULL;
+    char *text;
     size_t bytes;
     *out = NULL;
-    if (!path)
-        return hone_fail_memory(strlen(name), "a path");
+    HONE_TRY(hone_read_member(hone_file_path(f), name, TOKENIZER_BYTES_MAX, &text, &bytes));
     hone_status s =
-        hone_is_file(path) ? hone_read_file(path, TOKENIZER_BYTES_MAX, &text, &bytes) : HONE_OK;
-    if (s == HONE_OK && text) {
-        s = hone_json_parse(text, bytes, JSON_DEPTH, JSON_VALUES_MAX, path, out);
-    }
+        text ? hone_json_parse(text, bytes, JSON_DEPTH, JSON_VALUES_MAX, name, out) : HONE_OK;
     hone_free(text);
-    hone_free(path);
     return s;
 }
 

@@ -15,19 +15,11 @@ static hone_status read_json(const hone_file *f, const char *name, json_t **out)
     char *text;
     size_t bytes;
     *out = NULL;
-    char *path = hone_path_join(hone_file_path(f), name);
-    if (!path)
-        return hone_fail_memory(strlen(name), "a path");
-    hone_status s = HONE_OK;
-    if (hone_is_file(path)) {
-        s = hone_read_file(path, FILE_BYTES_MAX, &text, &bytes);
-        if (s == HONE_OK) {
-            s = hone_json_parse(text, bytes, FILE_DEPTH, FILE_VALUES, path, out);
-            hone_free(text);
-        }
-    }
-    hone_free(path);
-    return s;
+    HONE_TRY(hone_read_member(hone_file_path(f), name, FILE_BYTES_MAX, &text, &bytes));
+    hone_status s =
+        text ? hone_json_parse(text, bytes, FILE_DEPTH, FILE_VALUES, name, out) : HONE_OK;
+    hone_free(text);
+    return s == HONE_OK ? s : hone_fail_in(s, "%s", hone_file_path(f));
 }
 
 /* ---- pooling -------------------------------------------------------------------------------- */
