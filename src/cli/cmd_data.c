@@ -9,14 +9,11 @@
 #include "base/mem.h"
 #include "train/data/dataset_build.h"
 
-#include <string.h>
-
 /* The chat template of the model, or the file given; *out NULL when there is none. */
 static hone_status open_template(const cli_context *c, const hone_tokenizer *t,
                                  hone_chat_template **out)
 {
     const char *model = cli_operand(c, 0), *file = cli_text(c, "template");
-    size_t n = strlen(model);
     *out = NULL;
     if (file) {
         cli_chat_format f;
@@ -24,7 +21,7 @@ static hone_status open_template(const cli_context *c, const hone_tokenizer *t,
         *out = f.template;
         return HONE_OK;
     }
-    if (!hone_is_directory(model) && (n < 5 || strcmp(model + n - 5, ".gguf") != 0))
+    if (!hone_is_directory(model) && !hone_ends_with(model, ".gguf"))
         return HONE_OK; /* a tokenizer's own file */
     HONE_TRY(hone_chat_template_open(model, out));
     if (hone_chat_template_count(*out) == 0) {

@@ -1,17 +1,9 @@
 /* export - a model with plain weights, as a Hugging Face folder or a GGUF file. */
 #include "cli/cli.h"
 
+#include "base/io.h"
 #include "compress/export.h"
 #include "compress/quantize.h"
-
-#include <string.h>
-
-/* A name that ends in .gguf asks for that kind of file. */
-static bool is_gguf_name(const char *path)
-{
-    size_t n = strlen(path);
-    return n > 5 && strcmp(path + n - 5, ".gguf") == 0;
-}
 
 static void remark(void *arg, const char *text)
 {
@@ -39,17 +31,18 @@ static hone_status run(cli_context *c)
     hone_file *f;
     hone_dtype type = HONE_DTYPE_BF16;
     const char *output = cli_text(c, "output");
+    bool gguf = hone_ends_with(output, ".gguf");
     (void)hone_dtype_by_name(cli_text(c, "type"), &type);
     HONE_TRY(hone_file_open(cli_operand(c, 0), &f));
     hone_status s;
-    if (is_gguf_name(output) && cli_given(c, "adapter"))
+    if (gguf && cli_given(c, "adapter"))
         s = hone_fail(HONE_USAGE,
                       "an adapter is merged into a folder: export to one, then that "
                       "folder to %s",
                       output);
     else
-        s = is_gguf_name(output) ? write_gguf(f, type, output, &r)
-                                 : hone_export_merged(f, cli_text(c, "adapter"), type, output, &r);
+        s = gguf ? write_gguf(f, type, output, &r)
+                 : hone_export_merged(f, cli_text(c, "adapter"), type, output, &r);
     hone_file_close(f);
     HONE_TRY(s);
     const char *done = cli_given(c, "adapter") ? "merged" : "decoded";

@@ -83,12 +83,6 @@ static hone_status make_config(const cli_context *c, json_t **out)
     return hone_fail(HONE_DATA, "%s is no UTF-8 text", file ? file : "the special token");
 }
 
-static bool is_json_path(const char *path)
-{
-    size_t n = strlen(path);
-    return n > 5 && strcmp(path + n - 5, ".json") == 0;
-}
-
 /* A folder that was made for what could not be written */
 static void take_back(const char *folder)
 {
@@ -105,7 +99,7 @@ static hone_status write_output(const cli_context *c, const hone_bpe *b)
     json_t *tokenizer, *config;
     const bool made = !hone_is_directory(output);
     HONE_TRY(hone_bpe_to_json(b, &tokenizer));
-    if (is_json_path(output))
+    if (hone_ends_with(output, ".json"))
         return write_json(output, tokenizer);
     hone_status s = make_config(c, &config);
     if (s == HONE_OK)
@@ -179,9 +173,9 @@ static hone_status run(cli_context *c)
     hone_bpe *b;
     if (strcmp(cli_operand(c, 0), "train") != 0)
         return hone_fail(HONE_USAGE, "\"%s\": hone tokenizer can only train", cli_operand(c, 0));
-    if (cli_text(c, "template") && is_json_path(cli_text(c, "output")))
+    if (cli_text(c, "template") && hone_ends_with(cli_text(c, "output"), ".json"))
         return hone_fail(HONE_USAGE, "a chat template goes into a folder: -o without .json");
-    if (is_json_path(cli_text(c, "output")))
+    if (hone_ends_with(cli_text(c, "output"), ".json"))
         HONE_TRY(hone_check_output(cli_text(c, "output")));
     specials special = given_specials(c);
     hone_bpe_options options = {.vocab = (uint32_t)cli_int(c, "vocab"),

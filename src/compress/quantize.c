@@ -1,5 +1,6 @@
 #include "compress/quantize.h"
 
+#include "base/io.h"
 #include "base/mem.h"
 #include "compress/convert.h"
 #include "compress/ftype.h"
@@ -39,8 +40,7 @@ static void remark(const quantize_job *j, const char *fmt, ...)
 /* The kind of a matrix by its GGUF name, or -1: keep it as it is. */
 static int kind_of(const char *name)
 {
-    size_t n = strlen(name);
-    if (n < 7 || strcmp(name + n - 7, ".weight") != 0 || strstr(name, "norm"))
+    if (!hone_ends_with(name, ".weight") || strstr(name, "norm"))
         return -1;
     if (strcmp(name, "token_embd.weight") == 0)
         return HONE_QUANTIZE_EMBEDDING;

@@ -2,6 +2,7 @@
 #include "compress/refolder.h"
 
 #include "base/interrupt.h"
+#include "base/io.h"
 #include "base/mem.h"
 #include "file/write.h"
 #include "model/weights.h"
@@ -165,9 +166,8 @@ static hone_status write_columns(const item *t, hone_safetensors_writer *w, floa
 
 static bool is_coded(const job *j, const item *t)
 {
-    size_t n = strlen(t->name);
-    return j->form && t->layer && !t->shape && !(t->flags & HONE_NAME_TRANSPOSED) && n > 7 &&
-           strcmp(t->name + n - 7, ".weight") == 0 && hone_coded_fits(j->form, t->n, t->k);
+    return j->form && t->layer && !t->shape && !(t->flags & HONE_NAME_TRANSPOSED) &&
+           hone_ends_with(t->name, ".weight") && hone_coded_fits(j->form, t->n, t->k);
 }
 
 static hone_status coded_row(const void *arg, size_t row, float *dst)

@@ -76,12 +76,9 @@ bool hone_hub_is_name(const char *text)
     static const char *const files[] = {".gguf", ".safetensors", ".json"};
     if (!read_name(text, &name) || !strchr(name.repository, '/'))
         return false;
-    size_t n = strlen(name.repository);
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        size_t k = strlen(files[i]);
-        if (n > k && strcmp(name.repository + n - k, files[i]) == 0)
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (hone_ends_with(name.repository, files[i]))
             return false;
-    }
     return true;
 }
 

@@ -275,10 +275,9 @@ static void use_old_name(const loader *l, char name[HONE_NAME_MAX])
     char old[HONE_NAME_MAX];
     size_t n = strlen(name);
     for (int i = 0; i < 2 && !l->gguf && n && !hone_file_tensor(l->file, name); i++) {
-        size_t m = strlen(now[i]);
-        if (n < m || strcmp(name + n - m, now[i]) != 0)
+        if (!hone_ends_with(name, now[i]))
             continue;
-        snprintf(old, sizeof old, "%.*s%s", (int)(n - m), name, then[i]);
+        snprintf(old, sizeof old, "%.*s%s", (int)(n - strlen(now[i])), name, then[i]);
         if (hone_file_tensor(l->file, old))
             memcpy(name, old, sizeof old);
     }
