@@ -7,7 +7,6 @@
 enum { CHAINS = 12 }; /* independent accumulators: two ports of latency four, and some to spare */
 
 /* The sums must look used, or the compiler removes the work. */
-/* The result is wanted, as far as the compiler can tell. */
 static inline void keep_float(float x)
 {
     __asm__ volatile("" : : "x"(x));
@@ -186,11 +185,8 @@ bool hone_peak_supported(hone_peak peak)
         HONE_PEAK_LIST(HONE_PEAK_NEEDS)
 #undef HONE_PEAK_NEEDS
     };
-#if defined(__x86_64__)
-    if (peak == HONE_PEAK_AVX512_BF16 && !__builtin_cpu_supports("avx512bf16"))
-        return false;
-#endif
-    return hone_isa_supported(needed[peak]);
+    return hone_isa_supported(needed[peak]) &&
+           (peak != HONE_PEAK_AVX512_BF16 || hone_isa_has_bf16());
 }
 
 double hone_peak_run(hone_peak peak, const void *data, size_t rounds)

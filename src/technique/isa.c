@@ -4,8 +4,7 @@
 static bool applies(const hone_technique_facts *f, const hone_config *c, const int *knob)
 {
     (void)f;
-    hone_isa now = c->isa == HONE_ISA_BEST ? hone_isa_best() : (hone_isa)c->isa;
-    return knob[0] != (int)now && hone_isa_supported((hone_isa)knob[0]);
+    return knob[0] != (int)isa_of(c) && hone_isa_supported((hone_isa)knob[0]);
 }
 
 static void apply(const int *knob, hone_config *c)

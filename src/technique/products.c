@@ -4,11 +4,6 @@
 
 #include "kernel/kernel.h"
 
-static hone_isa isa_of(const hone_config *c)
-{
-    return c->isa == HONE_ISA_BEST ? hone_isa_best() : (hone_isa)c->isa;
-}
-
 static bool other_and_possible(const hone_config *c, const int *knob)
 {
     return c->compute == HONE_COMPUTE_BF16 && c->products != knob[0] &&

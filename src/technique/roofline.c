@@ -85,7 +85,7 @@ static double share_of_threads(const hone_technique_facts *f, const hone_config 
  * multiply bf16 for many rows, everything else is float32 fused multiply-adds. */
 static double exact_ops_s(const hone_limits *machine, const hone_config *c, double rows)
 {
-    hone_isa top = c->isa == HONE_ISA_BEST ? hone_isa_best() : (hone_isa)c->isa;
+    hone_isa top = isa_of(c);
     const double *ops = machine->ops_s;
     double best = 0;
     for (int isa = 0; isa <= (int)top; isa++) {
@@ -100,7 +100,7 @@ static double exact_ops_s(const hone_limits *machine, const hone_config *c, doub
 
 double hone_technique_products_ops_s(const hone_limits *machine, const hone_config *c, double rows)
 {
-    hone_isa top = c->isa == HONE_ISA_BEST ? hone_isa_best() : (hone_isa)c->isa;
+    hone_isa top = isa_of(c);
     double exact = exact_ops_s(machine, c, rows), peak = 0;
     bool tiles = top >= HONE_ISA_AMX_INT8 && rows > HONE_FEW_ROWS;
     if (c->products == HONE_PRODUCTS_BF16_DOT)

@@ -7,6 +7,12 @@
 #define X(row) extern const hone_technique hone_technique_##row;
 #include "technique/rows.def"
 
+/* The instruction set that c runs on. */
+static inline hone_isa isa_of(const hone_config *c)
+{
+    return c->isa == HONE_ISA_BEST ? hone_isa_best() : (hone_isa)c->isa;
+}
+
 /* Number of weights of a kind in all layers, from the shape (a tied embedding counts as head). */
 double hone_technique_weights(const hone_technique_facts *f, hone_weight_kind kind);
 /* Bytes that they take in memory under c. */
