@@ -35,7 +35,6 @@ typedef struct hone_variants {
     hone_kernels table; /* with what was chosen */
     hone_variant list[HONE_VARIANTS_MAX];
     size_t count;
-    double seconds;  /* that measuring took */
     char origin[96]; /* "measured now", "kept since ...", "HONE_VARIANTS=off" */
 } hone_variants;
 

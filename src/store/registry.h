@@ -73,7 +73,7 @@ typedef struct hone_run_record {
 } hone_run_record;
 
 typedef struct hone_experiment_record {
-    int64_t id, run, configuration;
+    int64_t id, run;
     const char *key; /* unique within the run */
     const char *label;
     const char *config;    /* canonical JSON of the configuration */

@@ -57,8 +57,8 @@ hone_status hone_registry_each_experiment(hone_registry *r, int64_t run, hone_ex
 {
     sqlite3_stmt *q;
     HONE_TRY(hone_store_prepare(r, &q,
-                                "SELECT e.id, e.run, e.configuration, e.key, e.label, c.json, "
-                                "e.predicted, e.state, e.metrics"
+                                "SELECT e.id, e.run, e.key, e.label, c.json, e.predicted, e.state, "
+                                "e.metrics"
                                 " FROM experiments e JOIN configurations c ON c.id = "
                                 "e.configuration WHERE e.run = ? ORDER BY e.id",
                                 "i", run));
@@ -67,13 +67,12 @@ hone_status hone_registry_each_experiment(hone_registry *r, int64_t run, hone_ex
         const hone_experiment_record record = {
             .id = sqlite3_column_int64(q, 0),
             .run = sqlite3_column_int64(q, 1),
-            .configuration = sqlite3_column_int64(q, 2),
-            .key = hone_store_text(q, 3),
-            .label = hone_store_text(q, 4),
-            .config = hone_store_text(q, 5),
-            .predicted = hone_store_text(q, 6),
-            .state = hone_store_text(q, 7),
-            .metrics = hone_store_text(q, 8),
+            .key = hone_store_text(q, 2),
+            .label = hone_store_text(q, 3),
+            .config = hone_store_text(q, 4),
+            .predicted = hone_store_text(q, 5),
+            .state = hone_store_text(q, 6),
+            .metrics = hone_store_text(q, 7),
         };
         s = fn(arg, &record);
     }

@@ -19,7 +19,6 @@ typedef struct lexer {
     size_t counted; /* bytes that line and column cover */
     uint32_t line, column;
     bool line_starting; /* what came before ended a line */
-    bool trim_left;     /* strip white space before more data ("-%}") */
 } lexer;
 
 hone_status jinja_fail_at_(const char *name, uint32_t line, uint32_t column, hone_status s,
