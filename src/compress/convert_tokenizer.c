@@ -1,8 +1,7 @@
 /*
  * A folder's tokenizer as GGUF metadata (tokenizer.ggml.*, ggml/docs/gguf.md): "gpt2" with its
  * merges and the name of its pre-tokenizer, "llama" (SentencePiece BPE) and "t5" (unigram) with
- * scores, or "bert"
- * (WordPiece), whose words begin with U+2581 instead of continuing with ##.
+ * scores, or "bert" (WordPiece), whose words begin with U+2581 instead of continuing with ##.
  */
 #include "base/io.h"
 #include "base/json.h"

@@ -14,7 +14,6 @@ hone_status hone_session_open(hone_engine *e, hone_session **out)
     return hone_session_open_for(e, e->config.context_tokens, out);
 }
 
-/* All arrays in one block: the pointers first, then the numbers. */
 static bool allocate(hone_session *s)
 {
     size_t pages = s->max_pages, tables = s->n_tables, cells = tables * pages;

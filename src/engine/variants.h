@@ -35,7 +35,7 @@ typedef struct hone_variants {
     hone_kernels table; /* with what was chosen */
     hone_variant list[HONE_VARIANTS_MAX];
     size_t count;
-    char origin[96]; /* "measured now", "kept since ...", "HONE_VARIANTS=off" */
+    char origin[96]; /* "measured now...", "measured ... UTC", "HONE_VARIANTS=off" */
 } hone_variants;
 
 /* The usual ones: table of `isa` as it is. */
@@ -44,7 +44,7 @@ void hone_variants_usual(hone_isa isa, hone_variants *v);
 HONE_CHECKED hone_status hone_variants_measure(hone_isa isa, bool others, hone_variants *v);
 /* Changes v by "name:value,name:value". Errors: USAGE, naming what there is. */
 HONE_CHECKED hone_status hone_variants_force(hone_variants *v, const char *text);
-/* "24 rows" or "avx2" into buf, which is returned. */
+/* "24" or "avx2" into buf, which is returned. */
 const char *hone_variant_value(const hone_variant *v, int value, char *buf, size_t size);
 
 /* v with what it holds for (machine, build) as JSON, and back over the usual ones of v's table:
@@ -53,9 +53,8 @@ char *hone_variants_to_json(const hone_variants *v); /* hone_free; NULL = no mem
 bool hone_variants_from_json(hone_variants *v, const char *text, size_t bytes);
 
 /* What this process runs with, found out once for each set; *out stays. Weaker sets may take part
- * in the best one only. What cannot
- * be measured, read or written leaves the usual ones, and origin says why. Errors: USAGE
- * (HONE_VARIANTS). */
+ * in the best one only. What cannot be measured, read or written leaves the usual ones, and origin
+ * says why. Errors: USAGE (HONE_VARIANTS). */
 HONE_CHECKED hone_status hone_variants_get(hone_isa isa, const hone_variants **out);
 
 #endif

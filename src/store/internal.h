@@ -17,8 +17,7 @@ struct hone_registry {
     bool no_room;
 };
 
-/* Step i (from 0) brings a file from version i to i + 1; HONE_SCHEMA_STEPS is the current version.
- */
+/* Step i (from 0) brings a file from version i to i + 1, the last to hone_schema_version. */
 extern const char *const hone_schema_steps[];
 extern const int hone_schema_version;
 
