@@ -283,7 +283,7 @@ static hone_status write_config(const hone_file *f, const char *dir, hone_dtype 
                 : hone_fail_memory(bytes, "config.json");
     }
     json_decref(config);
-    free(out); /* jansson's own */
+    hone_free(out);
     hone_free(text);
     hone_free(source);
     hone_free(target);
@@ -301,7 +301,7 @@ static hone_status write_json(const char *dir, const char *name, json_t *o, hone
     hone_status s = path && text ? hone_write_file(path, text, strlen(text))
                                  : hone_fail_memory(strlen(name), name);
     r->files++;
-    free(text); /* jansson's own */
+    hone_free(text);
     json_decref(o);
     hone_free(path);
     return s;

@@ -253,12 +253,12 @@ static const char *check(const json_t *c, const hone_hparams *h)
     hone_file *f;
     char *text = json_dumps(c, JSON_REAL_PRECISION(17));
     if (!text || hone_file_from_config(text, "the folder to be written", &f) != HONE_OK) {
-        free(text);
+        hone_free(text);
         return "config.json";
     }
     hone_status s = hone_arch_read(f, &a, &again);
     hone_file_close(f);
-    free(text); /* jansson's own */
+    hone_free(text);
     return s == HONE_OK ? difference(h, &again) : "what the reader refuses";
 }
 

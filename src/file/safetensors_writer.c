@@ -76,7 +76,7 @@ static json_t *describe_tensor(const hone_tensor *t, uint64_t offset)
                      "data_offsets", (json_int_t)offset, (json_int_t)end);
 }
 
-/* The header's text (free() through jansson's hone_free), or NULL = no memory. */
+/* The header's text (hone_free), or NULL = no memory. */
 static char *header_text(hone_safetensors_writer *w)
 {
     json_t *root = json_object();

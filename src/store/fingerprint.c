@@ -38,7 +38,6 @@ hone_status hone_fingerprint_machine(char key[HONE_DIGEST_BYTES])
 
 hone_status hone_fingerprint_take(char **json, char key[HONE_DIGEST_BYTES])
 {
-    *json = NULL;
     json_t *facts = comparable();
     char *text = facts ? json_dumps(facts, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
     if (text) {
@@ -50,8 +49,6 @@ hone_status hone_fingerprint_take(char **json, char key[HONE_DIGEST_BYTES])
         text = json_dumps(facts, JSON_SORT_KEYS | JSON_INDENT(1));
     }
     json_decref(facts);
-    if (text)
-        *json = hone_strdup(text);
-    hone_free(text);
-    return *json ? HONE_OK : hone_fail_memory(1024, "the environment's fingerprint");
+    *json = text;
+    return text ? HONE_OK : hone_fail_memory(1024, "the environment's fingerprint");
 }
