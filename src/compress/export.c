@@ -261,9 +261,6 @@ static hone_status carry_files(const char *folder, const json_t *modules, const 
 
 static hone_status write_config(const hone_file *f, const char *dir, hone_dtype type)
 {
-    const char *name = type == HONE_DTYPE_F32   ? "float32"
-                       : type == HONE_DTYPE_F16 ? "float16"
-                                                : "bfloat16";
     char *source = hone_path_join(hone_file_path(f), "config.json"), *text = NULL, *out = NULL;
     char *target = hone_path_join(dir, "config.json");
     size_t bytes = 0;
@@ -277,7 +274,7 @@ static hone_status write_config(const hone_file *f, const char *dir, hone_dtype 
         json_object_del(config, "quantization_config");
         json_object_del(config, "compression_config");
         json_object_set_new(config, json_object_get(config, "dtype") ? "dtype" : "torch_dtype",
-                            json_string(name));
+                            json_string(hone_refolder_type(type)));
         out = json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
         s = out ? hone_write_file(target, out, strlen(out))
                 : hone_fail_memory(bytes, "config.json");

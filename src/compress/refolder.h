@@ -9,6 +9,8 @@
 
 #include <jansson.h>
 
+/* What config.json calls it: "bfloat16". */
+const char *hone_refolder_type(hone_dtype type);
 /* config.json of the GGUF file f, whose hyper-parameters *h are then, and the descriptor whose
  * names its tensors get: the first of the file's architecture whose config.json says everything
  * (a GGUF "llama" with windows is a folder's "mistral"). What was written is read again and

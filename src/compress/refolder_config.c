@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *type_name(hone_dtype type)
+const char *hone_refolder_type(hone_dtype type)
 {
     return type == HONE_DTYPE_F32 ? "float32" : type == HONE_DTYPE_F16 ? "float16" : "bfloat16";
 }
@@ -288,8 +288,8 @@ static hone_status put_labels(json_t *c, const hone_file *f, const hone_hparams 
 static hone_status build(const hone_file *f, const hone_arch *a, const hone_hparams *h,
                          hone_dtype type, json_t **out)
 {
-    json_t *c =
-        json_pack("{s:s, s:s}", "model_type", a->hf_types[0], "torch_dtype", type_name(type));
+    json_t *c = json_pack("{s:s, s:s}", "model_type", a->hf_types[0], "torch_dtype",
+                          hone_refolder_type(type));
     if (!c)
         return hone_fail_memory(64, "config.json");
     *out = c;

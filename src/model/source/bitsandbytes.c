@@ -210,13 +210,6 @@ static bool holds8(const hone_file *f, const char *weight)
     return hone_part(f, weight, ".SCB") && hone_part(f, weight, ".weight");
 }
 
-static void byte_codes(const hone_scaled *m, size_t row, const uint32_t *at, size_t count,
-                       uint8_t *out)
-{
-    for (size_t i = 0; i < count; i++)
-        out[i] = m->base[row * m->k + at[i]] ^ 0x80;
-}
-
 static float scb_scale(const hone_scaled *m, size_t row, size_t k)
 {
     (void)k;
@@ -247,7 +240,7 @@ static hone_status open8(const hone_file *f, const char *weight, size_t n, size_
                      .bits = 8,
                      .factor = 1,
                      .zero = 128,
-                     .codes = byte_codes,
+                     .codes = hone_scaled_bytes,
                      .scale_at = scb_scale,
                      .base = w->data,
                      .elements = w};

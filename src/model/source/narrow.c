@@ -83,13 +83,6 @@ static bool holds_int8(const hone_file *f, const char *weight)
     return w && w->dtype == HONE_DTYPE_I8 && hone_part(f, weight, ".weight_scale");
 }
 
-static void int8_codes(const hone_scaled *m, size_t row, const uint32_t *at, size_t count,
-                       uint8_t *out)
-{
-    for (size_t i = 0; i < count; i++)
-        out[i] = m->base[row * m->k + at[i]] ^ 0x80;
-}
-
 static int int8_zero(const hone_scaled *m, size_t row, size_t group)
 {
     size_t at = row / m->scales.rows_per * m->scales.row_stride + group * m->scales.col_stride;
@@ -113,7 +106,7 @@ static hone_status open_int8(const hone_file *f, const char *weight, size_t n, s
                      .bits = 8,
                      .factor = 1,
                      .zero = 128,
-                     .codes = int8_codes,
+                     .codes = hone_scaled_bytes,
                      .base = w->data,
                      .elements = w};
     HONE_TRY(hone_part_matrix(f, w, m.n, m.k, n, k));

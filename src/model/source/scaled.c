@@ -363,6 +363,13 @@ static bool sort_columns(const hone_scaled *m, const uint32_t *groups, uint32_t 
     return true;
 }
 
+void hone_scaled_bytes(const hone_scaled *m, size_t row, const uint32_t *at, size_t count,
+                       uint8_t *out)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = m->base[row * m->k + at[i]] ^ 0x80;
+}
+
 hone_status hone_scaled_open(const hone_file *f, const hone_scaled *desc, const hone_tensor *g_idx,
                              hone_source *out)
 {

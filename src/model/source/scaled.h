@@ -61,6 +61,10 @@ struct hone_scaled {
 HONE_CHECKED hone_status hone_scaled_open(const hone_file *f, const hone_scaled *m,
                                           const hone_tensor *g_idx, hone_source *out);
 
+/* The codes of a matrix whose elements are int8 numbers, one after the other: 128 is zero. */
+void hone_scaled_bytes(const hone_scaled *m, size_t row, const uint32_t *at, size_t count,
+                       uint8_t *out);
+
 /* The part of a matrix that is called its name (without ".weight") and `suffix`; NULL = none. */
 const hone_tensor *hone_part(const hone_file *f, const char *weight, const char *suffix);
 /* NOT_FOUND, naming it. */
