@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/hone_commit.h"
 #include "base/interrupt.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -139,7 +140,7 @@ static hone_status prepare(endpoint *e, answer *a, const char *path, char *body)
                 curl_easy_setopt(a->easy, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S) == CURLE_OK &&
                 curl_easy_setopt(a->easy, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
                 curl_easy_setopt(a->easy, CURLOPT_LOW_SPEED_TIME, (long)STALL_S) == CURLE_OK &&
-                curl_easy_setopt(a->easy, CURLOPT_USERAGENT, "hone/0.1") == CURLE_OK &&
+                curl_easy_setopt(a->easy, CURLOPT_USERAGENT, "hone/" HONE_VERSION) == CURLE_OK &&
                 curl_easy_setopt(a->easy, CURLOPT_WRITEFUNCTION, on_data) == CURLE_OK &&
                 curl_easy_setopt(a->easy, CURLOPT_WRITEDATA, a) == CURLE_OK &&
                 curl_easy_setopt(a->easy, CURLOPT_PRIVATE, a) == CURLE_OK;

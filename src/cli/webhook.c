@@ -1,5 +1,7 @@
 #include "cli/webhook.h"
 
+#include "base/hone_commit.h"
+
 #include <curl/curl.h>
 #include <stdbool.h>
 #include <strings.h>
@@ -19,7 +21,7 @@ static bool set(CURL *easy, struct curl_slist *headers, const char *url, const c
            curl_easy_setopt(easy, CURLOPT_POSTFIELDS, json) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(1000 * seconds)) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_USERAGENT, "hone/0.1") == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_USERAGENT, "hone/" HONE_VERSION) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, ignore) == CURLE_OK;
 }
 

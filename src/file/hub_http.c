@@ -1,6 +1,7 @@
 /* hub_http - one request: what it sends, which answers are followed, repeated or refused, and how a
  * refusal reads. */
 #include "base/clock.h"
+#include "base/hone_commit.h"
 #include "base/interrupt.h"
 #include "base/io.h"
 #include "file/address.h"
@@ -204,7 +205,7 @@ hone_status hub_prepare(const hub_client *c, CURL *easy, const char *url,
         curl_easy_setopt(easy, CURLOPT_URL, url) == CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
-        curl_easy_setopt(easy, CURLOPT_USERAGENT, "hone/0.1") == CURLE_OK &&
+        curl_easy_setopt(easy, CURLOPT_USERAGENT, "hone/" HONE_VERSION) == CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_HTTPHEADER, *headers) == CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
         curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) == CURLE_OK &&
