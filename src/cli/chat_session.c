@@ -224,19 +224,7 @@ static hone_status feed_prompt(cli_chat *k, const int32_t *ids, size_t n)
 
 static hone_status add_text(cli_chat *k, const char *text, size_t n)
 {
-    if (k->text_bytes + n + 1 > k->text_room) {
-        size_t room = 2 * (k->text_bytes + n) + 256;
-        char *more = hone_realloc(k->text, room);
-        if (!more)
-            return hone_fail_memory(room, "the answer");
-        k->text = more;
-        k->text_room = room;
-    }
-    if (n)
-        memcpy(k->text + k->text_bytes, text, n);
-    k->text_bytes += n;
-    k->text[k->text_bytes] = 0;
-    return HONE_OK;
+    return cli_append(&k->text, &k->text_bytes, &k->text_room, text, n);
 }
 
 static hone_status show(cli_chat *k, size_t end)

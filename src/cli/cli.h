@@ -96,6 +96,10 @@ const char *const *cli_texts(const cli_context *c, const char *name, size_t *cou
  * NULL is reported as out of memory, so that a failed json_pack may be passed straight in. */
 HONE_CHECKED hone_status cli_print_json(json_t *value);
 
+/* Puts n bytes and a 0 at the end of *text (hone_free), of *bytes without it in *room. */
+HONE_CHECKED hone_status cli_append(char **text, size_t *bytes, size_t *room, const char *more,
+                                    size_t n);
+
 /* "1.5 GiB", "312 B"; "1.25 ms", "3.1 s" into buf (16 bytes are enough); returns buf. */
 const char *cli_format_bytes(double bytes, char *buf, size_t size);
 const char *cli_format_seconds(double seconds, char *buf, size_t size);

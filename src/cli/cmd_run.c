@@ -96,18 +96,7 @@ static hone_status emit(answer *a, const char *text, size_t bytes)
             return hone_fail(HONE_DISK, "cannot write to standard output");
         return HONE_OK;
     }
-    if (a->text_bytes + bytes + 1 > a->text_room) {
-        size_t room = 2 * (a->text_bytes + bytes) + 64;
-        char *more = hone_realloc(a->text, room);
-        if (!more)
-            return hone_fail_memory(room, "the answer");
-        a->text = more;
-        a->text_room = room;
-    }
-    memcpy(a->text + a->text_bytes, text, bytes);
-    a->text_bytes += bytes;
-    a->text[a->text_bytes] = 0;
-    return HONE_OK;
+    return cli_append(&a->text, &a->text_bytes, &a->text_room, text, bytes);
 }
 
 static hone_status feed_prompt(answer *a)

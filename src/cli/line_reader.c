@@ -3,6 +3,7 @@
 #include "base/interrupt.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "cli/cli.h"
 
 #include <errno.h>
 #include <histedit.h>
@@ -122,18 +123,7 @@ static hone_status add_piece(cli_lines *l, const char *text, size_t n)
 {
     if (l->n + n > LINE_BYTES_MAX)
         return hone_fail(HONE_LIMIT, "a line of more than %d bytes", LINE_BYTES_MAX);
-    if (l->n + n + 1 > l->room) {
-        size_t room = 2 * (l->n + n) + 256;
-        char *more = hone_realloc(l->line, room);
-        if (!more)
-            return hone_fail_memory(room, "a line");
-        l->line = more;
-        l->room = room;
-    }
-    memcpy(l->line + l->n, text, n);
-    l->n += n;
-    l->line[l->n] = 0;
-    return HONE_OK;
+    return cli_append(&l->line, &l->n, &l->room, text, n);
 }
 
 /* A line with its newline, or NULL; *n its bytes. */

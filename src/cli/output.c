@@ -21,6 +21,23 @@ hone_status cli_print_json(json_t *value)
     return HONE_OK;
 }
 
+hone_status cli_append(char **text, size_t *bytes, size_t *room, const char *more, size_t n)
+{
+    if (*bytes + n + 1 > *room) {
+        size_t wanted = 2 * (*bytes + n) + 256;
+        char *grown = hone_realloc(*text, wanted);
+        if (!grown)
+            return hone_fail_memory(wanted, "a text");
+        *text = grown;
+        *room = wanted;
+    }
+    if (n)
+        memcpy(*text + *bytes, more, n);
+    *bytes += n;
+    (*text)[*bytes] = 0;
+    return HONE_OK;
+}
+
 const char *cli_format_bytes(double bytes, char *buf, size_t size)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
