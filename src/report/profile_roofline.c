@@ -14,16 +14,12 @@ typedef struct point {
     int kind;
 } point;
 
-typedef struct box {
-    double x0, y0, x1, y1;
-} box;
-
 typedef struct plot {
     const hone_profile *f;
     double x_lo, x_hi, y_lo, y_hi; /* log10 */
     point points[POINTS];
     size_t n;
-    box taken[3 * POINTS];
+    report_box taken[3 * POINTS];
     size_t n_taken;
 } plot;
 
@@ -69,7 +65,7 @@ static void find_range(plot *p)
         point *q = &p->points[i];
         q->x = x_of(p, q->intensity);
         q->y = y_of(p, q->ops_s);
-        p->taken[p->n_taken++] = (box){q->x - 6, q->y - 6, q->x + 6, q->y + 6};
+        p->taken[p->n_taken++] = (report_box){q->x - 6, q->y - 6, q->x + 6, q->y + 6};
     }
 }
 
@@ -114,7 +110,7 @@ static void put_roof(report_page *page, plot *p, hone_phase phase)
                                                   : "prompt",
                ops / 1e9);
     p->taken[p->n_taken++] =
-        (box){RIGHT - 170, y_of(p, ops) - 18, RIGHT, y_of(p, ops) + (other ? 18 : 2)};
+        (report_box){RIGHT - 170, y_of(p, ops) - 18, RIGHT, y_of(p, ops) + (other ? 18 : 2)};
     if (!other) {
         double x = sqrt(x0 * ridge);
         double tilt =
@@ -127,28 +123,17 @@ static void put_roof(report_page *page, plot *p, hone_phase phase)
     }
 }
 
-static bool is_free(const plot *p, box b)
-{
-    if (b.x1 > RIGHT || b.x0 < LEFT || b.y0 < TOP || b.y1 > BOTTOM)
-        return false;
-    for (size_t i = 0; i < p->n_taken; i++) {
-        const box *t = &p->taken[i];
-        if (b.x0 < t->x1 && t->x0 < b.x1 && b.y0 < t->y1 && t->y0 < b.y1)
-            return false;
-    }
-    return true;
-}
-
 static void put_label(report_page *page, plot *p, const point *q)
 {
+    static const report_box frame = {LEFT, TOP, RIGHT, BOTTOM};
     const char *name = hone_span_name((hone_span_kind)q->kind);
     double w = 6.6 * (double)report_code_points(name) + 40;
     for (int i = 0; i < 40; i++) {
         int turn = i / 2 % 10, line = (turn + 1) / 2, column = i / 20;
         double dy = line * (turn % 2 ? 14 : -14), far = 11 + 22.0 * column;
         double x0 = i % 2 ? q->x - far - w : q->x + far;
-        box b = {x0, q->y - 7 + dy, x0 + w, q->y + 7 + dy};
-        if (!is_free(p, b))
+        report_box b = {x0, q->y - 7 + dy, x0 + w, q->y + 7 + dy};
+        if (!report_box_is_free(&b, &frame, p->taken, p->n_taken))
             continue;
         p->taken[p->n_taken++] = b;
         if (dy != 0)

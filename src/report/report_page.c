@@ -124,6 +124,18 @@ void report_put_text(report_page *p, const char *text)
     put_escaped(p, text, strlen(text));
 }
 
+bool report_box_is_free(const report_box *b, const report_box *frame, const report_box *taken,
+                        size_t n)
+{
+    if (b->x0 < frame->x0 || b->x1 > frame->x1 || b->y0 < frame->y0 || b->y1 > frame->y1)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (b->x0 < taken[i].x1 && taken[i].x0 < b->x1 && b->y0 < taken[i].y1 &&
+            taken[i].y0 < b->y1)
+            return false;
+    return true;
+}
+
 size_t report_code_points(const char *text)
 {
     size_t n = 0;

@@ -22,6 +22,13 @@ void report_put_text(report_page *p, const char *text);
 void report_put_short(report_page *p, const char *text, size_t most);
 size_t report_code_points(const char *text);
 
+/* Where a label of a picture may stand: inside of the frame, and on nothing that is taken. */
+typedef struct report_box {
+    double x0, y0, x1, y1;
+} report_box;
+bool report_box_is_free(const report_box *b, const report_box *frame, const report_box *taken,
+                        size_t n);
+
 /* The style that all pages share. */
 void report_put_style(report_page *p);
 /* Quality against speed as inline SVG. */

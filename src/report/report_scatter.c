@@ -16,10 +16,6 @@ enum {
     LABEL_MAX = 26
 };
 
-typedef struct box {
-    double x0, y0, x1, y1;
-} box;
-
 typedef struct point {
     const hone_report_experiment *e;
     double gain, gain_lo, gain_hi; /* the baseline is 1 by definition */
@@ -33,7 +29,7 @@ typedef struct plot {
     size_t n;
     double knee; /* losses below it are spread evenly, above it by decades */
     double x_lo, x_hi, y_lo, y_hi;
-    box taken[3 * POINTS_MAX];
+    report_box taken[3 * POINTS_MAX];
     size_t n_taken;
 } plot;
 
@@ -115,38 +111,27 @@ static void place_points(plot *p)
         q->y = y_of(p, q->gain);
         q->lo = y_of(p, fmax(q->gain_lo, exp(p->y_lo)));
         q->hi = y_of(p, q->gain_hi);
-        p->taken[p->n_taken++] = (box){q->x - 6, q->y - 6, q->x + 6, q->y + 6};
-        p->taken[p->n_taken++] = (box){q->x - 1, q->hi, q->x + 1, q->lo};
+        p->taken[p->n_taken++] = (report_box){q->x - 6, q->y - 6, q->x + 6, q->y + 6};
+        p->taken[p->n_taken++] = (report_box){q->x - 1, q->hi, q->x + 1, q->lo};
     }
-}
-
-static bool is_free(const plot *p, box b)
-{
-    if (b.x0 < GUTTER || b.x1 > RIGHT || b.y0 < TOP || b.y1 > BOTTOM)
-        return false;
-    for (size_t i = 0; i < p->n_taken; i++) {
-        const box *t = &p->taken[i];
-        if (b.x0 < t->x1 && t->x0 < b.x1 && b.y0 < t->y1 && t->y0 < b.y1)
-            return false;
-    }
-    return true;
 }
 
 static void put_label(report_page *page, plot *p, const point *q)
 {
+    static const report_box frame = {GUTTER, TOP, RIGHT, BOTTOM};
     size_t points = report_code_points(q->e->label);
     double width = 6.6 * (double)(points < LABEL_MAX ? points : LABEL_MAX) + 2;
     for (int ring = 0; ring < 6; ring++) {
         double far = 9 + 13 * ring;
-        const box places[] = {{q->x + 9, q->y - 7 - 13 * ring, 0, 0},
-                              {q->x - 9 - width, q->y - 7 - 13 * ring, 0, 0},
-                              {q->x + 9, q->y - 7 + 13 * ring, 0, 0},
-                              {q->x - 9 - width, q->y - 7 + 13 * ring, 0, 0},
-                              {q->x - width / 2, q->y - far - 13, 0, 0},
-                              {q->x - width / 2, q->y + far, 0, 0}};
+        const report_box places[] = {{q->x + 9, q->y - 7 - 13 * ring, 0, 0},
+                                     {q->x - 9 - width, q->y - 7 - 13 * ring, 0, 0},
+                                     {q->x + 9, q->y - 7 + 13 * ring, 0, 0},
+                                     {q->x - 9 - width, q->y - 7 + 13 * ring, 0, 0},
+                                     {q->x - width / 2, q->y - far - 13, 0, 0},
+                                     {q->x - width / 2, q->y + far, 0, 0}};
         for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-            box b = {places[i].x0, places[i].y0, places[i].x0 + width, places[i].y0 + 13};
-            if (!is_free(p, b))
+            report_box b = {places[i].x0, places[i].y0, places[i].x0 + width, places[i].y0 + 13};
+            if (!report_box_is_free(&b, &frame, p->taken, p->n_taken))
                 continue;
             p->taken[p->n_taken++] = b;
             if (ring) {
