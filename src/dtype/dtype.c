@@ -124,19 +124,26 @@ static bool whole_blocks(hone_dtype t, size_t n, size_t *blocks)
 }
 
 /* Element = scale * value (+ min), each rounded: what ggml computes too. */
+static void decode_group(const hone_coding *c, const int8_t *codes, float scale, const float *min,
+                         float *dst)
+{
+    for (size_t i = 0; i < c->group; i++)
+        dst[i] = scale * (c->bits == 4 ? c->table[codes[i]] : (float)codes[i]);
+    for (size_t i = 0; c->has_min && i < c->group; i++)
+        dst[i] += *min;
+}
+
 static void decode_codes(hone_dtype t, const uint8_t *src, size_t blocks, float *dst)
 {
     int8_t codes[256];
     float scales[16], mins[16];
     hone_coding c = hone_dtype_coding(t);
-    size_t n = infos[t].block_elements;
     assert(c.group); /* every format with codes has one */
-    for (; blocks; blocks--, src += infos[t].block_bytes, dst += n) {
+    size_t groups = infos[t].block_elements / c.group;
+    for (; blocks; blocks--, src += infos[t].block_bytes) {
         impls[t]->codes(src, 1, codes, scales, mins);
-        for (size_t i = 0; i < n; i++) {
-            float v = scales[i / c.group] * (c.bits == 4 ? c.table[codes[i]] : (float)codes[i]);
-            dst[i] = c.has_min ? v + mins[i / c.group] : v;
-        }
+        for (size_t g = 0; g < groups; g++, dst += c.group)
+            decode_group(&c, codes + g * c.group, scales[g], &mins[g], dst);
     }
 }
 
