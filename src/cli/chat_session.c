@@ -193,7 +193,8 @@ static hone_status feed(cli_chat *k, const int32_t *ids, size_t n, hone_want wan
     return HONE_OK;
 }
 
-/* Cuts the session back to what it shares with the prompt and computes the rest. */
+/* Cuts the session back to what it shares with the prompt, or further (engine.h: a window's pages
+ * may be gone), and computes the rest. */
 static hone_status feed_prompt(cli_chat *k, const int32_t *ids, size_t n)
 {
     uint32_t most = hone_engine_config(k->engine)->context_tokens;
@@ -207,9 +208,8 @@ static hone_status feed_prompt(cli_chat *k, const int32_t *ids, size_t n)
     size_t same = 0;
     while (same < n - 1 && same < k->n_fed && ids[same] == k->fed[same])
         same++;
-    if (same < k->n_fed)
-        hone_session_truncate(k->session, (uint32_t)same);
-    k->n_fed = same;
+    hone_session_truncate(k->session, (uint32_t)same);
+    same = k->n_fed = hone_session_length(k->session);
     k->last.prompt = n;
     k->last.reused = same;
     for (size_t at = same; at < n && !hone_interrupted();) {

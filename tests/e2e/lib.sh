@@ -17,6 +17,12 @@ if ! trained; then
     MODEL=$WORK/.model/stories260k.gguf
     "$HONE" synth tiny --type f32 -o "$MODEL" >/dev/null || exit 1
 fi
+# with_window FOLDER: the trained model, whose layers see 70 tokens here.
+with_window() {
+    mkdir "$1" && cp "$STORIES"/hf/model.safetensors "$STORIES"/hf/tokenizer* "$1" &&
+        sed -e 's/Llama/Mistral/' -e 's/"llama"/"mistral"/' -e 's/"vocab_size"/"sliding_window": 70, &/' \
+            "$STORIES/hf/config.json" >"$1/config.json"
+}
 failures=0
 
 fail() {

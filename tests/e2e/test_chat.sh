@@ -44,6 +44,20 @@ chat 0 '/load '"$WORK"'/two.json\n/regen\n' -n 30 --json
 chat 0 'Once upon a time\nAnd then?\n/undo\nOnce more?\n/reset\nOnce upon a time\n' -n 30 --json
 [ "$(field text 1)" = "$(field text 4)" ] || fail "/reset does not begin anew"
 
+# A window's pages are given back while the text goes on. Where they are gone, a cut goes further back, and answers stay.
+TRAINED=$MODEL MODEL=$WORK/window
+with_window "$MODEL"
+said='Once upon a time there was a little girl named Lily. She loved to play outside in the park with her friends.\n'
+said=$said'What happened then? The dog ran to the ball and Lily was happy because they played together all the day in the sun.\n'
+for reuse in true false; do
+    echo "{\"prefix_reuse\": $reuse}" >"$WORK/config.json"
+    chat 0 "$said"'/undo\nAnd then?\n' -n 60 --json --config "$WORK/config.json"
+    field text 3 >"$WORK/third.$reuse"
+done
+[ "$(field reused_tokens 3)" -lt 100 ] || fail "no page was gone: $(field reused_tokens 3) tokens reused"
+cmp -s "$WORK/third.true" "$WORK/third.false" || fail "a window's pages that are gone change the answer"
+MODEL=$TRAINED
+
 # run --chat is the first answer of chat.
 chat 0 'Once upon a time\n' -n 16
 cp "$WORK/out" "$WORK/first"
