@@ -181,14 +181,18 @@ hone_status hone_profile_requests(hone_profile *p, const hone_profile_work *w)
     return s;
 }
 
-/* The same steps each time: of the prompt's own tokens, taken back. */
+/* The same steps each time, behind the whole prompt. */
 static hone_status decode_round(driver *d, bool on, double *seconds)
 {
+    uint32_t n = d->w->n_tokens;
+    hone_engine_record(d->w->engine, NULL);
+    hone_session_truncate(d->session, n);
+    uint32_t at = hone_session_length(d->session); /* less, where a window's pages are gone */
+    HONE_TRY(hone_session_feed(d->session, d->history + at, n - at, HONE_WANT_NONE, NULL));
+    d->length = n + 1;
     hone_profile_clear(d->p);
     d->spans = on ? &d->p->spans : NULL;
     hone_engine_record(d->w->engine, d->spans);
-    hone_session_truncate(d->session, d->w->n_tokens);
-    d->length = d->w->n_tokens + 1;
     double begin = hone_clock_s();
     for (uint32_t i = 0; i < d->w->decode_tokens; i++)
         HONE_TRY(decode_one(d));

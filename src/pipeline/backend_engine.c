@@ -238,32 +238,34 @@ static hone_status facts(void *self, void *variant, hone_technique_facts *out)
     return HONE_OK;
 }
 
-/* n sessions, each with the prompt in its cache. */
+/* n sessions, each with the prompt in its cache and nothing else. */
 static hone_status need_sessions(hone_backend_engine *b, loaded *v, uint32_t n)
 {
-    while (v->n_sessions < n) {
-        hone_session *s;
-        HONE_TRY(hone_session_open(v->engine, &s));
-        v->sessions[v->n_sessions++] = s;
-        HONE_TRY(hone_session_feed(s, b->tokens, b->o.prompt_tokens, HONE_WANT_LAST, v->logits));
+    for (uint32_t i = 0; i < n; i++) {
+        if (i == v->n_sessions) {
+            HONE_TRY(hone_session_open(v->engine, &v->sessions[i]));
+            v->n_sessions++;
+        }
+        hone_session *s = v->sessions[i];
+        hone_session_truncate(s, b->o.prompt_tokens);
+        uint32_t at = hone_session_length(s); /* less, where a window's pages are gone */
+        HONE_TRY(hone_session_feed(s, b->tokens + at, b->o.prompt_tokens - at, HONE_WANT_LAST,
+                                   v->logits));
     }
     return HONE_OK;
 }
 
 /* Decodes DECODE_TOKENS tokens of the text, the same ones under every configuration, in n sessions
- * at once, and takes them back. */
+ * at once. */
 static hone_status decode(hone_backend_engine *b, loaded *v, uint32_t n)
 {
-    hone_status s = HONE_OK;
-    for (uint32_t t = 0; s == HONE_OK && t < DECODE_TOKENS; t++) {
+    for (uint32_t t = 0; t < DECODE_TOKENS; t++) {
         for (uint32_t i = 0; i < n; i++)
             v->rows[i] =
                 (hone_row){v->sessions[i], b->tokens + b->o.prompt_tokens + t, 1, HONE_WANT_LAST};
-        s = hone_engine_step(v->engine, v->rows, n, v->logits);
+        HONE_TRY(hone_engine_step(v->engine, v->rows, n, v->logits));
     }
-    for (uint32_t i = 0; i < n; i++)
-        hone_session_truncate(v->sessions[i], b->o.prompt_tokens);
-    return s;
+    return HONE_OK;
 }
 
 static hone_status first_token(hone_backend_engine *b, loaded *v)
@@ -295,15 +297,15 @@ static hone_status measure(void *self, void *variant, hone_goal g, double *cost)
         *cost = (double)m->packed_bytes + (double)m->kv_bytes_context;
         return HONE_OK;
     }
-    HONE_TRY(need_sessions(b, v, g == HONE_GOAL_THROUGHPUT ? b->o.sessions : 1));
-    double seconds[ROUNDS_MAX], begin = hone_clock_s(), last = begin, median;
+    double seconds[ROUNDS_MAX], spent = 0, median;
     size_t rounds = 0;
     do {
+        HONE_TRY(need_sessions(b, v, g == HONE_GOAL_THROUGHPUT ? b->o.sessions : 1));
+        double begin = hone_clock_s();
         HONE_TRY(work_once(b, v, g));
-        double now = hone_clock_s();
-        seconds[rounds++] = now - last;
-        last = now;
-    } while (last - begin < b->o.sample_seconds && rounds < ROUNDS_MAX);
+        seconds[rounds] = hone_clock_s() - begin;
+        spent += seconds[rounds++];
+    } while (spent < b->o.sample_seconds && rounds < ROUNDS_MAX);
     HONE_TRY(hone_stat_median(seconds, rounds, &median));
     *cost = median / items_of(v, g);
     return HONE_OK;
@@ -405,6 +407,7 @@ static hone_status record_work(hone_backend_engine *b, loaded *v, hone_goal g, h
     double seconds = 0, items = items_of(v, g);
     for (int i = 0; i < PROFILE_STEPS && p->dropped == 0; i++) {
         HONE_TRY(hone_interrupt_check());
+        HONE_TRY(need_sessions(b, v, v->n_sessions));
         hone_profile_clear(p);
         double cpu = hone_clock_cpu_s();
         uint64_t begin = hone_clock_ns();

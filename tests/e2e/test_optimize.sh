@@ -120,6 +120,21 @@ expect 3 "$HONE" rollback "$MODEL"
 expect 0 "$HONE" history
 prints "rollback"
 
+# A window's pages are given back while tokens come: rounds are behind the whole prompt all the same, also where a cut to it
+# (at 120, not at 110) needs some of them again.
+if trained; then
+    with_window "$WORK/window"
+    for prompt in 110 120; do
+        expect 0 "$HONE" optimize "$WORK/window" --data "$WORK/text.md" --goal memory --eval-tokens 1024 --max-loss 0.0001% \
+            --prompt $prompt --registry "$WORK/window.db" --json
+        tr -d '\n ' <"$WORK/out" | grep -oE '"name":"attention","text":"[^"]*"[^}]*' | grep -oE '"ops":[^,]*' >"$WORK/ops.$prompt"
+    done
+    [ -s "$WORK/ops.110" ] || fail "no operations of attention in the profile"
+    cmp -s "$WORK/ops.110" "$WORK/ops.120" || fail "depth 120 is not that of 110: $(cat "$WORK"/ops.*)"
+else
+    echo "SKIP the depth of rounds in a model with a window: needs ../shared/data/stories260k"
+fi
+
 # The report stands alone.
 grep -q "<svg" "$WORK/report.html" || fail "the report has no plot"
 if grep -qE "https?://|<script|<link" "$WORK/report.html"; then

@@ -173,6 +173,37 @@ static void windows_are_not_counted_as_if_they_kept_everything(void **state)
     NEAR(prompt / (all / 512) * 2, 256 + 112);
 }
 
+/* A window of 24: taking 16 tokens back from 96 needs pages that were given back. */
+static void what_recording_costs_is_measured_behind_the_whole_prompt(void **state)
+{
+    (void)state;
+    enum { PROMPT = 80, DECODED = 16, ROUNDS = 3 }; /* the last one recorded comes last */
+    int32_t tokens[PROMPT];
+    double seconds[3][ROUNDS], flops = 0;
+    hone_config c = hone_config_default();
+    hone_profile *p;
+    hone_engine *e;
+    for (int i = 0; i < PROMPT; i++)
+        tokens[i] = (i * 37 + 11) % 521;
+    c.threads = 1;
+    c.prefix_reuse = false;
+    if (hone_engine_open(HONE_SOURCE_DIR "/tests/golden/data/models/gemma3", &c, NULL, NULL, &e) !=
+        HONE_OK)
+        fail_msg("%s", hone_error());
+    const hone_profile_work w = {
+        .engine = e, .tokens = tokens, .n_tokens = PROMPT, .decode_tokens = DECODED, .requests = 1};
+    assert_int_equal(hone_profile_open(hone_engine_facts(e)->layers, 1, 1 << 14, &p), HONE_OK);
+    assert_int_equal(hone_profile_requests(p, &w), HONE_OK);
+    assert_int_equal(hone_profile_cost(p, &w, ROUNDS, seconds[0], seconds[1], seconds[2]), HONE_OK);
+    for (size_t i = 0; i < p->spans.count; i++)
+        if (p->spans.list[i].kind == HONE_SPAN_ATTENTION)
+            flops += p->spans.list[i].flops;
+    assert_true(flops > 0);
+    NEAR(flops / p->phases[HONE_PHASE_DECODE].parts[HONE_SPAN_ATTENTION].flops, 1);
+    hone_profile_close(p);
+    hone_engine_close(e);
+}
+
 static void the_trace_is_json_with_named_tracks(void **state)
 {
     (void)state;
@@ -254,6 +285,7 @@ int main(void)
         cmocka_unit_test(a_part_is_held_against_the_slower_of_both_limits),
         cmocka_unit_test(the_words_name_the_bound_and_a_technique_that_addresses_it),
         cmocka_unit_test(windows_are_not_counted_as_if_they_kept_everything),
+        cmocka_unit_test(what_recording_costs_is_measured_behind_the_whole_prompt),
         cmocka_unit_test_setup_teardown(the_trace_is_json_with_named_tracks, make_folder,
                                         remove_folder),
         cmocka_unit_test(the_page_escapes_what_it_shows_and_survives_an_empty_profile),
