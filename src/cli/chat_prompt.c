@@ -115,15 +115,30 @@ hone_status cli_chat_encode(const cli_chat_format *f, const hone_tokenizer *t,
 }
 
 hone_status cli_chat_encode_one(const char *model, const hone_tokenizer *t, const char *text,
-                                size_t bytes, int32_t **ids, size_t *n)
+                                size_t bytes, cli_chat_format *format, int32_t **ids, size_t *n)
 {
-    cli_chat_format f;
-    HONE_TRY(cli_chat_open(model, t, NULL, &f));
+    HONE_TRY(cli_chat_open(model, t, NULL, format));
     json_t *messages = json_pack("[{s:s, s:s%}]", "role", "user", "content", text, bytes);
     hone_chat_request request = {.messages = messages, .add_generation_prompt = true};
-    hone_status s = messages ? cli_chat_encode(&f, t, &request, ids, n)
+    hone_status s = messages ? cli_chat_encode(format, t, &request, ids, n)
                              : hone_fail(HONE_DATA, "the prompt is no valid UTF-8");
     json_decref(messages);
-    hone_chat_template_close(f.template);
+    hone_chat_template_close(format->template);
+    format->template = NULL;
     return s;
+}
+
+size_t cli_chat_certain(const char *text, size_t bytes, const char *stop, bool *found)
+{
+    size_t n = stop ? strlen(stop) : 0;
+    const char *at = n ? memmem(text, bytes, stop, n) : NULL;
+    *found = at != NULL;
+    if (at)
+        return (size_t)(at - text);
+    size_t m = n ? n - 1 : 0;
+    if (m > bytes)
+        m = bytes;
+    while (m > 0 && memcmp(text + bytes - m, stop, m) != 0)
+        m--;
+    return bytes - m;
 }

@@ -28,9 +28,13 @@ HONE_CHECKED hone_status cli_chat_encode(const cli_chat_format *f, const hone_to
                                          const hone_chat_request *request, int32_t **ids,
                                          size_t *n);
 
-/* One message of a user. */
+/* One message of a user. *format: how the answer ends; its template is closed again. */
 HONE_CHECKED hone_status cli_chat_encode_one(const char *model, const hone_tokenizer *t,
-                                             const char *text, size_t bytes, int32_t **ids,
-                                             size_t *n);
+                                             const char *text, size_t bytes,
+                                             cli_chat_format *format, int32_t **ids, size_t *n);
+
+/* Bytes of an answer that are certain: all before `stop`, if that has come (*found), else all but
+ * what may be its beginning. stop NULL or "": all. */
+size_t cli_chat_certain(const char *text, size_t bytes, const char *stop, bool *found);
 
 #endif

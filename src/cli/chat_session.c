@@ -236,16 +236,6 @@ static hone_status show(cli_chat *k, size_t end)
     return HONE_OK;
 }
 
-/* Bytes at the end of the answer that may be the beginning of `stop`. */
-static size_t held_back(const cli_chat *k, const char *stop)
-{
-    size_t n = strlen(stop);
-    for (size_t m = n - 1 < k->text_bytes ? n - 1 : k->text_bytes; m > 0; m--)
-        if (memcmp(k->text + k->text_bytes - m, stop, m) == 0)
-            return m;
-    return 0;
-}
-
 static const char *stop_text(const cli_chat *k, size_t i)
 {
     size_t n;
@@ -256,21 +246,22 @@ static const char *stop_text(const cli_chat *k, size_t i)
 /* Prints what is certain; true in *stop when a text to stop at has come (it is cut off). */
 static hone_status show_answer(cli_chat *k, bool last, bool *stop)
 {
-    size_t held = 0;
+    size_t certain = k->text_bytes;
     const char *text;
     *stop = false;
     for (size_t i = 0; (text = stop_text(k, i)) != NULL; i++) {
-        size_t n = strlen(text), from = k->shown;
-        const char *found = n ? memmem(k->text + from, k->text_bytes - from, text, n) : NULL;
+        bool found;
+        size_t end =
+            k->shown + cli_chat_certain(k->text + k->shown, k->text_bytes - k->shown, text, &found);
+        if (end < certain)
+            certain = end;
         if (found) {
-            k->text_bytes = (size_t)(found - k->text);
-            k->text[k->text_bytes] = 0;
+            k->text_bytes = end;
+            k->text[end] = 0;
             *stop = true;
-        } else if (n && held_back(k, text) > held) {
-            held = held_back(k, text);
         }
     }
-    return show(k, last || *stop ? k->text_bytes : k->text_bytes - held);
+    return show(k, last || *stop ? k->text_bytes : certain);
 }
 
 /* ---- generation ---- */

@@ -27,8 +27,9 @@ typedef struct answer {
     float *logits;    /* [vocab] */
     int32_t *history; /* prompt, then answer */
     size_t prompt, length, room;
-    char *text; /* for --json: all that was printed */
-    size_t text_bytes, text_room;
+    char *text; /* the answer so far; the first `shown` bytes are printed */
+    size_t text_bytes, text_room, shown;
+    cli_chat_format format;         /* with --chat: how the answer ends */
     double begin_s, first_s, end_s; /* request, first token known, last token known */
     const char *stop;               /* why it ended */
 } answer;
@@ -72,7 +73,8 @@ static hone_status encode_prompt(answer *a, const char *text, size_t bytes)
     if (cli_flag(a->c, "parse-special"))
         flags |= HONE_ENCODE_PARSE_SPECIAL;
     if (cli_flag(a->c, "chat"))
-        HONE_TRY(cli_chat_encode_one(cli_operand(a->c, 0), a->tokenizer, text, bytes, &ids, &n));
+        HONE_TRY(cli_chat_encode_one(cli_operand(a->c, 0), a->tokenizer, text, bytes, &a->format,
+                                     &ids, &n));
     else
         HONE_TRY(hone_tokenizer_encode(a->tokenizer, text, bytes, flags, &ids, &n));
     hone_status s = add_history(a, ids, n);
@@ -88,15 +90,24 @@ static hone_status encode_prompt(answer *a, const char *text, size_t bytes)
     return HONE_OK;
 }
 
-/* Prints (or keeps, for --json) a piece of the answer. */
-static hone_status emit(answer *a, const char *text, size_t bytes)
+/* Keeps a piece of the answer and prints what is certain, --json later; true in *stop when the text
+ * that ends the answer has come (it is cut off). */
+static hone_status emit(answer *a, const char *text, size_t bytes, bool last, bool *stop)
 {
-    if (!cli_json(a->c)) {
-        if (fwrite(text, 1, bytes, stdout) != bytes || fflush(stdout) != 0)
-            return hone_fail(HONE_DISK, "cannot write to standard output");
-        return HONE_OK;
-    }
-    return cli_append(&a->text, &a->text_bytes, &a->text_room, text, bytes);
+    HONE_TRY(cli_append(&a->text, &a->text_bytes, &a->text_room, text, bytes));
+    const char *ends = cli_flag(a->c, "ignore-eos") ? NULL : a->format.stop;
+    size_t end =
+        a->shown + cli_chat_certain(a->text + a->shown, a->text_bytes - a->shown, ends, stop);
+    if (*stop)
+        a->text_bytes = end;
+    if (last)
+        end = a->text_bytes;
+    a->text[a->text_bytes] = 0;
+    size_t n = end - a->shown;
+    if (!cli_json(a->c) && (fwrite(a->text + a->shown, 1, n, stdout) != n || fflush(stdout) != 0))
+        return hone_fail(HONE_DISK, "cannot write to standard output");
+    a->shown = end;
+    return HONE_OK;
 }
 
 static hone_status feed_prompt(answer *a)
@@ -111,9 +122,18 @@ static hone_status feed_prompt(answer *a)
     return HONE_OK;
 }
 
+static bool is_end(const answer *a, int32_t token)
+{
+    return (token == a->format.end || hone_tokenizer_is_end(a->tokenizer, token)) &&
+           !cli_flag(a->c, "ignore-eos");
+}
+
 /* Tokens until one ends the text, the number or the context is reached, or ctrl-C. */
 static hone_status generate(answer *a)
 {
+    const char *text;
+    size_t bytes;
+    bool stop = false;
     size_t most = (size_t)cli_int(a->c, "tokens");
     uint32_t context = hone_engine_config(a->engine)->context_tokens;
     a->begin_s = hone_clock_s();
@@ -127,14 +147,16 @@ static hone_status generate(answer *a)
         if (i == 0)
             a->first_s = a->end_s;
         HONE_TRY(add_history(a, &token, 1));
-        if (hone_tokenizer_is_end(a->tokenizer, token) && !cli_flag(a->c, "ignore-eos")) {
+        if (is_end(a, token)) {
             a->stop = "end";
             break;
         }
-        const char *text;
-        size_t bytes;
         HONE_TRY(hone_detok_push(a->detok, token, &text, &bytes));
-        HONE_TRY(emit(a, text, bytes));
+        HONE_TRY(emit(a, text, bytes, false, &stop));
+        if (stop) {
+            a->stop = "stop";
+            return HONE_OK;
+        }
         if (i + 1 == most)
             break;
         if (a->length > context) {
@@ -147,10 +169,11 @@ static hone_status generate(answer *a)
         }
         HONE_TRY(hone_session_feed(a->session, &token, 1, HONE_WANT_LAST, a->logits));
     }
-    const char *rest;
-    size_t bytes;
-    HONE_TRY(hone_detok_finish(a->detok, &rest, &bytes));
-    return emit(a, rest, bytes);
+    HONE_TRY(hone_detok_finish(a->detok, &text, &bytes));
+    HONE_TRY(emit(a, text, bytes, true, &stop));
+    if (stop)
+        a->stop = "stop";
+    return HONE_OK;
 }
 
 static double rate(size_t tokens, double seconds)
@@ -242,7 +265,7 @@ static hone_status run(cli_context *c)
     size_t bytes;
     char *owned;
     HONE_TRY(read_prompt(c, &text, &bytes, &owned));
-    answer a = {.c = c, .stop = ""};
+    answer a = {.c = c, .format.end = -1, .stop = ""};
     hone_status s = answer_prompt(&a, text, bytes);
     close_answer(&a);
     hone_free(owned);

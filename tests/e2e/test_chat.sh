@@ -64,6 +64,27 @@ cp "$WORK/out" "$WORK/first"
 expect 0 "$HONE" run "$MODEL" --dtype f32 --chat -p "Once upon a time" -n 16
 cmp -s "$WORK/out" "$WORK/first" || fail "run --chat answers otherwise: $(cat "$WORK/out")"
 
+# Both end an answer with the special token that the template puts there, and with the plain template's next question:
+# ends_with TOKEN SPECIAL STOP [TEMPLATE]: token 511 of the model is TOKEN, and all that it says.
+ends_with() {
+    rm -rf "$WORK/ends"
+    mkdir "$WORK/ends"
+    cp "$STORIES/hf/config.json" "$STORIES/hf/model.safetensors" "$WORK/ends"
+    sed -e "s/\"added_tokens\": \[/&{\"id\": 511, \"content\": \"$1\", \"special\": $2},/" \
+        -e "s/^ *\"[^\"]*\": 511$/\"$1\": 511/" "$STORIES/hf/tokenizer.json" >"$WORK/ends/tokenizer.json"
+    [ -z "${4:-}" ] || echo "$4" >"$WORK/ends/chat_template.jinja"
+    MODEL=$WORK/ends
+    chat 0 'Hello\n' -n 8 --logit-bias 511=100 --json
+    [ "$(field stop 1)$(field text 1)" = "$3" ] || fail "chat ends with $1: $(cat "$WORK/out")"
+    expect 0 "$HONE" run "$MODEL" --chat -p Hello -n 8 --logit-bias 511=100 --json
+    [ "$(field stop 1)$(field text 1)" = "$3" ] || fail "run --chat ends with $1: $(cat "$WORK/out")"
+    expect 0 "$HONE" run "$MODEL" --chat -p Hello -n 8 --logit-bias 511=100 --json --ignore-eos
+    prints '"stop": "length"'
+    MODEL=$TRAINED
+}
+ends_with '<|fin|>' true end '{% for m in messages %}{{ m.role ~ ": " ~ m.content ~ "<|fin|>" }}{% endfor %}'
+ends_with '!\\nUser: no' false 'stop!'
+
 # A seed, another answer by /regen, settings.
 chat 0 '/set temperature 1\n/set seed 7\nOnce\n/regen\n/set\n/stats\n' -n 30 --json
 [ "$(field text 1)" != "$(field text 2)" ] || fail "/regen gives the same answer at temperature 1"
