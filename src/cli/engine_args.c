@@ -139,7 +139,7 @@ hone_status cli_model_config(const cli_context *c, const char *model, hone_confi
 {
     char *promoted = NULL, text[256], by[48] = "by hand";
     int64_t run = 0;
-    if (!cli_given(c, "config") && !cli_given(c, "dtype"))
+    if (!cli_given(c, "config") && !cli_given(c, "dtype") && !cli_given(c, "adapter"))
         HONE_TRY(cli_promoted_config(c, model, &promoted, &run));
     if (!promoted)
         return cli_engine_config(c, out);

@@ -37,7 +37,9 @@
         {.name = "adapter",                                                                        \
          .type = CLI_TEXT,                                                                         \
          .argument = "FOLDER",                                                                     \
-         .help = "a LoRA or DoRA adapter beside the weights, as PEFT writes them"},                \
+         .help =                                                                                   \
+             "a LoRA or DoRA adapter beside the weights, as PEFT writes them; given, it starts "   \
+             "from the file as it is: what is promoted was judged without"},                       \
     {                                                                                              \
         .name = "config", .type = CLI_TEXT, .argument = "FILE",                                    \
         .help = "configuration (JSON) to start from, or none; the options above change it"         \
@@ -47,8 +49,8 @@
 #define CLI_PROMOTED_OPTIONS CLI_ENGINE_OPTIONS, CLI_REGISTRY_OPTION
 
 /* As cli_engine_config, but starts from the configuration that is in force for the model, and says
- * so on standard error; unless --config (FILE, or "none" for the file as it is) or --dtype is
- * given. For commands with CLI_PROMOTED_OPTIONS. */
+ * so on standard error; unless --config (FILE, or "none" for the file as it is), --dtype or
+ * --adapter is given. For commands with CLI_PROMOTED_OPTIONS. */
 HONE_CHECKED hone_status cli_model_config(const cli_context *c, const char *model,
                                           hone_config *out);
 

@@ -48,6 +48,9 @@ if grep -q "in force" "$WORK/err"; then fail "--config none still took the promo
 expect 0 "$HONE" run "$MODEL" -p "Once" -n 4 --registry "$WORK/there-is-none.db"
 if grep -q "in force" "$WORK/err"; then fail "another registry's promotion was taken"; fi
 
+expect 3 "$HONE" run "$MODEL" -p "Once" -n 4 --adapter "$WORK" # none, but it is not for this to say
+if grep -q "in force" "$WORK/err"; then fail "what was judged without an adapter was taken with one"; fi
+
 expect 2 "$HONE" run "$MODEL" -p "Once" -n 4 --registry "$WORK"
 says "is a folder"
 expect 2 "$HONE" history --registry "$WORK"
