@@ -5,10 +5,12 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/threads.h"
+#include "cache/pages.h"
 #include "dtype/dtype.h"
 #include "engine/sampler.h"
 #include "engine/share.h"
 #include "eval/eval.h"
+#include "hw/machine.h"
 #include "observe/profile.h"
 #include "store/bench_records.h"
 #include "text/tokenizer.h"
@@ -34,6 +36,7 @@ struct hone_backend_engine {
      * after those the choice. */
     size_t n_work, n_held;
     double tokenize_s;
+    uint64_t kv_bytes_max; /* that suffices for the sessions; 0 = the engine's own bound does */
     hone_eval_protocol protocol;
     hone_limits limits;
     hone_eval_reference
@@ -89,6 +92,16 @@ static hone_status split(hone_backend_engine *b, uint32_t context)
     return HONE_OK;
 }
 
+/* Of so many sessions, each in whole pages, in float32: twice what bfloat16 takes. Memory bounds
+ * it, as it bounds the engine's own, which is for 64 sessions of full length. */
+static uint64_t bound_for(const hone_backend_engine *b, const hone_model_facts *f)
+{
+    uint64_t pages = (b->o.prompt_tokens + DECODE_TOKENS - 1) / HONE_PAGE_POSITIONS + 1,
+             bytes = 2 * b->o.sessions * pages * HONE_PAGE_POSITIONS * f->kv_bytes_per_token,
+             most = (uint64_t)hone_machine_memory_bytes("") / 2;
+    return b->o.sessions <= 64 ? 0 : bytes < most ? bytes : most;
+}
+
 static hone_status prepare(hone_backend_engine *b, const char *text, size_t bytes)
 {
     hone_tokenizer *t;
@@ -103,6 +116,7 @@ static hone_status prepare(hone_backend_engine *b, const char *text, size_t byte
     HONE_TRY(read_model_facts(b, &facts));
     b->protocol = hone_eval_protocol_default(facts.context_tokens, bos);
     HONE_TRY(split(b, facts.context_tokens));
+    b->kv_bytes_max = bound_for(b, &facts);
     if (b->o.progress)
         b->o.progress(b->o.arg, "measuring this machine's limits", 0, 1);
     hone_limits_news news;
@@ -205,6 +219,7 @@ static hone_status load(void *self, const hone_config *c, void **variant)
     double begin = hone_clock_s();
     hone_config own = *c;
     own.prefix_reuse = false; /* no text is read twice: pages of earlier windows are free again */
+    own.kv_bytes_max = b->kv_bytes_max;
     hone_status s = open_rounded(b, &own, &v->engine);
     v->load_s = hone_clock_s() - begin;
     if (s == HONE_OK) {
@@ -249,8 +264,14 @@ static hone_status need_sessions(hone_backend_engine *b, loaded *v, uint32_t n)
         hone_session *s = v->sessions[i];
         hone_session_truncate(s, b->o.prompt_tokens);
         uint32_t at = hone_session_length(s); /* less, where a window's pages are gone */
-        HONE_TRY(hone_session_feed(s, b->tokens + at, b->o.prompt_tokens - at, HONE_WANT_LAST,
-                                   v->logits));
+        hone_status fed = hone_session_feed(s, b->tokens + at, b->o.prompt_tokens - at,
+                                            HONE_WANT_LAST, v->logits);
+        if (fed == HONE_MEMORY && n > 1)
+            return hone_fail(fed,
+                             "%u sessions of %u tokens need more memory than they may take: "
+                             "fewer --sessions, or a shorter --prompt",
+                             n, b->o.prompt_tokens);
+        HONE_TRY(fed);
     }
     return HONE_OK;
 }
