@@ -104,6 +104,7 @@ static hone_status take_f32(pipeline *p, pipeline_trial *t)
     p->base_quality = (pipeline_quality){.perplexity_ref = p->base_quality.perplexity_ref,
                                          .perplexity = p->base_quality.perplexity_ref,
                                          .top1_agreement = 1,
+                                         .level = p->base_quality.level,
                                          .scored = p->base_quality.scored};
     HONE_TRY(set_base(p, f32));
     *t = (pipeline_trial){

@@ -53,6 +53,7 @@ hone_status pipeline_judge(const hone_pipeline_comparison *c, double level, pipe
         .kl_mean = c->kl_mean,
         .kl_p99 = c->kl_p99,
         .top1_agreement = c->top1_agreement,
+        .level = level,
         .scored = c->scored,
     };
     if (!isfinite(out->loss_upper) || !isfinite(out->perplexity))
@@ -62,10 +63,10 @@ hone_status pipeline_judge(const hone_pipeline_comparison *c, double level, pipe
 
 static json_t *quality_json(const pipeline_quality *q)
 {
-    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "perplexity_original",
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "perplexity_original",
                      q->perplexity_ref, "perplexity", q->perplexity, "loss", q->loss, "loss_upper",
-                     q->loss_upper, "kl_mean", q->kl_mean, "kl_p99", q->kl_p99, "top1_agreement",
-                     q->top1_agreement, "scored", (json_int_t)q->scored);
+                     q->loss_upper, "level", q->level, "kl_mean", q->kl_mean, "kl_p99", q->kl_p99,
+                     "top1_agreement", q->top1_agreement, "scored", (json_int_t)q->scored);
 }
 
 static double number(const json_t *o, const char *key)
@@ -88,6 +89,7 @@ static void read_metrics(const json_t *m, pipeline_trial *t)
         .perplexity = number(q, "perplexity"),
         .loss = number(q, "loss"),
         .loss_upper = number(q, "loss_upper"),
+        .level = number(q, "level"),
         .kl_mean = number(q, "kl_mean"),
         .kl_p99 = number(q, "kl_p99"),
         .top1_agreement = number(q, "top1_agreement"),

@@ -11,6 +11,7 @@ enum { PIPELINE_LABEL = 128, PIPELINE_RUN_TOKENS = 32 };
 
 typedef struct pipeline_quality {
     double perplexity_ref, perplexity, loss, loss_upper, kl_mean, kl_p99, top1_agreement;
+    double level; /* of loss_upper: 0.95 = 95 % */
     size_t scored;
 } pipeline_quality;
 

@@ -42,6 +42,7 @@ typedef struct hone_report_experiment {
     bool compared; /* measured against the baseline (or is it), and not shown by another row */
     bool front;    /* compared, and none is better in both quality and speed: the Pareto front */
     double perplexity_original, perplexity, loss, loss_upper; /* losses: 0.01 = 1 % */
+    double loss_level; /* of loss_upper: 0.95 = 95 %; NAN: an old record does not say */
     double kl_mean, kl_p99, top1_agreement, scored;
     double *ratios; /* [pairs]: baseline / candidate; owned by the report */
     size_t pairs;

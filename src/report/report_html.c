@@ -318,8 +318,9 @@ static void put_protocol(report_page *p, const hone_report *r)
         p, "<section>\n<h2>How quality was judged</h2>\n<p>The original is the file's own "
            "weights in float32. A candidate is scored on the same held-out tokens as the "
            "original; the loss is the relative rise of perplexity, paired token by token, and "
-           "its one-sided 95 %% upper bound must not exceed the gate. Neighbouring tokens count "
-           "as one observation.</p>\n<div class=\"wide\"><table class=\"facts\">\n");
+           "its one-sided upper bound (95 %%; of the choice, on text of its own, 97.5 %% or more) "
+           "must not exceed the gate. Neighbouring tokens count as one observation.</p>\n<div "
+           "class=\"wide\"><table class=\"facts\">\n");
     put_fact(p, "gate", hone_report_percent(r->max_loss, a, sizeof a));
     if (r->base >= 0 && r->experiments[r->base].scored > 0) {
         snprintf(a, sizeof a, "%.0f", r->experiments[r->base].scored);

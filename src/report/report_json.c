@@ -40,6 +40,7 @@ static json_t *quality(const hone_report_experiment *e)
     set(o, "perplexity", e->perplexity);
     set(o, "loss", e->loss);
     set(o, "loss_upper", e->loss_upper);
+    set(o, "level", e->loss_level);
     set(o, "kl_mean", e->kl_mean);
     set(o, "kl_p99", e->kl_p99);
     set(o, "top1_agreement", e->top1_agreement);

@@ -254,6 +254,7 @@ static void take_metrics(hone_report_experiment *e, const json_t *m)
     e->perplexity = hone_json_number(q, "perplexity");
     e->loss = hone_json_number(q, "loss");
     e->loss_upper = hone_json_number(q, "loss_upper");
+    e->loss_level = hone_json_number(q, "level");
     e->kl_mean = hone_json_number(q, "kl_mean");
     e->kl_p99 = hone_json_number(q, "kl_p99");
     e->top1_agreement = hone_json_number(q, "top1_agreement");

@@ -218,7 +218,7 @@ static void put_x_axis(report_page *page, const plot *p)
     report_put(page, "<text class=\"tick mid\" x=\"%d\" y=\"%d\">not judged</text>\n",
                (GUTTER + LEFT) / 2, BOTTOM + 16);
     report_put(page,
-               "<text class=\"tick mid\" x=\"%d\" y=\"%d\">loss of perplexity, upper 95 %% bound "
+               "<text class=\"tick mid\" x=\"%d\" y=\"%d\">loss of perplexity, upper bound "
                "(close to linear below the gate, logarithmic above)</text>\n",
                (LEFT + RIGHT) / 2, BOTTOM + 38);
 }

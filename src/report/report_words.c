@@ -171,15 +171,17 @@ const char *hone_report_price(const hone_report *r, char *buf, size_t size)
     if (index < 0 || !r->experiments[index].has_quality)
         return buf;
     const hone_report_experiment *e = &r->experiments[index];
-    char loss[32], upper[32], gate[32], perplexity[96] = "";
+    char loss[32], upper[32], gate[32], level[32] = "", perplexity[96] = "";
     if (e->perplexity > 0 && e->perplexity_original > 0)
         snprintf(perplexity, sizeof perplexity,
                  "perplexity %.4f, the original in float32 has %.4f: ", e->perplexity,
                  e->perplexity_original);
-    snprintf(buf, size, "%s: %sa loss of %s, at most %s (95 %% bound); allowed are %s.%s",
+    if (!isnan(e->loss_level))
+        snprintf(level, sizeof level, " (%.3g %% bound)", 100 * e->loss_level);
+    snprintf(buf, size, "%s: %sa loss of %s, at most %s%s; allowed are %s.%s",
              r->choice >= 0 ? "Quality" : "The baseline", perplexity,
              hone_report_percent(e->loss, loss, sizeof loss),
-             hone_report_percent(e->loss_upper, upper, sizeof upper),
+             hone_report_percent(e->loss_upper, upper, sizeof upper), level,
              hone_report_percent(r->max_loss, gate, sizeof gate),
              r->choice >= 0 && e->same_bits ? " The same bits as the baseline." : "");
     return buf;

@@ -98,7 +98,10 @@ for i, side in enumerate(sides["sides"], 1):
     assert sides["reference"] and "multiples of the original's" in sides["protocol"] and sides["protocol"] in text, sides
 f32 = sides["sides"][1]
 assert f32["kl"] == 0 and f32["top1_agreement"] == 1 and f32["perplexity_to_original"] == 1, f32
-assert [e for e in load("run1")["experiments"] if e["verdict"] == "chosen"], "nothing was chosen: no test"
+chosen = [e for e in load("run1")["experiments"] if e["verdict"] == "chosen"]
+assert chosen and not chosen[0]["same_bits_as_baseline"], "nothing lossy was chosen: no test"
+assert chosen[0]["quality"]["level"] == chosen[0]["gain"]["level"] >= 0.975, chosen[0]
+assert "%.3g %% bound" % (100 * chosen[0]["quality"]["level"]) in load("run1")["quality"], load("run1")["quality"]
 assert any(d.startswith("compute: ") for d in sides["differences"]), sides["differences"]
 PY
 else

@@ -174,7 +174,8 @@ static void the_checker_finds_what_is_malformed(void **state)
     "\"cost_against\":0.002,\"weight_bytes\":1048576"
 #define QUALITY(loss, upper)                                                                       \
     "\"quality\":{\"perplexity_original\":8,\"perplexity\":8.02,\"loss\":" loss                    \
-    ",\"loss_upper\":" upper ",\"kl_mean\":0.001,\"kl_p99\":0.02,\"top1_agreement\":0.99,"         \
+    ",\"loss_upper\":" upper                                                                       \
+    ",\"level\":0.9875,\"kl_mean\":0.001,\"kl_p99\":0.02,\"top1_agreement\":0.99,"                 \
     "\"scored\":1000}"
 
 static ids add_won_run(hone_registry *r, const char *key)
@@ -225,7 +226,7 @@ static void the_head_tells_winner_gain_interval_and_loss(void **state)
                         "instead of 2 ms.");
     hone_report_price(report, text, sizeof text);
     assert_non_null(
-        strstr(text, "a loss of 0.20 %, at most 0.40 % (95 % bound); allowed are 1.00 %"));
+        strstr(text, "a loss of 0.20 %, at most 0.40 % (98.8 % bound); allowed are 1.00 %"));
     assert_string_equal(report->reproduce, "hone optimize 'dir/my model'\\''s.gguf' --data TEXT "
                                            "--goal decode-latency --max-loss 1% --seed 7");
     assert_string_equal(report->experiments[5].why, "the fastest that passes");
