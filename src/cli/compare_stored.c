@@ -105,8 +105,11 @@ static const hone_report_experiment *end_of(const hone_report *r)
 static void take_end(const hone_report *r, const hone_report_experiment *e, hone_compare_side *side)
 {
     bool memory = strcmp(r->goal, "memory") == 0;
-    side->memory_bytes = e->weight_bytes;
-    side->cost_seconds = memory || !(e->cost > 0) ? NAN : e->cost;
+    double cost = r->choice >= 0 ? e->cost : r->profile_cost; /* the baseline's is the profile's */
+    if (!(cost > 0))
+        cost = NAN;
+    side->memory_bytes = memory ? cost : NAN;
+    side->cost_seconds = memory ? NAN : cost;
     if (!e->has_quality)
         return;
     side->perplexity = e->perplexity;

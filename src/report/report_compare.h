@@ -26,11 +26,11 @@ typedef struct hone_compare_side {
     char *path, *config;        /* config: canonical JSON */
     double stored_bytes;        /* tensors in the file */
     double bits;                /* per weight in the file */
-    double memory_bytes;        /* packed weights and the KV of one context */
+    double memory_bytes; /* packed weights and KV of one context; of a run: if that is its goal */
     double perplexity;
     double perplexity_ratio;      /* to the original's on the same text */
     double kl_mean, kl_p99, top1; /* against the reference; top1: share of equal first tokens */
-    double cost_seconds;          /* of a run of the registry: its choice's median cost */
+    double cost_seconds;          /* of a run of the registry: what it ended on costs */
     hone_compare_speed speed[HONE_COMPARE_TESTS];
 } hone_compare_side;
 
