@@ -215,6 +215,8 @@ static hone_status look_at(compare_live *l, const char *path, const bench *b,
     if (!f->has_head)
         return hone_fail(HONE_UNSUPPORTED, "%s: an encoder gives no logits to compare", path);
     config.context_tokens = 0; /* made to fit the tests */
+    if (!b->kv_asked)
+        config.kv_bytes_max = 0; /* follows from the context */
     HONE_TRY(hone_config_to_json(&config, &side->config));
     side->path = hone_strdup(path);
     if (!side->path)

@@ -17,6 +17,11 @@ prints '"top1_agreement": 1.0'
 grep -q "measured in turns" "$WORK/page.html" || fail "the page says nothing of turns"
 if grep -qE '<script|https?://' "$WORK/page.html"; then fail "the page is not self-contained"; fi
 
+# What follows from a difference is none of its own.
+expect 0 "$HONE" compare "$MODEL" '{"kv_format": "f32"}' --prefill 0 --decode 2 --rounds 10
+prints "differs: kv_format"
+if grep -q kv_bytes_max "$WORK/out"; then fail "the bound of the KV pages is named: $(cat "$WORK/out")"; fi
+
 # The quantisation benchmark. Rows that 256 does not divide: the type that stands in is named.
 "$HONE" synth tiny --type f32 -o "$WORK/tiny.gguf" >/dev/null || fail "no model"
 mkdir "$WORK/tmp"
