@@ -63,6 +63,21 @@ static hone_status choose_protocol(eval_job *j, const hone_engine *e)
     return HONE_OK;
 }
 
+static hone_status name_text(const eval_job *j, hone_status s)
+{
+    const char *text = cli_text(j->c, "data");
+    return s == HONE_DATA ? hone_fail_in(s, j->cut ? "%s, cut by --max-tokens" : "%s", text) : s;
+}
+
+static bool knows_all(const hone_engine *e, const eval_job *j)
+{
+    int32_t vocab = (int32_t)hone_engine_facts(e)->vocab;
+    size_t i = 0;
+    while (i < j->n && j->ids[i] < vocab)
+        i++;
+    return i == j->n && j->bos < vocab;
+}
+
 /* The reference: the file's own weights in float32. It is gone before the model is loaded. */
 static hone_status take_reference(eval_job *j, const char *path, int threads)
 {
@@ -73,10 +88,16 @@ static hone_status take_reference(eval_job *j, const char *path, int threads)
     config.threads = threads;
     hone_engine *e;
     HONE_TRY(cli_open_engine(path, &config, &e));
-    hone_status s = choose_protocol(j, e);
+    hone_status s = HONE_OK;
+    if (!knows_all(e, j))
+        s = hone_fail(HONE_DATA, "--kl %s has only %u tokens: it is of another vocabulary", path,
+                      hone_engine_facts(e)->vocab);
     if (s == HONE_OK)
-        s = hone_eval_reference_take(e, j->ids, j->n, &j->protocol, HONE_EVAL_KEEP_BYTES,
-                                     cli_engine_progress, NULL, &j->reference);
+        s = choose_protocol(j, e);
+    if (s == HONE_OK)
+        s = name_text(j,
+                      hone_eval_reference_take(e, j->ids, j->n, &j->protocol, HONE_EVAL_KEEP_BYTES,
+                                               cli_engine_progress, NULL, &j->reference));
     cli_progress_end();
     hone_engine_close(e);
     return s;
@@ -149,8 +170,8 @@ static hone_status evaluate(eval_job *j, hone_engine *e)
         s = hone_eval_compare(&j->reference, e, cli_engine_progress, NULL, &j->result);
     } else {
         HONE_TRY(choose_protocol(j, e));
-        s = hone_eval_perplexity(e, j->ids, j->n, &j->protocol, cli_engine_progress, NULL,
-                                 &j->result.test);
+        s = name_text(j, hone_eval_perplexity(e, j->ids, j->n, &j->protocol, cli_engine_progress,
+                                              NULL, &j->result.test));
     }
     cli_progress_end();
     HONE_TRY(s);
@@ -180,8 +201,6 @@ static hone_status run(cli_context *c)
     }
     if (s == HONE_FORMAT && opened)
         s = cli_name_damage(model, s);
-    else if (s == HONE_DATA)
-        s = hone_fail_in(s, j.cut ? "%s, cut by --max-tokens" : "%s", cli_text(c, "data"));
     hone_eval_reference_close(&j.reference);
     hone_free(j.ids);
     return s;

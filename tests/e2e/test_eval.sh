@@ -49,5 +49,9 @@ expect 3 "$HONE" eval --ppl "$HONE_SOURCE_DIR/tests/golden/data/models/llama" --
 if trained; then
     expect 10 "$HONE" eval "$MODEL" --data "$TEXT" --kl "$HONE_SOURCE_DIR/tests/golden/data/models/llama"
     says "vocabular"
+    if grep -qF "$TEXT" "$WORK/err"; then fail "the text is blamed: $(cat "$WORK/err")"; fi
+    expect 0 "$HONE" synth tiny -o "$WORK/tiny.gguf"
+    expect 10 "$HONE" eval "$WORK/tiny.gguf" --data "$TEXT" --kl "$MODEL"
+    says "has only 512 tokens"
 fi
 finish
