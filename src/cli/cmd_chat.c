@@ -9,6 +9,7 @@
 #include "cli/line_reader.h"
 #include "cli/sampling_args.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -179,6 +180,8 @@ static hone_status set_number(cli_chat *k, const char *name, double x)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (strcmp(rows[i].name, name) != 0)
             continue;
+        if (rows[i].whole && x != floor(x))
+            return hone_fail(HONE_USAGE, "/set %s: %g is no whole number", name, x);
         if (rows[i].whole && !(x >= 0 && x <= INT32_MAX))
             return hone_fail(HONE_USAGE, "/set %s: %g is out of range", name, x);
         if (rows[i].whole)
@@ -187,9 +190,12 @@ static hone_status set_number(cli_chat *k, const char *name, double x)
             *rows[i].real = x;
         return HONE_OK;
     }
-    if (strcmp(name, "seed") == 0 && x >= 0 && x < 0x1p53)
+    bool seed = strcmp(name, "seed") == 0, tokens = strcmp(name, "tokens") == 0;
+    if ((seed || tokens) && x != floor(x))
+        return hone_fail(HONE_USAGE, "/set %s: %g is no whole number", name, x);
+    if (seed && x >= 0 && x < 0x1p53)
         o->seed = (uint64_t)x;
-    else if (strcmp(name, "tokens") == 0 && x >= 1 && x < 0x1p31)
+    else if (tokens && x >= 1 && x < 0x1p31)
         k->tokens_max = (int64_t)x;
     else
         return hone_fail(HONE_USAGE,

@@ -101,6 +101,10 @@ chat 2 '/nope\nHello\n' -n 5
 says "there is no command /nope"
 [ -s "$WORK/out" ] || fail "no answer after a wrong command"
 chat 2 '/set temperature -1\n/set nope 1\n/set top-k x\n' -n 5
+for setting in 'top-k 2.9' 'penalty-window 0.5' 'seed 5.7' 'tokens 1.5'; do
+    chat 2 "/set $setting\n"
+    says "is no whole number"
+done
 chat 3 '/load /nonexistent\n' -n 5
 chat 11 'Hello\n' --ctx 8
 says "/reset forgets it"
