@@ -283,12 +283,16 @@ static hone_status converse(cli_chat *k, cli_lines *lines)
     char why[512] = "";
     for (bool end = false; !end;) {
         const char *line;
-        HONE_TRY(cli_lines_next(lines, &line));
+        size_t n;
+        HONE_TRY(cli_lines_next(lines, &line, &n));
         if (!line)
             break;
-        if (!line[strspn(line, " \t\n")])
+        if (n == strspn(line, " \t\n"))
             continue;
-        hone_status s = *line == '/' ? run_slash(k, line, &end) : say(k, line);
+        hone_status s = strlen(line) != n
+                            ? hone_fail(HONE_DATA, "a line with a NUL byte is no text")
+                        : *line == '/' ? run_slash(k, line, &end)
+                                       : say(k, line);
         if (s == HONE_INTERRUPTED || s == HONE_DISK)
             return s;
         if (s == HONE_OK)

@@ -140,11 +140,11 @@ static const char *read_piece(cli_lines *l, size_t *n)
     return got > 0 ? l->piece : NULL;
 }
 
-hone_status cli_lines_next(cli_lines *l, const char **line)
+hone_status cli_lines_next(cli_lines *l, const char **line, size_t *bytes)
 {
     HistEvent event;
     *line = NULL;
-    l->n = 0;
+    *bytes = l->n = 0;
     l->continued = false;
     HONE_TRY(add_piece(l, "", 0));
     for (;; l->continued = true) {
@@ -172,6 +172,7 @@ hone_status cli_lines_next(cli_lines *l, const char **line)
     }
     if (!*line && l->n)
         *line = l->line;
+    *bytes = l->n;
     if (*line && l->edit && l->n)
         history(l->history, &event, H_ENTER, l->line);
     return HONE_OK;

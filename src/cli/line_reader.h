@@ -20,9 +20,9 @@ HONE_CHECKED hone_status cli_lines_open(const char *prompt, const char *history,
 void cli_lines_close(cli_lines *l);
 bool cli_lines_interactive(const cli_lines *l);
 
-/* The next line without its newline; NULL at the end of the input, valid until the next call. A
- * line that ends in a backslash goes on in the next one. ctrl-C while typing gives an empty line
- * (interactive) or INTERRUPTED (a pipe). */
-HONE_CHECKED hone_status cli_lines_next(cli_lines *l, const char **line);
+/* The next line, of n bytes, without its newline; NULL at the end of the input, valid until the
+ * next call. A line that ends in a backslash goes on in the next one. ctrl-C while typing gives an
+ * empty line (interactive) or INTERRUPTED (a pipe). */
+HONE_CHECKED hone_status cli_lines_next(cli_lines *l, const char **line, size_t *n);
 
 #endif

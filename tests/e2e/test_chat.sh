@@ -110,6 +110,11 @@ chat 11 'Hello\n' --ctx 8
 says "/reset forgets it"
 chat 10 'Hello\n\377\n' -n 5
 says "no valid UTF-8"
+for line in 'Hello\000 and more\n' '\000Hello\n'; do
+    chat 10 "$line"
+    says "NUL byte"
+    silent
+done
 printf '{%% if x %%}\n{{ x|shout }}{%% endif %%}' >"$WORK/bad.jinja"
 chat 6 'Hello\n/set x 1\n' --template "$WORK/bad.jinja" --var x=true
 says "line 2, column 6: filter 'shout' is not known"
