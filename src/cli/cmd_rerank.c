@@ -99,6 +99,7 @@ static hone_status score_apart(ranking *w)
         double dot = 0;
         for (size_t k = 0; k < hidden; k++)
             dot += (double)x[k] * (double)x[i * hidden + k];
+        dot = fmin(fmax(dot, -1), 1); /* lengths are 1 but for rounding */
         w->order[i - 1] = (ranked){i - 1, dot};
     }
     hone_free(x);

@@ -54,6 +54,8 @@ expect 0 "$HONE" rerank "$M" -q "abc abc" "$WORK/lines"
 expect 0 "$HONE" rerank "$M" -q "abc" --top 1 --json "$WORK/lines"
 is_json "$WORK/out"
 prints '"cosine"'
+expect 0 "$HONE" rerank "$M" -q "abc abc" --top 1 --json "$WORK/lines"
+prints '"score": 1.0,' # as rounded, the lengths multiply to more than 1
 
 # A copy of a folder makes the same vectors: it has the modules, their settings, the prompts and the length.
 expect 0 "$HONE" export "$M" --type f32 -o "$WORK/hf"
