@@ -41,7 +41,7 @@ hone_status hone_registry_find_model(hone_registry *r, const char *sha256, int64
     return *id ? HONE_OK
                : hone_fail(
                      HONE_NOT_FOUND,
-                     "this model (sha256 %.12s...) is not in registry %s: nothing was optimised",
+                     "this model (sha256 %.12s...) is not in registry %s: nothing of it is kept",
                      sha256, r->path);
 }
 

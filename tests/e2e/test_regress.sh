@@ -55,6 +55,9 @@ grep -qE 'depth 0, batch 1 +4 ' "$WORK/out" || fail "not four runs of one test: 
 expect 0 "$HONE" profile "$WORK/other.gguf" --prompt 8 --tokens 2 --requests 1 # known, and without a benchmark
 expect 3 "$HONE" regress "$WORK/other.gguf"
 says "no benchmark of this model"
+"$HONE" synth tiny --layers 2 -o "$WORK/unknown.gguf" >/dev/null || fail "synth"
+expect 3 "$HONE" regress "$WORK/unknown.gguf"
+says "nothing of it is kept"
 
 command -v python3 >/dev/null 2>&1 || finish
 plant() { # plant SLOWER: 30 benches like the first, of 1 % noise, the last 12 slower by so much
