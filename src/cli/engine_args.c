@@ -12,6 +12,36 @@
 
 enum { CONFIG_BYTES_MAX = 1 << 16 };
 
+/* As a path that means the same elsewhere: configurations are kept. */
+static hone_status put_adapter(const char *named, const char *path, hone_config *c)
+{
+    char *full = realpath(path, NULL);
+    if (!full)
+        return hone_fail_errno(errno, "%s %s", named, path);
+    size_t n = strlen(full);
+    if (n < sizeof c->adapter)
+        memcpy(c->adapter, full, n + 1);
+    free(full);
+    return n < sizeof c->adapter ? HONE_OK
+                                 : hone_fail(HONE_LIMIT, "%s: a path of %zu bytes, at most %zu",
+                                             named, n, sizeof c->adapter - 1);
+}
+
+/* What a file names is seen from its folder. */
+static hone_status find_adapter(const char *file, hone_config *c)
+{
+    char *folder = hone_strdup(file), *path = NULL;
+    if (folder) {
+        folder[hone_path_name(file) - file] = 0;
+        path = hone_path_join(*folder ? folder : ".", c->adapter);
+    }
+    hone_status s =
+        path ? put_adapter("adapter", path, c) : hone_fail_memory(strlen(file), "a path");
+    hone_free(folder);
+    hone_free(path);
+    return s;
+}
+
 static hone_status read_config_file(const char *path, hone_config *out)
 {
     char *text;
@@ -19,6 +49,8 @@ static hone_status read_config_file(const char *path, hone_config *out)
     HONE_TRY(hone_read_file(path, CONFIG_BYTES_MAX, &text, &bytes));
     hone_status s = hone_config_from_json(text, out);
     hone_free(text);
+    if (s == HONE_OK && *out->adapter && *out->adapter != '/')
+        s = find_adapter(path, out);
     return s == HONE_OK ? s : hone_fail_in(s, "%s", path);
 }
 
@@ -84,22 +116,6 @@ static hone_status read_products(const char *name, hone_config *c)
                      name);
 }
 
-/* As a path that means the same elsewhere: configurations are kept. */
-static hone_status read_adapter(const char *path, hone_config *c)
-{
-    char *full = realpath(path, NULL);
-    if (!full)
-        return hone_fail_errno(errno, "--adapter %s", path);
-    size_t n = strlen(full);
-    if (n < sizeof c->adapter)
-        memcpy(c->adapter, full, n + 1);
-    free(full);
-    return n < sizeof c->adapter
-               ? HONE_OK
-               : hone_fail(HONE_LIMIT, "--adapter: a path of %zu bytes, at most %zu", n,
-                           sizeof c->adapter - 1);
-}
-
 static hone_status apply_options(const cli_context *c, hone_config *out)
 {
     if (cli_given(c, "dtype")) {
@@ -116,7 +132,7 @@ static hone_status apply_options(const cli_context *c, hone_config *out)
     if (cli_given(c, "kv"))
         HONE_TRY(read_kv(cli_text(c, "kv"), out));
     if (cli_given(c, "adapter"))
-        HONE_TRY(read_adapter(cli_text(c, "adapter"), out));
+        HONE_TRY(put_adapter("--adapter", cli_text(c, "adapter"), out));
     if (cli_given(c, "threads"))
         out->threads = (int)cli_int(c, "threads");
     if (cli_given(c, "isa")) {

@@ -127,6 +127,10 @@ logits() { # logits NAME MODEL [OPTION]...
 logits plain "$WORK/base"
 logits adapted "$WORK/base" --adapter "$WORK/whole"
 cmp -s "$WORK/plain.npy" "$WORK/adapted.npy" && fail "the adapter changes nothing"
+mkdir "$WORK/folder"
+echo '{"adapter": "../whole"}' >"$WORK/folder/config.json" # seen from there
+logits named "$WORK/base" --config "$WORK/folder/config.json"
+cmp "$WORK/named.npy" "$WORK/adapted.npy" || fail "another adapter than the configuration's file names"
 expect 0 "$HONE" quantize "$WORK/base" --type f32 -o "$WORK/base.gguf"
 logits gguf "$WORK/base.gguf" --adapter "$WORK/whole"
 cmp "$WORK/gguf.npy" "$WORK/adapted.npy" || fail "beside a GGUF file it gives other bits"
