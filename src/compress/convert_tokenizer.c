@@ -392,13 +392,20 @@ static hone_status write_templates(const vocab_writer *v)
     return s;
 }
 
+static hone_status write_blanks(const vocab_writer *v, const hone_unigram_options *o)
+{
+    HONE_TRY(hone_gguf_writer_bool(v->w, KEY("add_space_prefix"), o->prefix));
+    return hone_gguf_writer_bool(v->w, KEY("remove_extra_whitespaces"), o->collapse);
+}
+
 static hone_status write_vocabulary(vocab_writer *v)
 {
     const char *kind =
         json_string_value(json_object_get(json_object_get(v->json, "model"), "type"));
     v->wordpiece = kind && strcmp(kind, "WordPiece") == 0;
     const json_t *pre = json_object_get(v->json, "pre_tokenizer");
-    hone_unigram_options unigram;
+    hone_unigram_options blanks;
+    const bool is_unigram = hone_tokenizer_unigram(v->t, &blanks);
     bool byte_level = step_of_type(pre, "ByteLevel") != NULL;
     if ((uint32_t)hone_tokenizer_vocab_size(v->t) > v->vocab)
         return hone_fail(HONE_FORMAT, "%s: the tokenizer has %d tokens, the embedding %u rows",
@@ -421,16 +428,15 @@ static hone_status write_vocabulary(vocab_writer *v)
             HONE_TRY(
                 hone_gguf_writer_bool(v->w, KEY("normalizer.strip_accents"), json_is_true(strip)));
         HONE_TRY(write_pieces(v));
-    } else if (hone_tokenizer_unigram(v->t, &unigram)) {
+    } else if (is_unigram) {
         HONE_TRY(hone_gguf_writer_str(v->w, KEY("model"), "t5"));
         HONE_TRY(hone_gguf_writer_str(v->w, KEY("pre"), "default"));
         HONE_TRY(write_pieces(v));
         HONE_TRY(write_scores(v));
-        HONE_TRY(hone_gguf_writer_bool(v->w, KEY("add_space_prefix"), unigram.prefix));
-        HONE_TRY(hone_gguf_writer_bool(v->w, KEY("remove_extra_whitespaces"), unigram.collapse));
-        if (unigram.charsmap_bytes)
-            HONE_TRY(hone_gguf_writer_u8_array(v->w, KEY("precompiled_charsmap"), unigram.charsmap,
-                                               unigram.charsmap_bytes));
+        HONE_TRY(write_blanks(v, &blanks));
+        if (blanks.charsmap_bytes)
+            HONE_TRY(hone_gguf_writer_u8_array(v->w, KEY("precompiled_charsmap"), blanks.charsmap,
+                                               blanks.charsmap_bytes));
     } else if (kind && strcmp(kind, "BPE") != 0) {
         return hone_fail(HONE_UNSUPPORTED,
                          "%s: a tokenizer of type %.40s cannot be written to GGUF yet",
@@ -440,6 +446,7 @@ static hone_status write_vocabulary(vocab_writer *v)
         HONE_TRY(hone_gguf_writer_str(v->w, KEY("pre"), "default"));
         HONE_TRY(write_pieces(v));
         HONE_TRY(write_scores(v));
+        HONE_TRY(write_blanks(v, &blanks));
     }
     HONE_TRY(write_special(v));
     HONE_TRY(write_suffix(v));

@@ -108,8 +108,8 @@ hone_token_type hone_tokenizer_type(const hone_tokenizer *t, int32_t id);
 bool hone_tokenizer_is_special(const hone_tokenizer *t, int32_t id);
 /* The score that a SentencePiece model gives the token; 0 for other tokenizers. */
 float hone_tokenizer_score(const hone_tokenizer *t, int32_t id);
-/* What a unigram tokenizer does before it cuts, as GGUF files say it; false if it is none. The
- * character map (n bytes, 0: has none) belongs to the tokenizer. */
+/* What a SentencePiece tokenizer does before it cuts, as GGUF files say it; false if it is no
+ * unigram. The character map (n bytes, 0: has none) belongs to the tokenizer. */
 typedef struct hone_unigram_options {
     const char *charsmap;
     size_t charsmap_bytes;
