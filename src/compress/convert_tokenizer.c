@@ -288,32 +288,32 @@ static hone_status write_scores(const vocab_writer *v)
     return s;
 }
 
-/* What stands behind a text, and between two: found by putting two empty texts together. */
+/* What stands behind a text, and between two: found by putting two empty texts together, unless
+ * the tokenizer does not say how. */
 static hone_status write_suffix(const vocab_writer *v)
 {
     hone_encoded one, two = {0};
     HONE_TRY(hone_tokenizer_encode_pair(v->t, "", 0, NULL, 0, 0, 0, &one));
     size_t prefix = hone_tokenizer_adds_bos(v->t);
-    hone_status s = HONE_OK;
-    if (one.n > prefix) {
-        int32_t end = one.ids[one.n - 1];
-        s = hone_tokenizer_encode_pair(v->t, "", 0, "", 0, 0, 0, &two);
-        bool again = s == HONE_OK && two.n == prefix + 3 && two.ids[prefix + 1] == end;
-        if (s == HONE_OK)
-            s = hone_gguf_writer_u32(v->w, KEY("seperator_token_id"), (uint32_t)end);
-        if (s == HONE_OK && !v->wordpiece)
-            s = hone_gguf_writer_bool(v->w, KEY("add_eos_token"), end == hone_tokenizer_eos(v->t));
-        if (s == HONE_OK && !v->wordpiece)
-            s = hone_gguf_writer_bool(v->w, KEY("add_sep_token"), again);
-        if (s == HONE_OK && !v->wordpiece && end != hone_tokenizer_eos(v->t))
-            s = hone_fail(HONE_UNSUPPORTED,
-                          "%s: the tokenizer ends texts with token %d, which is "
-                          "not its end of text; GGUF cannot say so",
-                          hone_file_path(v->f), end);
-    }
+    int32_t end = one.n > prefix ? one.ids[one.n - 1] : -1;
     hone_encoded_free(&one);
+    if (!v->wordpiece)
+        HONE_TRY(hone_gguf_writer_bool(v->w, KEY("add_eos_token"),
+                                       end >= 0 && end == hone_tokenizer_eos(v->t)));
+    if (end < 0)
+        return HONE_OK;
+    if (!v->wordpiece && end != hone_tokenizer_eos(v->t))
+        return hone_fail(HONE_UNSUPPORTED,
+                         "%s: the tokenizer ends texts with token %d, which is "
+                         "not its end of text; GGUF cannot say so",
+                         hone_file_path(v->f), end);
+    hone_status s = hone_tokenizer_encode_pair(v->t, "", 0, "", 0, 0, 0, &two);
+    bool again = s == HONE_OK && two.n == prefix + 3 && two.ids[prefix + 1] == end;
     hone_encoded_free(&two);
-    return s;
+    if (s != HONE_OK && s != HONE_UNSUPPORTED)
+        return s;
+    HONE_TRY(hone_gguf_writer_u32(v->w, KEY("seperator_token_id"), (uint32_t)end));
+    return v->wordpiece ? HONE_OK : hone_gguf_writer_bool(v->w, KEY("add_sep_token"), again);
 }
 
 static hone_status write_special(const vocab_writer *v)
