@@ -469,8 +469,8 @@ static hone_status write_task(const hone_file *f, const hone_arch *a, const hone
     return s;
 }
 
-hone_status hone_convert_metadata(const hone_file *f, hone_gguf_writer *w,
-                                  const hone_quantize_events *e)
+hone_status hone_convert_metadata(const hone_file *f, const hone_quantize_options *o,
+                                  hone_gguf_writer *w, const hone_quantize_events *e)
 {
     const hone_arch *a;
     hone_hparams h;
@@ -480,5 +480,5 @@ hone_status hone_convert_metadata(const hone_file *f, hone_gguf_writer *w,
     HONE_TRY(write_task(f, a, &h, w));
     folder_name(hone_file_path(f), name, sizeof name);
     HONE_TRY(hone_gguf_writer_str(w, "general.name", name[0] ? name : a->name));
-    return hone_convert_tokenizer(f, h.vocab, w, e);
+    return hone_convert_tokenizer(f, o, h.vocab, w, e);
 }

@@ -7,6 +7,7 @@
 #include "model/rope.h"
 #include "model/source.h"
 #include "model/weights.h"
+#include "text/tokenizer.h"
 
 enum { HONE_CONVERT_NAME_MAX = 512, HONE_CONVERT_PARTS = 4 };
 
@@ -56,11 +57,15 @@ const void *hone_convert_bytes(const hone_convert_tensor *t, uint64_t row, size_
 HONE_CHECKED hone_status hone_convert_plan(const hone_file *f, hone_convert_tensor **out,
                                            size_t *count);
 void hone_convert_free(hone_convert_tensor *list, size_t count); /* NULL is fine */
-/* Architecture, hyper-parameters and tokenizer. */
-HONE_CHECKED hone_status hone_convert_metadata(const hone_file *f, hone_gguf_writer *w,
-                                               const hone_quantize_events *e);
-HONE_CHECKED hone_status hone_convert_tokenizer(const hone_file *f, uint32_t vocab,
-                                                hone_gguf_writer *w, const hone_quantize_events *e);
+/* Whether b cuts texts of many kinds as a does, and those that NFC or NFKC would change. */
+HONE_CHECKED hone_status hone_compare_tokenizers(const hone_tokenizer *a, const hone_tokenizer *b,
+                                                 bool *same, bool *same_forms);
+/* Architecture, hyper-parameters and tokenizer, which is read again and compared. */
+HONE_CHECKED hone_status hone_convert_metadata(const hone_file *f, const hone_quantize_options *o,
+                                               hone_gguf_writer *w, const hone_quantize_events *e);
+HONE_CHECKED hone_status hone_convert_tokenizer(const hone_file *f, const hone_quantize_options *o,
+                                                uint32_t vocab, hone_gguf_writer *w,
+                                                const hone_quantize_events *e);
 
 /* The numbers of a tensor of rotary factors: *count of them (at most HONE_ROPE_DIM_MAX / 2). */
 HONE_CHECKED hone_status hone_convert_factor_values(const hone_file *f, hone_convert_factors which,

@@ -38,7 +38,7 @@ typedef struct vocab_writer {
     const hone_quantize_events *events;
     uint32_t vocab; /* rows of the embedding: as many tokens are written */
     json_t *json;   /* tokenizer.json, or NULL */
-    bool wordpiece;
+    bool wordpiece, passing;
 } vocab_writer;
 
 /* The step of this type: the object itself or a member of its "pretokenizers"; NULL = none. */
@@ -453,10 +453,80 @@ static hone_status write_vocabulary(vocab_writer *v)
     return write_templates(v);
 }
 
-hone_status hone_convert_tokenizer(const hone_file *f, uint32_t vocab, hone_gguf_writer *w,
+/* ---- what was written, read again ------------------------------------------------------------ */
+
+/* The ids of a text; none of one that the vocabulary cannot express. */
+static hone_status cut(const hone_tokenizer *t, const char *text, int32_t **ids, size_t *n)
+{
+    hone_status s = hone_tokenizer_encode(t, text, strlen(text), HONE_ENCODE_ADD_SPECIAL, ids, n);
+    return s == HONE_DATA ? HONE_OK : s;
+}
+
+static hone_status cut_alike(const hone_tokenizer *a, const hone_tokenizer *b, const char *text,
+                             bool *same)
+{
+    int32_t *x = NULL, *y = NULL;
+    size_t n = 0, m = 0;
+    hone_status s = cut(a, text, &x, &n);
+    if (s == HONE_OK)
+        s = cut(b, text, &y, &m);
+    *same &= s == HONE_OK && n == m && (n == 0 || memcmp(x, y, n * sizeof *x) == 0);
+    hone_free(x);
+    hone_free(y);
+    return s;
+}
+
+hone_status hone_compare_tokenizers(const hone_tokenizer *a, const hone_tokenizer *b, bool *same,
+                                    bool *same_forms)
+{
+    static const char *const composed[] = {
+        "Hello, world! I've 12345 apples\n\n  and\t3.14", "\xC3\xA9t\xC3\xA9s \xC3\x89T\xC3\x89",
+        "\xE4\xBD\xA0\xE5\xA5\xBD \xD0\x9F\xD1\x80\xD0\xB8 \xF0\x9F\x99\x82",
+        "foo_bar(x) { } HTTPServer"};
+    /* e and a combining accent, the sign for angstrom, a ligature, a wide A */
+    static const char *const others[] = {"e\xCC\x81t\xC3\xA9", "\xE2\x84\xAB",
+                                         "\xEF\xAC\x81n \xEF\xBC\xA1"};
+    *same = *same_forms = true;
+    for (size_t i = 0; i < sizeof composed / sizeof *composed; i++)
+        HONE_TRY(cut_alike(a, b, composed[i], same));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        HONE_TRY(cut_alike(a, b, others[i], same_forms));
+    return HONE_OK;
+}
+
+static hone_status check_written(const vocab_writer *v)
+{
+    hone_file *file;
+    hone_tokenizer *written = NULL;
+    bool same = false, same_forms = false;
+    HONE_TRY(hone_gguf_writer_preview(v->w, &file));
+    hone_status s = hone_tokenizer_from_file(file, &written);
+    if (s == HONE_OK)
+        s = hone_compare_tokenizers(v->t, written, &same, &same_forms);
+    hone_tokenizer_close(written);
+    hone_file_close(file);
+    if (s != HONE_OK)
+        return hone_fail_in(s, "%s, as GGUF", hone_file_path(v->f));
+    if (v->passing)
+        return HONE_OK;
+    if (!same)
+        return hone_fail(HONE_UNSUPPORTED,
+                         "%s: GGUF cannot say how this folder's tokenizer cuts text; without the "
+                         "tokenizer's files it becomes a file that takes token ids only",
+                         hone_file_path(v->f));
+    if (!same_forms && v->events->remark)
+        v->events->remark(
+            v->events->arg,
+            "the tokenizer's normalizer is lost, for which GGUF has no word: combining "
+            "accents, ligatures and wide letters may be cut otherwise");
+    return HONE_OK;
+}
+
+hone_status hone_convert_tokenizer(const hone_file *f, const hone_quantize_options *o,
+                                   uint32_t vocab, hone_gguf_writer *w,
                                    const hone_quantize_events *e)
 {
-    vocab_writer v = {.f = f, .w = w, .events = e, .vocab = vocab};
+    vocab_writer v = {.f = f, .w = w, .events = e, .vocab = vocab, .passing = o->passing};
     hone_tokenizer *t;
     hone_status s = hone_tokenizer_from_file(f, &t);
     if (s == HONE_NOT_FOUND) {
@@ -478,6 +548,8 @@ hone_status hone_convert_tokenizer(const hone_file *f, uint32_t vocab, hone_gguf
     }
     if (s == HONE_OK)
         s = write_vocabulary(&v);
+    if (s == HONE_OK)
+        s = check_written(&v);
     json_decref(v.json);
     hone_tokenizer_close(t);
     return s;

@@ -292,7 +292,7 @@ hone_status hone_quantize(const hone_file *f, const hone_quantize_options *o, co
     if (hone_file_kind(f) == HONE_FILE_GGUF)
         HONE_GOTO(s, end, copy_metadata(f, w));
     else
-        HONE_GOTO(s, end, hone_convert_metadata(f, w, events));
+        HONE_GOTO(s, end, hone_convert_metadata(f, o, w, events));
     HONE_GOTO(
         s, end,
         hone_gguf_writer_u32(w, "general.file_type",

@@ -34,6 +34,8 @@ typedef struct hone_quantize_options {
     int kind[HONE_QUANTIZE_KINDS];  /* hone_dtype of that kind, or HONE_QUANTIZE_DEFAULT: type */
     const hone_mix *mix;            /* distributes formats in the place of type; or NULL */
     const hone_imatrix *importance; /* or NULL: every column counts the same */
+    bool passing; /* on its way to a folder that gets the tokenizer's own files: what GGUF cannot
+                     say of it is no error */
 } hone_quantize_options;
 
 typedef struct hone_quantize_result {

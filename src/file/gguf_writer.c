@@ -10,7 +10,8 @@ enum { ALIGNMENT = 32 };
 struct hone_gguf_writer {
     hone_stream stream;
     hone_bytes metas;
-    json_t *keys; /* the set of keys: name -> true */
+    hone_bytes preview; /* what hone_gguf_writer_preview reads */
+    json_t *keys;       /* the set of keys: name -> true */
     uint64_t meta_count;
     bool begun; /* the header is written */
 };
@@ -180,6 +181,25 @@ static void describe_tensor(hone_bytes *b, const hone_tensor *t, uint64_t offset
     hone_bytes_add(b, &offset, 8);
 }
 
+static void put_head(const hone_gguf_writer *w, uint64_t tensors, hone_bytes *head)
+{
+    uint32_t version = 3;
+    hone_bytes_add(head, "GGUF", 4);
+    hone_bytes_add(head, &version, 4);
+    hone_bytes_add(head, &tensors, 8);
+    hone_bytes_add(head, &w->meta_count, 8);
+    hone_bytes_add(head, w->metas.data, w->metas.used);
+}
+
+hone_status hone_gguf_writer_preview(hone_gguf_writer *w, hone_file **out)
+{
+    *out = NULL;
+    w->preview.used = 0;
+    put_head(w, 0, &w->preview);
+    HONE_TRY(hone_bytes_check(&w->preview));
+    return hone_file_open_bytes(HONE_FILE_GGUF, w->preview.data, w->preview.used, out);
+}
+
 /* Writes everything before the data. */
 static hone_status begin_data(hone_gguf_writer *w)
 {
@@ -187,14 +207,9 @@ static hone_status begin_data(hone_gguf_writer *w)
         return HONE_OK;
     w->begun = true;
     hone_stream *s = &w->stream;
-    uint32_t version = 3;
-    uint64_t tensors = s->count, offset = 0;
+    uint64_t offset = 0;
     hone_bytes head = {0};
-    hone_bytes_add(&head, "GGUF", 4);
-    hone_bytes_add(&head, &version, 4);
-    hone_bytes_add(&head, &tensors, 8);
-    hone_bytes_add(&head, &w->meta_count, 8);
-    hone_bytes_add(&head, w->metas.data, w->metas.used);
+    put_head(w, s->count, &head);
     for (size_t i = 0; i < s->count; i++) {
         describe_tensor(&head, &s->tensors[i], offset);
         offset += (s->tensors[i].bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -235,6 +250,7 @@ void hone_gguf_writer_abort(hone_gguf_writer *w)
         return;
     hone_stream_abort(&w->stream);
     hone_free(w->metas.data);
+    hone_free(w->preview.data);
     json_decref(w->keys);
     hone_free(w);
 }

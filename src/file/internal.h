@@ -100,9 +100,9 @@ HONE_CHECKED hone_status hone_file_read_safetensors(hone_file *f, const hone_map
 /* config.json text -> metadata entries. */
 HONE_CHECKED hone_status hone_file_read_config(hone_file *f, const char *text, size_t bytes);
 
-/* For tests and fuzzing: the same checks on bytes in memory (which must outlive f), so that a
- * sanitizer sees every read beyond them. HONE_FILE_HF takes the text of a config.json and has no
- * tensors. */
+/* The same checks on bytes in memory (which must outlive f): what is about to be written, and, so
+ * that a sanitizer sees every read beyond them, tests and fuzzing. HONE_FILE_HF takes the text of a
+ * config.json and has no tensors. */
 HONE_CHECKED hone_status hone_file_open_bytes(hone_file_kind_id kind, const void *data,
                                               size_t bytes, hone_file **out);
 

@@ -37,6 +37,8 @@ HONE_CHECKED hone_status hone_gguf_writer_u8_array(hone_gguf_writer *w, const ch
                                                    const void *values, size_t count);
 /* Copies metadata entry i of an opened file, type and bytes unchanged. */
 HONE_CHECKED hone_status hone_gguf_writer_copy(hone_gguf_writer *w, const hone_file *f, size_t i);
+/* The metadata set so far, as a reader of the file will find it; to be closed before the writer. */
+HONE_CHECKED hone_status hone_gguf_writer_preview(hone_gguf_writer *w, hone_file **out);
 /* Declares the next tensor; shape is row-major as in hone_tensor (reversed in the file). */
 HONE_CHECKED hone_status hone_gguf_writer_tensor(hone_gguf_writer *w, const char *name,
                                                  hone_dtype dtype, int n_dims,

@@ -40,6 +40,46 @@ y"; do
     rm "$WORK/ids"
 done
 
+# A tokenizer goes to GGUF as the folder has it, or not at all.
+edited() { # edited NAME SED [TOKENIZER_JSON]: the folder with its tokenizer.json, or that one, on one line and edited
+    cp -r "$WORK/folder" "$WORK/$1"
+    rm "$WORK/$1/tokenizer_config.json" "$WORK/$1/generation_config.json"
+    tr -d '\n' <"${3:-$WORK/folder/tokenizer.json}" >"$WORK/plain.json"
+    sed "$2" "$WORK/plain.json" >"$WORK/$1/tokenizer.json"
+    [ "$2" = "" ] || ! cmp -s "$WORK/plain.json" "$WORK/$1/tokenizer.json" || fail "$1: nothing was edited"
+}
+cut_alike() { # cut_alike FOLDER TEXT...: here, as GGUF and back again
+    name=$1
+    shift
+    expect 0 "$HONE" export "$WORK/$name" --type f32 -o "$WORK/$name.gguf"
+    expect 0 "$HONE" export "$WORK/$name.gguf" --type f32 -o "$WORK/$name-back"
+    for text in "$@"; do
+        for m in "$name" "$name.gguf" "$name-back"; do
+            printf %s "$text" | "$HONE" tokenize "$WORK/$m" >>"$WORK/ids" || fail "$m: no ids"
+        done
+        [ "$(sort -u "$WORK/ids" | wc -l)" = 1 ] || fail "$name: other tokens in GGUF or back: $text"
+        rm "$WORK/ids"
+    done
+}
+UNIGRAM=$HONE_SOURCE_DIR/tests/fuzz/corpus/tokenizer/unigram.json
+edited suffix 's/{"type": "Nmt"}, {"type": "NFKC"}, //' "$UNIGRAM" # it says nothing of two texts
+cut_alike suffix "a b  ab"
+edited no-suffix 's/{"type": "Nmt"}, {"type": "NFKC"}, //; s/"post_processor": {.*}, "model"/"model"/' "$UNIGRAM"
+cut_alike no-suffix "a b  ab"
+edited nmt '' "$UNIGRAM"
+expect 6 "$HONE" quantize "$WORK/nmt" --type f16 -o "$WORK/nmt.gguf"
+says "$WORK/nmt: GGUF cannot say how this folder's tokenizer cuts text"
+[ ! -e "$WORK/nmt.gguf" ] || fail "a file is there all the same"
+if trained; then
+    edited unprefixed 's/{ *"type": "Prepend", *"prepend": "[^"]*" *},//'
+    cut_alike unprefixed "Once upon a time" "  two"
+    edited nfc 's/"normalizers": \[/&{"type": "NFC"},/'
+    expect 0 "$HONE" quantize "$WORK/nfc" --type f16 -o "$WORK/nfc.gguf"
+    says "normalizer is lost"
+    edited lower 's/"normalizers": \[/&{"type": "Lowercase"},/'
+    expect 6 "$HONE" quantize "$WORK/lower" --type f16 -o "$WORK/lower.gguf"
+fi
+
 # A folder's name may be no UTF-8.
 odd=$WORK/$(printf 'caf\351')
 cp -r "$WORK/folder" "$odd"
