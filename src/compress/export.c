@@ -410,44 +410,66 @@ static hone_status write_pooling(const hone_file *f, const char *dir, uint32_t h
 /* ---- the folder --------------------------------------------------------------------------------
  */
 
-static void take_back(const char *dir, const char *name, int (*take)(const char *path))
+/* The names that an export makes in its folder, one after the other, and that of an index beside
+ * which a model.safetensors counts for nothing; NULL: that is all. */
+static const char *written_name(const json_t *modules, size_t i)
+{
+    static const char *const model[] = {"config.json", "model.safetensors",
+                                        "model.safetensors.index.json", "1_Pooling"};
+    enum { MODEL = sizeof model / sizeof *model };
+    if (i < MODEL)
+        return model[i];
+    if (i - MODEL < HONE_TOKENIZER_FILES)
+        return hone_tokenizer_files[i - MODEL];
+    i -= MODEL + HONE_TOKENIZER_FILES;
+    return i < VECTOR_FILES ? vector_files[i]
+                            : module_path(json_array_get(modules, i - VECTOR_FILES));
+}
+
+/* Makes the folder. Files of another model in it would count as this one's. */
+static hone_status begin_folder(const json_t *modules, const char *dir, bool *made)
+{
+    const char *name;
+    *made = !hone_is_directory(dir);
+    for (size_t i = 0; (name = written_name(modules, i)); i++) {
+        char *path = *name ? hone_path_join(dir, name) : NULL;
+        bool there = path && (hone_is_file(path) || hone_is_directory(path));
+        hone_free(path);
+        if (there)
+            return hone_fail(HONE_USAGE,
+                             "%s holds %s already, and two models would mix: give another folder, "
+                             "or remove it first",
+                             dir, name);
+    }
+    return *made ? hone_make_directory(dir) : HONE_OK;
+}
+
+static void take_back(const char *dir, const char *name)
 {
     char *path = hone_path_join(dir, name);
+    for (size_t i = 0; path && hone_is_directory(path) && i < MODULE_FILES; i++) {
+        char *inner = hone_path_join(path, module_files[i]);
+        if (inner)
+            (void)unlink(inner);
+        hone_free(inner);
+    }
     if (path)
-        (void)take(path);
+        (void)remove(path);
     hone_free(path);
 }
 
-static void take_back_module(const char *dir, const char *name)
-{
-    char *inner = hone_path_join(dir, name);
-    for (size_t i = 0; inner && i < MODULE_FILES; i++)
-        take_back(inner, module_files[i], unlink);
-    hone_free(inner);
-    take_back(dir, name, rmdir);
-}
-
-/* A folder that this export made is there only if it is whole: what a failed one wrote goes again.
- * config.json comes last, so that a killed one leaves no model. */
+/* What a failed export wrote goes again, and the folder, if it made that and nobody else put
+ * something there. config.json comes last, so that a killed one leaves no model. */
 static hone_status end_folder(const json_t *modules, const char *dir, bool made, hone_status s)
 {
-    json_t *module;
-    size_t at;
-    if (s == HONE_OK || !made)
+    const char *name;
+    if (s == HONE_OK)
         return s;
-    take_back(dir, "model.safetensors", unlink);
-    take_back(dir, "config.json", unlink);
-    for (size_t i = 0; i < HONE_TOKENIZER_FILES; i++)
-        take_back(dir, hone_tokenizer_files[i], unlink);
-    for (size_t i = 0; i < VECTOR_FILES; i++)
-        take_back(dir, vector_files[i], unlink);
-    take_back_module(dir, "1_Pooling"); /* write_pooling's */
-    json_array_foreach(modules, at, module)
-    {
-        if (*module_path(module))
-            take_back_module(dir, module_path(module));
-    }
-    (void)rmdir(dir); /* stays if somebody else put something there */
+    for (size_t i = 0; (name = written_name(modules, i)); i++)
+        if (*name)
+            take_back(dir, name);
+    if (made)
+        (void)rmdir(dir);
     return s;
 }
 
@@ -524,20 +546,22 @@ hone_status hone_export_merged(const hone_file *f, const char *adapter, hone_dty
     if (same_folder(hone_file_path(f), dir))
         return hone_fail(HONE_USAGE, "%s is the model's own folder; give another", dir);
     HONE_TRY(read_modules(f, &j.modules));
-    bool made = !hone_is_directory(dir);
-    hone_status s = made ? hone_make_directory(dir) : HONE_OK;
+    bool made;
+    hone_status s = begin_folder(j.modules, dir, &made);
     if (s == HONE_OK)
-        s = hone_file_kind(f) == HONE_FILE_GGUF ? export_gguf(f, type, dir, NULL, NULL, out)
-                                                : export_folder(&j, dir);
-    s = end_folder(j.modules, dir, made, s);
+        s = end_folder(j.modules, dir, made,
+                       hone_file_kind(f) == HONE_FILE_GGUF
+                           ? export_gguf(f, type, dir, NULL, NULL, out)
+                           : export_folder(&j, dir));
     json_decref(j.modules);
     return s;
 }
 
 /* Names, rows and hyper-parameters of a folder are put in order by way of GGUF. */
-static hone_status by_way_of_gguf(const hone_file *f, const hone_coded *form, const char *dir,
-                                  hone_pool *pool, const hone_quantize_events *events,
-                                  hone_dtype type, hone_export_result *out)
+static hone_status by_way_of_gguf(const hone_file *f, const json_t *modules, const hone_coded *form,
+                                  const char *dir, hone_pool *pool,
+                                  const hone_quantize_events *events, hone_dtype type,
+                                  hone_export_result *out)
 {
     const hone_quantize_options o = {
         .type = HONE_DTYPE_F32, .kind = {-1, -1, -1, -1}, .passing = true};
@@ -557,7 +581,7 @@ static hone_status by_way_of_gguf(const hone_file *f, const hone_coded *form, co
     if (path)
         (void)unlink(path);
     hone_free(path);
-    return s;
+    return s == HONE_OK ? carry_files(hone_file_path(f), modules, dir, out) : s;
 }
 
 hone_status hone_export_coded(const hone_file *f, const hone_coded *form, const char *dir,
@@ -573,16 +597,13 @@ hone_status hone_export_coded(const hone_file *f, const hone_coded *form, const 
         return hone_fail(HONE_USAGE, "%s is the model's own folder; give another", dir);
     json_t *modules;
     HONE_TRY(read_modules(f, &modules));
-    bool made = !hone_is_directory(dir);
-    hone_status s = made ? hone_make_directory(dir) : HONE_OK;
-    if (s == HONE_OK && hone_file_kind(f) == HONE_FILE_GGUF) {
-        s = export_gguf(f, type, dir, form, pool, out);
-    } else if (s == HONE_OK) {
-        s = by_way_of_gguf(f, form, dir, pool, events, type, out);
-        if (s == HONE_OK)
-            s = carry_files(hone_file_path(f), modules, dir, out);
-    }
-    s = end_folder(modules, dir, made, s);
+    bool made;
+    hone_status s = begin_folder(modules, dir, &made);
+    if (s == HONE_OK)
+        s = end_folder(modules, dir, made,
+                       hone_file_kind(f) == HONE_FILE_GGUF
+                           ? export_gguf(f, type, dir, form, pool, out)
+                           : by_way_of_gguf(f, modules, form, dir, pool, events, type, out));
     json_decref(modules);
     return s;
 }

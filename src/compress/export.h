@@ -23,11 +23,11 @@ typedef struct hone_export_result {
 
 /* f: an open folder or GGUF file; dir: made if it is not there; type: F32, F16 or BF16 of all float
  * tensors. Errors: UNSUPPORTED (a lone safetensors; stacked experts in codes; a module of
- * modules.json outside the folder; what no folder says of a GGUF file), USAGE (dir is f's folder),
- * FORMAT (a value that the type cannot hold), DISK, PERMISSION, MEMORY, INTERRUPTED.
- * adapter: a folder that PEFT or hone wrote, added into the weights, or NULL. out->decoded is then
- * the matrices that it stood beside. Errors: also UNSUPPORTED for a GGUF file, and those of
- * hone_adapter_open. */
+ * modules.json outside the folder; what no folder says of a GGUF file), USAGE (dir is f's folder,
+ * or holds a model's file), FORMAT (a value that the type cannot hold), DISK, PERMISSION, MEMORY,
+ * INTERRUPTED. adapter: a folder that PEFT or hone wrote, added into the weights, or NULL.
+ * out->decoded is then the matrices that it stood beside. Errors: also UNSUPPORTED for a GGUF file,
+ * and those of hone_adapter_open. */
 HONE_CHECKED hone_status hone_export_merged(const hone_file *f, const char *adapter,
                                             hone_dtype type, const char *dir,
                                             hone_export_result *out);

@@ -23,6 +23,13 @@ for source in "$HF" "$MODEL"; do
 done
 [ "$(ls -A "$WORK/there")" = note ] || fail "more than the note stays in the folder: $(ls -A "$WORK/there")"
 
+# Two models do not mix.
+expect 0 "$HONE" export "$HF" -o "$WORK/there"
+expect 2 "$HONE" export "$MODEL" -o "$WORK/there"
+says "holds config.json already"
+mkdir -p "$WORK/other/additional_chat_templates"
+expect 2 "$HONE" export "$HF" -o "$WORK/other"
+
 DATA=${HONE_SHARED:-$HONE_SOURCE_DIR/../shared}/data/golden/quant/checkpoints
 if [ ! -d "$DATA" ]; then
     echo "SKIP checkpoints: needs ../shared/data/golden/quant/checkpoints"
