@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "model/arch.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "train/fresh.h"
 #include "train/trainer.h"
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 /* There while what the folder holds is not a run that can go on. Its lines: the tokenizer's files
- * that were put there, and "." if the folder was made. */
+ * and the folder of templates that were put there, and "." if the folder was made. */
 #define BEGUN "training.begun"
 
 enum {
@@ -55,6 +56,14 @@ static bool has(const char *folder, const char *name)
 {
     char *path = hone_path_join(folder, name);
     bool there = path && hone_is_file(path);
+    hone_free(path);
+    return there;
+}
+
+static bool has_templates(const char *folder)
+{
+    char *path = folder ? hone_path_join(folder, HONE_CHAT_TEMPLATES_FOLDER) : NULL;
+    bool there = path && hone_is_directory(path);
     hone_free(path);
     return there;
 }
@@ -269,6 +278,8 @@ static void take_back(const char *folder)
     for (int i = 0; i < HONE_TOKENIZER_FILES; i++)
         if (lists(list.text, hone_tokenizer_files[i]))
             drop(folder, hone_tokenizer_files[i]);
+    if (lists(list.text, HONE_CHAT_TEMPLATES_FOLDER))
+        hone_chat_templates_remove(folder);
     drop(folder, BEGUN);
     if (lists(list.text, "."))
         (void)rmdir(folder);
@@ -291,6 +302,13 @@ static hone_status plan(const origin *o, const char *folder, char *list, size_t 
         if (!there)
             snprintf(list + used, size - used, "%s\n", name);
     }
+    size_t used = strlen(list);
+    if (has_templates(o->tokenizer_from) && has_templates(folder))
+        return hone_fail(HONE_USAGE,
+                         "%s holds other " HONE_CHAT_TEMPLATES_FOLDER "; give another --output",
+                         folder);
+    if (has_templates(o->tokenizer_from))
+        snprintf(list + used, size - used, HONE_CHAT_TEMPLATES_FOLDER "\n");
     return HONE_OK;
 }
 
@@ -335,7 +353,10 @@ static hone_status begin(const cli_train_start *s, const origin *o, const char *
         if (lists(list, hone_tokenizer_files[i]))
             HONE_TRY(write_member(folder, hone_tokenizer_files[i], o->tokenizer[i].text,
                                   o->tokenizer[i].n));
-    return HONE_OK;
+    uint64_t files = 0;
+    return lists(list, HONE_CHAT_TEMPLATES_FOLDER)
+               ? hone_chat_templates_copy(o->tokenizer_from, folder, &files)
+               : HONE_OK;
 }
 
 hone_status cli_train_prepare(const cli_train_start *s, const char *folder, const char **source,

@@ -10,6 +10,7 @@
 #include "engine/task.h"
 #include "file/write.h"
 #include "model/source.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_write.h"
 
@@ -250,6 +251,7 @@ static hone_status carry_files(const char *folder, const json_t *modules, const 
     size_t at;
     for (size_t i = 0; i < HONE_TOKENIZER_FILES; i++)
         HONE_TRY(carry_file(folder, dir, hone_tokenizer_files[i], r));
+    HONE_TRY(hone_chat_templates_copy(folder, dir, &r->files));
     for (size_t i = 0; i < VECTOR_FILES; i++)
         HONE_TRY(carry_file(folder, dir, vector_files[i], r));
     json_array_foreach(modules, at, module)
@@ -415,7 +417,8 @@ static hone_status write_pooling(const hone_file *f, const char *dir, uint32_t h
 static const char *written_name(const json_t *modules, size_t i)
 {
     static const char *const model[] = {"config.json", "model.safetensors",
-                                        "model.safetensors.index.json", "1_Pooling"};
+                                        "model.safetensors.index.json", "1_Pooling",
+                                        HONE_CHAT_TEMPLATES_FOLDER};
     enum { MODEL = sizeof model / sizeof *model };
     if (i < MODEL)
         return model[i];
@@ -465,6 +468,7 @@ static hone_status end_folder(const json_t *modules, const char *dir, bool made,
     const char *name;
     if (s == HONE_OK)
         return s;
+    hone_chat_templates_remove(dir);
     for (size_t i = 0; (name = written_name(modules, i)); i++)
         if (*name)
             take_back(dir, name);

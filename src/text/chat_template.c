@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     FILE_BYTES_MAX = 256 << 20,
@@ -210,25 +211,80 @@ static hone_status read_template(hone_chat_template *t, const char *folder, cons
     return s;
 }
 
-static hone_status read_additional(hone_chat_template *t, const char *folder)
+/* take(arg, the folder of additional templates, the file's name) for each of `folder`. */
+static hone_status
+each_additional(const char *folder,
+                hone_status (*take)(void *arg, const char *path, const char *file), void *arg)
 {
-    char *path = hone_path_join(folder, "additional_chat_templates");
+    char *path = hone_path_join(folder, HONE_CHAT_TEMPLATES_FOLDER);
     if (!path)
         return hone_fail_memory(strlen(folder), "a path");
     DIR *dir = opendir(path);
     hone_status s = HONE_OK;
     for (struct dirent *e; s == HONE_OK && dir && (e = readdir(dir));) {
         const char *dot = strrchr(e->d_name, '.');
-        if (!dot || dot == e->d_name || strcmp(dot, ".jinja") != 0)
-            continue;
-        char name[256];
-        snprintf(name, sizeof name, "%.*s", (int)(dot - e->d_name), e->d_name);
-        s = read_template(t, path, e->d_name, name);
+        if (dot && dot != e->d_name && strcmp(dot, ".jinja") == 0)
+            s = take(arg, path, e->d_name);
     }
     if (dir)
         closedir(dir);
     hone_free(path);
     return s;
+}
+
+static hone_status read_additional(void *arg, const char *path, const char *file)
+{
+    char name[256];
+    snprintf(name, sizeof name, "%.*s", (int)(strrchr(file, '.') - file), file);
+    return read_template(arg, path, file, name);
+}
+
+typedef struct copying {
+    const char *to;
+    uint64_t *files;
+} copying;
+
+static hone_status copy_additional(void *arg, const char *path, const char *file)
+{
+    const copying *c = arg;
+    char *text, *folder = hone_path_join(c->to, HONE_CHAT_TEMPLATES_FOLDER),
+                *target = folder ? hone_path_join(folder, file) : NULL;
+    size_t n;
+    hone_status s = target ? hone_read_member(path, file, FILE_BYTES_MAX, &text, &n)
+                           : hone_fail_memory(strlen(file), "a path");
+    if (s == HONE_OK && text) {
+        s = hone_make_directory(folder);
+        if (s == HONE_OK)
+            s = hone_write_file(target, text, n);
+        hone_free(text);
+        ++*c->files;
+    }
+    hone_free(folder);
+    hone_free(target);
+    return s;
+}
+
+hone_status hone_chat_templates_copy(const char *from, const char *to, uint64_t *files)
+{
+    return each_additional(from, copy_additional, &(copying){to, files});
+}
+
+static hone_status remove_additional(void *arg, const char *path, const char *file)
+{
+    char *target = hone_path_join(path, file);
+    (void)arg;
+    if (target)
+        (void)unlink(target);
+    hone_free(target);
+    return HONE_OK;
+}
+
+void hone_chat_templates_remove(const char *folder)
+{
+    char *path = hone_path_join(folder, HONE_CHAT_TEMPLATES_FOLDER);
+    if (path && each_additional(folder, remove_additional, NULL) == HONE_OK)
+        (void)rmdir(path);
+    hone_free(path);
 }
 
 static hone_status read_folder(hone_chat_template *t, const char *folder)
@@ -246,7 +302,7 @@ static hone_status read_folder(hone_chat_template *t, const char *folder)
             return hone_fail_in(s, "%s", files[i]);
     }
     HONE_TRY(read_template(t, folder, "chat_template.jinja", "default"));
-    return read_additional(t, folder);
+    return each_additional(folder, read_additional, t);
 }
 
 /* ---- GGUF ---- */

@@ -19,6 +19,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <time.h>
 
 struct hone_file;
@@ -37,6 +38,13 @@ void hone_chat_template_close(hone_chat_template *t); /* NULL is fine */
 /* Adds (or replaces) the template "default"; n bytes of source. Errors: those of jinja_compile. */
 HONE_CHECKED hone_status hone_chat_template_add(hone_chat_template *t, const char *source,
                                                 size_t n);
+
+/* The other templates of a folder, which are files in a folder of their own: copied, *files grows
+ * by their number; or removed. */
+#define HONE_CHAT_TEMPLATES_FOLDER "additional_chat_templates"
+HONE_CHECKED hone_status hone_chat_templates_copy(const char *from, const char *to,
+                                                  uint64_t *files);
+void hone_chat_templates_remove(const char *folder);
 
 size_t hone_chat_template_count(const hone_chat_template *t);
 const char *hone_chat_template_name(const hone_chat_template *t, size_t i); /* "default"... */

@@ -94,6 +94,10 @@ expect 0 "$HONE" export "$WORK/talks" --type f32 -o "$WORK/talks.gguf"
 for text in "of the file" tokenizer.chat_template.tool_use tokenizer.chat_templates "with tools"; do
     grep -qaF "$text" "$WORK/talks.gguf" || fail "the GGUF file has no \"$text\""
 done
+mkdir "$WORK/talks/additional_chat_templates"
+echo "with pages" >"$WORK/talks/additional_chat_templates/rag.jinja"
+expect 0 "$HONE" export "$WORK/talks" --type f32 -o "$WORK/talks-copy"
+expect 0 cmp "$WORK/talks/additional_chat_templates/rag.jinja" "$WORK/talks-copy/additional_chat_templates/rag.jinja"
 grep -qaF "not this" "$WORK/talks.gguf" && fail "chat_template.jinja does not come first"
 expect 0 "$HONE" export "$WORK/talks.gguf" --type f32 -o "$WORK/talks-back"
 grep -qF "with tools" "$WORK/talks-back/tokenizer_config.json" || fail "the template tool_use is lost on the way back"

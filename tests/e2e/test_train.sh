@@ -250,7 +250,10 @@ done
 for file in special_tokens_map.json vocab.json generation_config.json merges.txt; do
     [ ! -e "$WORK/shaped/$file" ] || fail "--tokenizer: $file of --like stands beside it"
 done
+mkdir "$WORK/shaped/additional_chat_templates"
+echo "with pages" >"$WORK/shaped/additional_chat_templates/rag.jinja"
 expect 0 fresh likewise --like "$WORK/shaped"
+expect 0 cmp "$WORK/shaped/additional_chat_templates/rag.jinja" "$WORK/likewise/additional_chat_templates/rag.jinja"
 for file in "$WORK/pieces"/*; do
     cmp -s "$file" "$WORK/likewise/$(basename "$file")" || fail "--like: $(basename "$file") did not come along"
 done
