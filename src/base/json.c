@@ -116,6 +116,18 @@ hone_status hone_json_parse(const char *text, size_t bytes, int depth_max, size_
     return hone_fail(HONE_FORMAT, "%s is no valid JSON: line %d: %s", what, error.line, error.text);
 }
 
+void hone_json_mend_infinity(char *text, size_t bytes)
+{
+    for (size_t i = 0; text && i < bytes; i++) {
+        if (text[i] == '"') {
+            for (i++; i < bytes && text[i] != '"'; i++)
+                i += text[i] == '\\';
+        } else if (bytes - i >= 8 && memcmp(text + i, "Infinity", 8) == 0) {
+            memcpy(text + i, "1e308   ", 8);
+        }
+    }
+}
+
 double hone_json_number(const json_t *object, const char *key)
 {
     const json_t *v = json_object_get(object, key);

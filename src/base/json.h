@@ -23,6 +23,11 @@ void hone_json_use_memory(void);
 HONE_CHECKED hone_status hone_json_parse(const char *text, size_t bytes, int depth_max,
                                          size_t values_max, const char *what, json_t **out);
 
+/* Python writes Infinity, which JSON has not (Mamba-2's time_step_limit in a config.json). Outside
+ * of strings it becomes a number that nobody means, of the same length. text NULL is fine. */
+#define HONE_JSON_INFINITY 1e308
+void hone_json_mend_infinity(char *text, size_t bytes);
+
 /* The number under a key of an object; NaN where there is none. */
 double hone_json_number(const json_t *object, const char *key);
 

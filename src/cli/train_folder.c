@@ -114,7 +114,7 @@ static hone_status drop_quantization(content *c, const char *path)
     json_t *config;
     if (!strstr(c->text, sections[0]) && !strstr(c->text, sections[1]))
         return HONE_OK;
-    hone_json_use_memory();
+    hone_json_mend_infinity(c->text, c->n);
     HONE_TRY(hone_json_parse(c->text, c->n, CONFIG_DEPTH, CONFIG_VALUES, path, &config));
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
         (void)json_object_del(config, sections[i]);

@@ -271,6 +271,7 @@ static hone_status write_config(const hone_file *f, const char *dir, hone_dtype 
     hone_status s = source && target ? HONE_OK : hone_fail_memory(strlen(dir), "a path");
     if (s == HONE_OK)
         s = hone_read_file(source, CONFIG_BYTES, &text, &bytes);
+    hone_json_mend_infinity(text, bytes);
     if (s == HONE_OK)
         s = hone_json_parse(text, bytes, CONFIG_DEPTH, CONFIG_VALUES, source, &config);
     if (s == HONE_OK) {

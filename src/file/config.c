@@ -7,28 +7,10 @@
 
 enum { CONFIG_VALUES_MAX = 1 << 16, PATH_MAX_BYTES = 512 };
 
-/*
- * Python writes Infinity, which JSON has not (Mamba-2's time_step_limit). Outside of strings it
- * becomes a number that nobody means, of the same length, and that number is read as infinity.
- */
-#define INFINITE 1e308
-
-static void mend_python_numbers(char *text, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++) {
-        if (text[i] == '"') {
-            for (i++; i < bytes && text[i] != '"'; i++)
-                i += text[i] == '\\';
-        } else if (bytes - i >= 8 && memcmp(text + i, "Infinity", 8) == 0) {
-            memcpy(text + i, "1e308   ", 8);
-        }
-    }
-}
-
 static double real_value(const json_t *v)
 {
     double d = json_number_value(v);
-    return d >= INFINITE ? INFINITY : d <= -INFINITE ? -INFINITY : d;
+    return d >= HONE_JSON_INFINITY ? INFINITY : d <= -HONE_JSON_INFINITY ? -INFINITY : d;
 }
 
 /* The path of the value at hand; grows and shrinks with the walk. */
@@ -203,7 +185,7 @@ hone_status hone_file_read_config(hone_file *f, const char *text, size_t bytes)
     char *copy = hone_strndup(text ? text : "", bytes);
     if (!copy)
         return hone_fail_memory(bytes, "config.json");
-    mend_python_numbers(copy, bytes);
+    hone_json_mend_infinity(copy, bytes);
     hone_status s =
         hone_json_parse(copy, bytes, HONE_CONFIG_DEPTH, CONFIG_VALUES_MAX, "config.json", &root);
     hone_free(copy);
