@@ -494,6 +494,35 @@ hone_status hone_compare_tokenizers(const hone_tokenizer *a, const hone_tokenize
     return HONE_OK;
 }
 
+/* Ends of a text that only generation_config.json names: two of them have keys that are free. */
+static hone_status write_ends(const vocab_writer *v, const hone_tokenizer *written)
+{
+    const char *const keys[] = {
+        hone_tokenizer_eot(v->t) == hone_tokenizer_eos(v->t) ? KEY("eot_token_id") : NULL,
+        KEY("eom_token_id")};
+    int32_t lost = 0;
+    size_t k = 0;
+    for (int32_t i = 0; i < hone_tokenizer_vocab_size(v->t); i++) {
+        if (!hone_tokenizer_is_end(v->t, i) || hone_tokenizer_is_end(written, i))
+            continue;
+        while (k < 2 && !keys[k])
+            k++;
+        if (k < 2)
+            HONE_TRY(hone_gguf_writer_u32(v->w, keys[k++], (uint32_t)i));
+        else
+            lost++;
+    }
+    if (lost && v->events->remark) {
+        char text[128];
+        snprintf(text, sizeof text,
+                 "of the tokens that end an answer, GGUF has no place for %d: one may run on",
+                 lost);
+        v->events->remark(v->events->arg, text);
+    }
+    return HONE_OK;
+}
+
+/* What was written, read again: an error where it cuts text otherwise. */
 static hone_status check_written(const vocab_writer *v)
 {
     hone_file *file;
@@ -503,6 +532,8 @@ static hone_status check_written(const vocab_writer *v)
     hone_status s = hone_tokenizer_from_file(file, &written);
     if (s == HONE_OK)
         s = hone_compare_tokenizers(v->t, written, &same, &same_forms);
+    if (s == HONE_OK)
+        s = write_ends(v, written);
     hone_tokenizer_close(written);
     hone_file_close(file);
     if (s != HONE_OK)

@@ -308,14 +308,16 @@ static hone_status write_json(const char *dir, const char *name, json_t *o, hone
     return s;
 }
 
-/* generation_config.json: after which ids a text ends; GGUF names two of them. */
+/* generation_config.json: after which ids a text ends, the end of the text itself first. */
 static hone_status write_ends(const hone_tokenizer *t, const char *dir, hone_export_result *r)
 {
     json_t *list = json_array();
-    const int32_t ids[] = {hone_tokenizer_eos(t), hone_tokenizer_eot(t)};
-    for (int i = 0; i < 2; i++)
-        if (ids[i] >= 0 && (i == 0 || ids[1] != ids[0]))
-            json_array_append_new(list, json_integer(ids[i]));
+    const int32_t eos = hone_tokenizer_eos(t);
+    if (eos >= 0)
+        json_array_append_new(list, json_integer(eos));
+    for (int32_t i = 0; i < hone_tokenizer_vocab_size(t); i++)
+        if (i != eos && hone_tokenizer_is_end(t, i))
+            json_array_append_new(list, json_integer(i));
     json_t *o = json_pack("{s:o}", "eos_token_id", list);
     if (hone_tokenizer_bos(t) >= 0)
         json_object_set_new(o, "bos_token_id", json_integer(hone_tokenizer_bos(t)));

@@ -30,10 +30,10 @@ typedef struct hone_tokenizer hone_tokenizer;
 
 /* Opens the tokenizer at `path`: a folder (tokenizer.json, else tokenizer.model or spiece.model,
  * else vocab.json with merges.txt; tokenizer_config.json and the ends of generation_config.json
- * beside them are heeded), one of these files, a tiktoken file, RWKV's vocabulary, or a .gguf
- * (tokenizer metadata only). What it is, is read from the content.
- * Errors: NOT_FOUND, PERMISSION, FORMAT (names the file and the entry), UNSUPPORTED (names what
- * hone cannot do yet), LIMIT, MEMORY. */
+ * beside them, or of config.json, are heeded), one of these files, a tiktoken file, RWKV's
+ * vocabulary, or a .gguf (tokenizer metadata only). What it is, is read from the content. Errors:
+ * NOT_FOUND, PERMISSION, FORMAT (names the file and the entry), UNSUPPORTED (names what hone cannot
+ * do yet), LIMIT, MEMORY. */
 HONE_CHECKED hone_status hone_tokenizer_open(const char *path, hone_tokenizer **out);
 
 /* That of the model at `path`, which must be one: what hone_file_open refuses is its error, not

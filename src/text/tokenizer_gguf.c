@@ -122,13 +122,14 @@ static void heed_default(const hone_tokenizer *t, const hone_file *f, const char
 static hone_status read_specials(hone_tokenizer *t, const hone_file *f, defaults d)
 {
     bool add_bos, add_eos, add_sep;
-    int32_t cls, sep;
+    int32_t cls, sep, eom;
     HONE_TRY(read_id(f, KEY("cls_token_id"), d.bos, &cls));
     HONE_TRY(read_id(f, KEY("bos_token_id"), cls, &t->bos));
     HONE_TRY(read_id(f, KEY("eos_token_id"), d.eos, &t->eos));
     HONE_TRY(read_id(f, KEY("unknown_token_id"), d.unk, &t->unk));
     HONE_TRY(read_id(f, KEY("padding_token_id"), -1, &t->pad));
     HONE_TRY(read_id(f, KEY("eot_token_id"), -1, &t->eot));
+    HONE_TRY(read_id(f, KEY("eom_token_id"), -1, &eom));       /* ends a message */
     HONE_TRY(read_id(f, KEY("seperator_token_id"), -1, &sep)); /* written so */
     HONE_TRY(hone_file_bool_or(f, KEY("add_bos_token"), d.add_bos, &add_bos));
     HONE_TRY(hone_file_bool_or(f, KEY("add_eos_token"), d.add_eos, &add_eos));
@@ -136,6 +137,8 @@ static hone_status read_specials(hone_tokenizer *t, const hone_file *f, defaults
     heed_default(t, f, KEY("bos_token_id"), &t->bos);
     heed_default(t, f, KEY("eos_token_id"), &t->eos);
     heed_default(t, f, KEY("unknown_token_id"), &t->unk);
+    if (eom >= 0 && eom < t->n_tokens)
+        t->flags[eom] |= HONE_TOKEN_IS_END;
     if (add_bos && t->bos >= 0)
         t->prefix[t->n_prefix++] = t->bos;
     if (add_sep && d.add_sep && sep >= 0) /* elsewhere it only stands between two texts */

@@ -472,8 +472,9 @@ bool hone_is_tiktoken(const char *text, size_t n);
 /* Lines of id, Python literal and length (RWKV's vocabulary). */
 HONE_CHECKED hone_status hone_load_rwkv(hone_tokenizer *t, const char *text, size_t n);
 bool hone_is_rwkv(const char *text, size_t n);
-/* generation_config.json: the ids after which generation stops. */
-HONE_CHECKED hone_status hone_load_generation_config(hone_tokenizer *t, const char *text, size_t n);
+/* The ids after which generation stops: of generation_config.json, or of a model's config.json,
+ * which may have been written for another tokenizer: of those the special tokens. */
+HONE_CHECKED hone_status hone_load_ends(hone_tokenizer *t, char *text, size_t n, bool of_model);
 HONE_CHECKED hone_status hone_split_add(hone_tokenizer *t, hone_split_step step);
 HONE_CHECKED hone_status hone_split_add_expression(hone_tokenizer *t, const char *pattern);
 extern const char hone_gpt2_expression[];

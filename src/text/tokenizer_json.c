@@ -471,9 +471,10 @@ hone_status hone_load_tokenizer_config(hone_tokenizer *t, const char *text, size
     return HONE_OK;
 }
 
-hone_status hone_load_generation_config(hone_tokenizer *t, const char *text, size_t n)
+hone_status hone_load_ends(hone_tokenizer *t, char *text, size_t n, bool of_model)
 {
     json_t *root;
+    hone_json_mend_infinity(text, n);
     HONE_TRY(parse(text, n, &root));
     const json_t *eos = json_object_get(root, "eos_token_id");
     size_t count = json_is_array(eos) ? json_array_size(eos) : 1;
@@ -482,6 +483,8 @@ hone_status hone_load_generation_config(hone_tokenizer *t, const char *text, siz
         json_int_t v = json_is_integer(id) ? json_integer_value(id) : -1;
         if (v < 0 || v >= t->n_tokens)
             continue; /* no such token can come */
+        if (of_model && !(t->flags[v] & HONE_TOKEN_IS_SPECIAL))
+            continue;
         t->flags[v] |= HONE_TOKEN_IS_END;
         if (t->eos < 0)
             t->eos = (int32_t)v;

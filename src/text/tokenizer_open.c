@@ -32,8 +32,9 @@ typedef struct source {
     size_t n_merges;
     const char *config; /* tokenizer_config.json, or NULL */
     size_t n_config;
-    const char *generation; /* generation_config.json, or NULL */
-    size_t n_generation;
+    char *ends; /* generation_config.json, or config.json where there is none, or NULL */
+    size_t n_ends;
+    bool ends_of_model; /* it is config.json */
 } source;
 
 static hone_status fill(hone_tokenizer *t, const source *from)
@@ -56,10 +57,10 @@ static hone_status fill(hone_tokenizer *t, const source *from)
         if (s != HONE_OK)
             return hone_fail_in(s, "tokenizer_config.json");
     }
-    if (from->generation) {
-        hone_status s = hone_load_generation_config(t, from->generation, from->n_generation);
+    if (from->ends) {
+        hone_status s = hone_load_ends(t, from->ends, from->n_ends, from->ends_of_model);
         if (s != HONE_OK)
-            return hone_fail_in(s, "generation_config.json");
+            return hone_fail_in(s, from->ends_of_model ? "config.json" : "generation_config.json");
     }
     return hone_tokenizer_finish(t);
 }
@@ -105,9 +106,8 @@ static hone_status open_folder(const char *folder, hone_tokenizer **out)
 {
     static const char *const files[] = {"tokenizer.model", "spiece.model",
                                         "sentencepiece.bpe.model", "qwen.tiktoken"};
-    char *json = NULL, *model = NULL, *vocab = NULL, *merges = NULL, *config = NULL,
-         *generation = NULL;
-    size_t n_config, n_generation, n;
+    char *json = NULL, *model = NULL, *vocab = NULL, *merges = NULL, *config = NULL, *ends = NULL;
+    size_t n_config, n;
     source from = {0};
     hone_status s;
     HONE_GOTO(s, done, read_member(folder, "tokenizer_config.json", &config, &n_config));
@@ -136,9 +136,11 @@ static hone_status open_folder(const char *folder, hone_tokenizer **out)
     }
     from.config = config;
     from.n_config = n_config;
-    HONE_GOTO(s, done, read_member(folder, "generation_config.json", &generation, &n_generation));
-    from.generation = generation;
-    from.n_generation = n_generation;
+    HONE_GOTO(s, done, read_member(folder, "generation_config.json", &ends, &from.n_ends));
+    from.ends_of_model = ends == NULL; /* as transformers does */
+    if (!ends)
+        HONE_GOTO(s, done, read_member(folder, "config.json", &ends, &from.n_ends));
+    from.ends = ends;
     s = load(&from, folder, out);
 done:
     hone_free(json);
@@ -146,7 +148,7 @@ done:
     hone_free(vocab);
     hone_free(merges);
     hone_free(config);
-    hone_free(generation);
+    hone_free(ends);
     return s;
 }
 

@@ -78,6 +78,29 @@ if trained; then
     says "normalizer is lost"
     edited lower 's/"normalizers": \[/&{"type": "Lowercase"},/'
     expect 6 "$HONE" quantize "$WORK/lower" --type f16 -o "$WORK/lower.gguf"
+
+    # Every token that ends an answer goes along.
+    ends() { # ends IDS: what the folder says of it as GGUF and back
+        rm -rf "$WORK/ends-back"
+        expect 0 "$HONE" export "$WORK/ends" --type f32 -o "$WORK/ends.gguf"
+        cp "$WORK/err" "$WORK/notes"
+        expect 0 "$HONE" export "$WORK/ends.gguf" --type f32 -o "$WORK/ends-back"
+        tr -d ' \n' <"$WORK/ends-back/generation_config.json" >"$WORK/out"
+        prints "\"eos_token_id\":[$1]"
+    }
+    cp -r "$WORK/folder" "$WORK/ends"
+    echo '{"eos_token_id": [2, 315, 316]}' >"$WORK/ends/generation_config.json"
+    ends 2,315,316
+    grep -q "end an answer" "$WORK/notes" && fail "a note of ends where none is lost"
+    echo '{"eos_token_id": [2, 315, 316, 317]}' >"$WORK/ends/generation_config.json"
+    ends 2,315,316
+    grep -q "end an answer" "$WORK/notes" || fail "no note of an end that is lost"
+    rm "$WORK/ends/generation_config.json"
+    sed 's/"eos_token_id": 2/"eos_token_id": [2, 0, 400], "limit": Infinity/' "$WORK/folder/config.json" >"$WORK/ends/config.json"
+    ends 2,0 # 400 is no special token: the config.json of another tokenizer
+    expect 0 "$HONE" export "$WORK/ends" --type f32 -o "$WORK/ends-copy" # Infinity, which JSON has not
+    expect 0 "$HONE" info "$WORK/ends-copy" --json
+    prints '"inf"'
 fi
 
 # A folder's name may be no UTF-8.
