@@ -1,6 +1,7 @@
 #include "cli/bench_side.h"
 
 #include "base/mem.h"
+#include "report/report.h"
 
 #include <stdio.h>
 
@@ -15,7 +16,8 @@ hone_status bench_side_engine(bench *b, bench_side *out)
     *out = (bench_side){.sample = engine_sample, .of = b};
     hone_config_describe(hone_engine_config(b->engine), words, sizeof words);
     snprintf(out->name, sizeof out->name, "%.500s (%s)", b->model, words);
-    out->json = json_pack("{s:s, s:o}", "model", b->model, "config", cli_config_json(b->engine));
+    out->json = json_pack("{s:o, s:o}", "model", hone_report_text(b->model), "config",
+                          cli_config_json(b->engine));
     return out->json ? HONE_OK : hone_fail_memory(sizeof *out, "the name of a side");
 }
 

@@ -7,6 +7,7 @@
 #include "cli/bench_side.h"
 #include "cli/bench_versus.h"
 #include "cli/table.h"
+#include "report/report.h"
 #include "technique/technique.h"
 
 #include <math.h>
@@ -136,12 +137,13 @@ static hone_status print_json(const bench *b, const json_t *compared)
         json_array_append_new(rows, row);
     }
     return cli_print_json(json_pack(
-        "{s:s, s:i, s:o, s:{s:f, s:f, s:s}, s:I, s:I, s:o, s:O*}", "model", cli_operand(b->c, 0),
-        "reps", (int)b->reps, "config", cli_config_json(b->engine), "limits", "read_bytes_s",
-        b->limits.read_bytes_s, "ops_s", b->peak_ops_s, "ops_isa", hone_isa_name(b->peak_isa),
-        "weight_bytes_per_token", (json_int_t)hone_engine_facts(b->engine)->weight_bytes_per_token,
-        "kv_bytes_per_token", (json_int_t)hone_engine_facts(b->engine)->kv_bytes_per_token, "rows",
-        rows, "baseline", compared));
+        "{s:o, s:i, s:o, s:{s:f, s:f, s:s}, s:I, s:I, s:o, s:O*}", "model",
+        hone_report_text(cli_operand(b->c, 0)), "reps", (int)b->reps, "config",
+        cli_config_json(b->engine), "limits", "read_bytes_s", b->limits.read_bytes_s, "ops_s",
+        b->peak_ops_s, "ops_isa", hone_isa_name(b->peak_isa), "weight_bytes_per_token",
+        (json_int_t)hone_engine_facts(b->engine)->weight_bytes_per_token, "kv_bytes_per_token",
+        (json_int_t)hone_engine_facts(b->engine)->kv_bytes_per_token, "rows", rows, "baseline",
+        compared));
 }
 
 static hone_status print_text(const bench *b)

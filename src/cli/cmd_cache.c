@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "cli/table.h"
 #include "model/packed_cache.h"
+#include "report/report.h"
 
 #include <string.h>
 #include <time.h>
@@ -25,8 +26,8 @@ static hone_status print(const cli_context *c, const char *folder, const hone_pa
     for (size_t i = 0; i < count; i++)
         bytes += list[i].bytes;
     if (cli_json(c))
-        return cli_print_json(json_pack("{s:s, s:I, s:b, s:o}", "folder", folder, "bytes",
-                                        (json_int_t)bytes, "removed", removed, "files",
+        return cli_print_json(json_pack("{s:o, s:I, s:b, s:o}", "folder", hone_report_text(folder),
+                                        "bytes", (json_int_t)bytes, "removed", removed, "files",
                                         entries_json(list, count)));
     if (!removed && count) {
         cli_table *t;

@@ -7,6 +7,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "report/report.h"
 #include "train/data/dataset_build.h"
 
 /* The chat template of the model, or the file given; *out NULL when there is none. */
@@ -57,10 +58,11 @@ static void print_side(cli_table *table, const char *name, const hone_dataset_co
 static hone_status print_report(const cli_context *c, const hone_dataset_build_report *r)
 {
     if (cli_json(c))
-        return cli_print_json(json_pack(
-            "{s:s, s:o, s:o, s:I, s:I, s:b}", "folder", cli_text(c, "output"), "train",
-            counts_json(&r->train), "validation", counts_json(&r->validation), "duplicates",
-            (json_int_t)r->duplicates, "broken", (json_int_t)r->broken, "ends", r->ends));
+        return cli_print_json(
+            json_pack("{s:o, s:o, s:o, s:I, s:I, s:b}", "folder",
+                      hone_report_text(cli_text(c, "output")), "train", counts_json(&r->train),
+                      "validation", counts_json(&r->validation), "duplicates",
+                      (json_int_t)r->duplicates, "broken", (json_int_t)r->broken, "ends", r->ends));
     cli_table *table;
     HONE_TRY(cli_table_open("part,>documents,>bytes,>tokens,>to learn,>bytes/token", &table));
     print_side(table, "train", &r->train);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "report/report.h"
 
 #include <string.h>
 
@@ -119,12 +120,12 @@ static hone_status write_file(embedding *w, const char *path)
     for (size_t i = 0; i < w->x.n; i++)
         tokens += w->x.texts[i].n;
     if (cli_json(w->c))
-        return cli_print_json(
-            json_pack("{s:s, s:I, s:I, s:s, s:b, s:I, s:I, s:f, s:f, s:o}", "file", path, "rows",
-                      (json_int_t)rows, "dimensions", (json_int_t)w->dimensions, "pooling",
-                      hone_pooling_name(w->pooling), "normalized", w->normalize, "texts",
-                      (json_int_t)w->x.n, "tokens", (json_int_t)tokens, "tokenize_s", w->tokenize_s,
-                      "encode_s", w->encode_s, "config", cli_config_json(w->x.engine)));
+        return cli_print_json(json_pack(
+            "{s:o, s:I, s:I, s:s, s:b, s:I, s:I, s:f, s:f, s:o}", "file", hone_report_text(path),
+            "rows", (json_int_t)rows, "dimensions", (json_int_t)w->dimensions, "pooling",
+            hone_pooling_name(w->pooling), "normalized", w->normalize, "texts", (json_int_t)w->x.n,
+            "tokens", (json_int_t)tokens, "tokenize_s", w->tokenize_s, "encode_s", w->encode_s,
+            "config", cli_config_json(w->x.engine)));
     printf("%s: float32 [%zu, %zu], pooling %s%s\n", path, rows, w->dimensions,
            hone_pooling_name(w->pooling), w->normalize ? ", length 1" : "");
     return HONE_OK;

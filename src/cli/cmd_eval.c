@@ -8,6 +8,7 @@
 #include "cli/table.h"
 #include "eval/eval.h"
 #include "kernel/kernel.h"
+#include "report/report.h"
 #include "text/tokenizer.h"
 
 #include <string.h>
@@ -106,11 +107,11 @@ static hone_status take_reference(eval_job *j, const char *path, int threads)
 static json_t *kl_json(const eval_job *j)
 {
     const hone_eval_comparison *r = &j->result;
-    return json_pack("{s:s, s:s, s:f, s:I, s:f, s:f, s:f, s:f}", "reference", cli_text(j->c, "kl"),
-                     "reference_dtype", "f32", "reference_perplexity",
-                     j->reference.result.perplexity, "tokens", (json_int_t)r->compared, "mean",
-                     r->kl_mean, "p99", r->kl_p99, "max", r->kl_max, "top1_agreement",
-                     r->top1_agreement);
+    return json_pack("{s:o, s:s, s:f, s:I, s:f, s:f, s:f, s:f}", "reference",
+                     hone_report_text(cli_text(j->c, "kl")), "reference_dtype", "f32",
+                     "reference_perplexity", j->reference.result.perplexity, "tokens",
+                     (json_int_t)r->compared, "mean", r->kl_mean, "p99", r->kl_p99, "max",
+                     r->kl_max, "top1_agreement", r->top1_agreement);
 }
 
 static hone_status print_json(const eval_job *j, const hone_engine *e)
@@ -118,14 +119,14 @@ static hone_status print_json(const eval_job *j, const hone_engine *e)
     const hone_eval_result *r = &j->result.test;
     char text[PROTOCOL_TEXT];
     hone_eval_protocol_describe(&j->protocol, text, sizeof text);
-    json_t *o =
-        json_pack("{s:s, s:s, s:{s:s, s:I, s:I, s:i}, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:o}",
-                  "model", cli_operand(j->c, 0), "data", cli_text(j->c, "data"), "protocol", "text",
-                  text, "context", (json_int_t)j->protocol.context, "stride",
-                  (json_int_t)hone_eval_protocol_step(&j->protocol), "bos", (int)j->protocol.bos,
-                  "bytes", (json_int_t)j->text_bytes, "tokens", (json_int_t)r->tokens, "windows",
-                  (json_int_t)r->windows, "scored", (json_int_t)r->scored, "nll_mean", r->nll_mean,
-                  "perplexity", r->perplexity, "seconds", r->seconds, "config", cli_config_json(e));
+    json_t *o = json_pack(
+        "{s:o, s:o, s:{s:s, s:I, s:I, s:i}, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:o}", "model",
+        hone_report_text(cli_operand(j->c, 0)), "data", hone_report_text(cli_text(j->c, "data")),
+        "protocol", "text", text, "context", (json_int_t)j->protocol.context, "stride",
+        (json_int_t)hone_eval_protocol_step(&j->protocol), "bos", (int)j->protocol.bos, "bytes",
+        (json_int_t)j->text_bytes, "tokens", (json_int_t)r->tokens, "windows",
+        (json_int_t)r->windows, "scored", (json_int_t)r->scored, "nll_mean", r->nll_mean,
+        "perplexity", r->perplexity, "seconds", r->seconds, "config", cli_config_json(e));
     if (o && j->result.kl && json_object_set_new(o, "kl", kl_json(j)) != 0) {
         json_decref(o);
         o = NULL;

@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "compress/export.h"
 #include "compress/quantize.h"
+#include "report/report.h"
 
 static void remark(void *arg, const char *text)
 {
@@ -47,9 +48,9 @@ static hone_status run(cli_context *c)
     HONE_TRY(s);
     const char *done = cli_given(c, "adapter") ? "merged" : "decoded";
     if (cli_json(c))
-        return cli_print_json(json_pack("{s:s, s:I, s:I, s:I}", "path", output, "tensors",
-                                        (json_int_t)r.tensors, done, (json_int_t)r.decoded, "files",
-                                        (json_int_t)r.files));
+        return cli_print_json(json_pack("{s:o, s:I, s:I, s:I}", "path", hone_report_text(output),
+                                        "tensors", (json_int_t)r.tensors, done,
+                                        (json_int_t)r.decoded, "files", (json_int_t)r.files));
     printf("%s: %llu tensors (%llu %s), %llu other files\n", output, (unsigned long long)r.tensors,
            (unsigned long long)r.decoded, done, (unsigned long long)r.files);
     return HONE_OK;

@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/machine_args.h"
 #include "cli/table.h"
+#include "report/report.h"
 #include "train/trainable.h"
 
 #include <errno.h>
@@ -129,8 +130,9 @@ static hone_status gradients(cli_context *c, const hone_file *f, const batch *b)
     if (s == HONE_OK)
         s = write_file(t, loss, counted, path);
     if (s == HONE_OK && cli_json(c))
-        s = cli_print_json(json_pack("{s:s, s:f, s:I, s:I}", "file", path, "loss", loss, "tokens",
-                                     (json_int_t)counted, "parameters", (json_int_t)t->p.numbers));
+        s = cli_print_json(json_pack("{s:o, s:f, s:I, s:I}", "file", hone_report_text(path), "loss",
+                                     loss, "tokens", (json_int_t)counted, "parameters",
+                                     (json_int_t)t->p.numbers));
     else if (s == HONE_OK)
         printf("%s: loss %.6f over %zu tokens, gradient of %llu parameters\n", path, loss, counted,
                (unsigned long long)t->p.numbers);

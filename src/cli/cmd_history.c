@@ -4,6 +4,7 @@
 #include "cli/registry_args.h"
 #include "cli/table.h"
 #include "engine/config.h"
+#include "report/report.h"
 
 #include <string.h>
 
@@ -66,9 +67,10 @@ static hone_status add_promotion(void *arg, const hone_promotion_record *p)
         cli_table_cell(h->table, "%s", text);
         return HONE_OK;
     }
-    json_t *o = json_pack("{s:I, s:s, s:s, s:s, s:I, s:s, s:o}", "id", (json_int_t)p->id, "action",
-                          p->action, "model_sha256", p->model_sha256, "model_path", p->model_path,
-                          "run", (json_int_t)p->run, "at", p->when, "config", parsed(p->config));
+    json_t *o = json_pack("{s:I, s:s, s:s, s:o, s:I, s:s, s:o}", "id", (json_int_t)p->id, "action",
+                          p->action, "model_sha256", p->model_sha256, "model_path",
+                          hone_report_text(p->model_path), "run", (json_int_t)p->run, "at", p->when,
+                          "config", parsed(p->config));
     return o && json_array_append_new(h->promotions, o) == 0 ? HONE_OK
                                                              : hone_fail_memory(64, "history");
 }

@@ -8,6 +8,7 @@
 #include "model/arch.h"
 #include "model/kv_tables.h"
 #include "model/source.h"
+#include "report/report.h"
 
 #include <string.h>
 
@@ -127,12 +128,12 @@ static json_t *tensors_json(const hone_file *f)
 static hone_status print_json(const hone_file *f, const info_memory *m, bool brief)
 {
     return cli_print_json(json_pack(
-        "{s:s, s:s, s:I, s:o, s:o, s:o, s:{s:I, s:I}, s:o*, s:o*}", "path", hone_file_path(f),
-        "kind", hone_file_kind_name(f), "bytes", (json_int_t)hone_file_bytes(f), "architecture",
-        architecture_json(m), "types", types_json(f), "matrices", info_weights_json(&m->weights),
-        "memory", "weights", (json_int_t)m->weight_bytes, "kv_per_token",
-        (json_int_t)m->kv_bytes_per_token, "metadata", brief ? NULL : metadata_json(f), "tensors",
-        brief ? NULL : tensors_json(f)));
+        "{s:o, s:s, s:I, s:o, s:o, s:o, s:{s:I, s:I}, s:o*, s:o*}", "path",
+        hone_report_text(hone_file_path(f)), "kind", hone_file_kind_name(f), "bytes",
+        (json_int_t)hone_file_bytes(f), "architecture", architecture_json(m), "types",
+        types_json(f), "matrices", info_weights_json(&m->weights), "memory", "weights",
+        (json_int_t)m->weight_bytes, "kv_per_token", (json_int_t)m->kv_bytes_per_token, "metadata",
+        brief ? NULL : metadata_json(f), "tensors", brief ? NULL : tensors_json(f)));
 }
 
 static hone_status print_types(const hone_file *f)

@@ -6,6 +6,7 @@
 #include "cli/engine_args.h"
 #include "cli/npy.h"
 #include "cli/read_text.h"
+#include "report/report.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -89,9 +90,9 @@ static hone_status report(const cli_context *c, const hone_engine *e, size_t n, 
     char text[256];
     uint32_t vocab = hone_engine_facts(e)->vocab;
     if (cli_json(c))
-        return cli_print_json(json_pack("{s:s, s:I, s:I, s:o}", "file", path, "tokens",
-                                        (json_int_t)n, "vocab", (json_int_t)vocab, "config",
-                                        cli_config_json(e)));
+        return cli_print_json(json_pack("{s:o, s:I, s:I, s:o}", "file", hone_report_text(path),
+                                        "tokens", (json_int_t)n, "vocab", (json_int_t)vocab,
+                                        "config", cli_config_json(e)));
     hone_config_describe(hone_engine_config(e), text, sizeof text);
     printf("%s: float32 [%zu, %u], %s\n", path, n, vocab, text);
     return HONE_OK;

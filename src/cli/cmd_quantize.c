@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "cli/machine_args.h"
 #include "compress/quantize.h"
+#include "report/report.h"
 
 static void progress(void *arg, const char *tensor, double done, double total)
 {
@@ -46,13 +47,13 @@ static hone_status print(cli_context *c, const hone_quantize_result *r, double s
 {
     char before[16], after[16], time[16];
     if (cli_json(c))
-        return cli_print_json(
-            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "path",
-                      cli_text(c, "output"), "tensors", (json_int_t)r->tensors, "weighted",
-                      (json_int_t)r->weighted, "encoded", (json_int_t)r->encoded, "copied",
-                      (json_int_t)r->copied, "fallbacks", (json_int_t)r->fallbacks, "requantized",
-                      (json_int_t)r->requantized, "bytes_before", (json_int_t)r->bytes_before,
-                      "bytes_after", (json_int_t)r->bytes_after, "seconds", seconds));
+        return cli_print_json(json_pack(
+            "{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "path",
+            hone_report_text(cli_text(c, "output")), "tensors", (json_int_t)r->tensors, "weighted",
+            (json_int_t)r->weighted, "encoded", (json_int_t)r->encoded, "copied",
+            (json_int_t)r->copied, "fallbacks", (json_int_t)r->fallbacks, "requantized",
+            (json_int_t)r->requantized, "bytes_before", (json_int_t)r->bytes_before, "bytes_after",
+            (json_int_t)r->bytes_after, "seconds", seconds));
     if (r->fallbacks > 1)
         fprintf(stderr, "note: %llu matrices did not fit the format and fell back\n",
                 (unsigned long long)r->fallbacks);

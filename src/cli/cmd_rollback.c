@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "cli/registry_args.h"
 #include "engine/config.h"
+#include "report/report.h"
 
 #include <string.h>
 
@@ -10,7 +11,7 @@ static hone_status print(const cli_context *c, const char *config)
 {
     if (cli_json(c))
         return cli_print_json(
-            json_pack("{s:s, s:o}", "model", cli_operand(c, 0), "config",
+            json_pack("{s:o, s:o}", "model", hone_report_text(cli_operand(c, 0)), "config",
                       config ? json_loads(config, JSON_REJECT_DUPLICATES, NULL) : json_null()));
     if (!config) {
         puts("In force: the file as it is, nothing is promoted.");

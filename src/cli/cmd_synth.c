@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "compress/export.h"
 #include "compress/synth.h"
+#include "report/report.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -34,10 +35,11 @@ static hone_status print(cli_context *c, const hone_synth_options *o, const hone
     char bytes[16], time[16];
     if (cli_json(c))
         return cli_print_json(
-            json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f}", "path", cli_text(c, "output"),
-                      "shape", o->shape->name, "type", cli_text(c, "type"), "seed",
-                      (json_int_t)o->seed, "parameters", (json_int_t)r->parameters, "tensors",
-                      (json_int_t)r->tensors, "bytes", (json_int_t)r->bytes, "seconds", seconds));
+            json_pack("{s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:f}", "path",
+                      hone_report_text(cli_text(c, "output")), "shape", o->shape->name, "type",
+                      cli_text(c, "type"), "seed", (json_int_t)o->seed, "parameters",
+                      (json_int_t)r->parameters, "tensors", (json_int_t)r->tensors, "bytes",
+                      (json_int_t)r->bytes, "seconds", seconds));
     printf("%s: %s in %s, %.2f M random parameters, %s of tensors, %s\n", cli_text(c, "output"),
            o->shape->name, cli_text(c, "type"), (double)r->parameters / 1e6,
            cli_format_bytes((double)r->bytes, bytes, sizeof bytes),

@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/threads.h"
+#include "report/report.h"
 #include "text/bpe_train.h"
 #include "text/jinja.h"
 
@@ -129,12 +130,12 @@ static hone_status print_report(const cli_context *c, const hone_bpe *b, const c
                 s->vocab, (long long)cli_int(c, "vocab"), (long long)cli_int(c, "min-frequency"));
     if (cli_json(c))
         return cli_print_json(json_pack(
-            "{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "output",
-            cli_text(c, "output"), "vocab", (int)s->vocab, "merges", (int)s->merges, "documents",
-            (json_int_t)s->documents, "bytes", (json_int_t)s->bytes, "words", (json_int_t)s->words,
-            "distinct_words", (json_int_t)s->distinct, "tokens", (json_int_t)s->tokens,
-            "last_count", (json_int_t)s->last_count, "memory_bytes", (json_int_t)s->memory_bytes,
-            "broken", (json_int_t)broken->count));
+            "{s:o, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "output",
+            hone_report_text(cli_text(c, "output")), "vocab", (int)s->vocab, "merges",
+            (int)s->merges, "documents", (json_int_t)s->documents, "bytes", (json_int_t)s->bytes,
+            "words", (json_int_t)s->words, "distinct_words", (json_int_t)s->distinct, "tokens",
+            (json_int_t)s->tokens, "last_count", (json_int_t)s->last_count, "memory_bytes",
+            (json_int_t)s->memory_bytes, "broken", (json_int_t)broken->count));
     printf("%s: %u tokens, %u merges (the last pair was there %llu times)\n", cli_text(c, "output"),
            s->vocab, s->merges, (unsigned long long)s->last_count);
     printf("from %llu documents, %s: %llu words, %llu different; %.2f bytes a token; memory %s\n",

@@ -5,6 +5,7 @@
 #include "cli/train_folder.h"
 #include "cli/train_record.h"
 
+#include "report/report.h"
 #include "store/bench_records.h"
 #include "technique/technique.h"
 #include "train/trainer.h"
@@ -245,11 +246,12 @@ static hone_status report(const train *w, const hone_trainer_state *s)
     double cpu = cpu_seconds(&used), tokens = (double)(s->tokens - w->warm.tokens),
            seconds = s->seconds - w->warm.seconds;
     json_t *out = json_pack(
-        "{s:s, s:I, s:I, s:I, s:o, s:f, s:f, s:f, s:f, s:I}", "folder", cli_text(w->c, "output"),
-        "parameters", (json_int_t)t->p.numbers, "steps", (json_int_t)s->step, "tokens",
-        (json_int_t)s->tokens, "loss", isfinite(s->loss) ? json_real(s->loss) : json_null(),
-        "tokens_s", s->tokens_s, "flops_s", s->tokens_s * w->flops_token, "limit_flops_s", w->limit,
-        "cpu_s", cpu, "memory_peak", (json_int_t)used.ru_maxrss * 1024);
+        "{s:o, s:I, s:I, s:I, s:o, s:f, s:f, s:f, s:f, s:I}", "folder",
+        hone_report_text(cli_text(w->c, "output")), "parameters", (json_int_t)t->p.numbers, "steps",
+        (json_int_t)s->step, "tokens", (json_int_t)s->tokens, "loss",
+        isfinite(s->loss) ? json_real(s->loss) : json_null(), "tokens_s", s->tokens_s, "flops_s",
+        s->tokens_s * w->flops_token, "limit_flops_s", w->limit, "cpu_s", cpu, "memory_peak",
+        (json_int_t)used.ru_maxrss * 1024);
     if (out && isfinite(s->validation))
         (void)json_object_set_new(out, "validation", json_real(s->validation));
     if (out && s->step > w->first + 1 && seconds > 0) { /* without loading and the first step */

@@ -12,7 +12,9 @@ enum { COLUMNS_MAX = 24, CELL_BYTES_MAX = 4096, PROGRESS_WIDTH = 78 };
 hone_status cli_print_json(json_t *value)
 {
     if (!value)
-        return hone_fail(HONE_MEMORY, "out of memory while writing JSON");
+        return hone_mem_failures()
+                   ? hone_fail(HONE_MEMORY, "out of memory while writing JSON")
+                   : hone_fail(HONE_DATA, "--json: a path or text that is no UTF-8");
     int failed =
         json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(12));
     json_decref(value);

@@ -107,6 +107,10 @@ fi
 odd=$WORK/$(printf 'caf\351')
 cp -r "$WORK/folder" "$odd"
 expect 0 "$HONE" export "$odd" --type f32 -o "$WORK/odd.gguf"
+expect 0 "$HONE" quantize "$odd" --type f16 -o "$odd.gguf" --json
+prints "$(printf 'caf\357\277\275.gguf')" # U+FFFD
+expect 0 "$HONE" info "$odd" --json
+is_json "$WORK/out"
 
 # Chat templates go along, wherever the folder has them, there and back.
 cp -r "$WORK/folder" "$WORK/talks"
