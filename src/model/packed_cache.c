@@ -92,6 +92,8 @@ static char *path_of(const char *folder, const char *key, const char *end)
     return hone_path_join(folder, name);
 }
 
+/* Files here are opened with O_NONBLOCK: a pipe of such a name is not waited for. */
+
 /* ---- what was verified ---------------------------------------------------------------------- */
 
 enum { STAMP_MAX = 320, SEEN_IMAGE = 1, SEEN_SOURCE = 2 };
@@ -125,9 +127,10 @@ static void put_stamp(const char *folder, const char *key, int fd, const hone_pa
 {
     char text[STAMP_MAX];
     char *path = path_of(folder, key, ".seen");
-    int out = path && stamp_of(fd, source, text)
-                  ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)
-                  : -1;
+    int out =
+        path && stamp_of(fd, source, text)
+            ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600)
+            : -1;
     if (out >= 0) {
         size_t n = strlen(text);
         if (write(out, text, n) != (ssize_t)n)
@@ -150,7 +153,7 @@ static int check_stamp(const char *folder, const char *key, int fd,
     struct stat st;
     char *path = path_of(folder, key, ".seen");
     int seen = 0;
-    int in = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    int in = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
     if (in >= 0) {
         ssize_t n = is_ours(in, &st) ? read(in, then, sizeof then - 1) : 0;
         if (n > 0 && stamp_of(fd, source, now)) {
@@ -313,7 +316,7 @@ void hone_packed_map(const hone_packed_cache *c, const char key[HONE_PACKED_KEY]
     *out = (hone_packed_image){0};
     *note = 0;
     char *path = c->folder ? path_of(c->folder, key, ".packed") : NULL;
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
     if (fd >= 0 && is_ours(fd, &st)) {
         hone_status s = HONE_OK;
         out->bytes = (size_t)st.st_size;
@@ -377,7 +380,7 @@ static void describe(int folder, const char *name, hone_packed_entry *e)
     *e = (hone_packed_entry){0};
     memcpy(e->key, name, HONE_PACKED_KEY - 1);
     snprintf(seen, sizeof seen, "%s.seen", e->key);
-    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) != 0) {
         if (fd >= 0)
             close(fd);

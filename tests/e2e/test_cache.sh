@@ -34,8 +34,17 @@ expect 0 "$HONE" doctor --json
 is_json "$WORK/out"
 prints '"packed weights"'
 
-# A bit flipped on the disk.
+# A pipe is not waited for.
 file=$(ls "$folder"/*.packed)
+mv "$file" "$WORK/packed"
+mkfifo "$file"
+expect 0 timeout 100 "$HONE" cache
+expect 0 timeout 100 "$HONE" run "$M" -p "Hello" -n 1
+says "is no file of this user"
+rm "$file"
+mv "$WORK/packed" "$file"
+
+# A bit flipped on the disk.
 printf 'X' | dd of="$file" bs=1 seek=5000000 conv=notrunc 2>/dev/null
 answer "$WORK/a"
 same "$WORK/a" "after a flipped bit"
