@@ -112,9 +112,14 @@ hone_status hone_read_file(const char *path, size_t max_bytes, char **text, size
 {
     if (strcmp(path, "-") == 0)
         return read_all(STDIN_FILENO, "standard input", max_bytes, text, bytes);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd, err;
+    do {
+        HONE_TRY(hone_interrupt_check());
+        fd = open(path, O_RDONLY | O_CLOEXEC); /* waits for who writes a pipe */
+        err = errno;
+    } while (fd < 0 && err == EINTR);
     if (fd < 0)
-        return hone_fail_errno(errno, "cannot open %s", path);
+        return hone_fail_errno(err, "cannot open %s", path);
     hone_status s = read_all(fd, path, max_bytes, text, bytes);
     close(fd);
     return s;

@@ -1,5 +1,6 @@
 // links: file
 /* Opening real models and folders; writing what reads back; nothing left when writing fails. */
+#include "base/interrupt.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "file/write.h"
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -696,6 +698,34 @@ static void every_failed_allocation_is_survived(void **state)
     assert_int_equal(files_in_dir("oom"), 2); /* no temporary file is left */
 }
 
+static void interrupt(int number)
+{
+    (void)number;
+    if (!hone_interrupted())
+        raise(SIGINT);
+}
+
+/* The alarm comes again, so that one of them meets the wait. */
+static void waiting_for_the_writer_of_a_pipe_ends_with_an_interrupt(void **state)
+{
+    (void)state;
+    char *text;
+    size_t bytes;
+    const struct sigaction on_alarm = {.sa_handler = interrupt};
+    struct sigaction former;
+    const struct itimerval again = {{0, 20000}, {0, 20000}}, never = {{0, 0}, {0, 0}};
+    assert_int_equal(mkfifo(in_dir("unwritten"), 0600), 0);
+    hone_interrupt_install();
+    assert_int_equal(sigaction(SIGALRM, &on_alarm, &former), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &again, NULL), 0);
+    hone_status s = hone_read_file(in_dir("unwritten"), 100, &text, &bytes);
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &former, NULL);
+    assert_int_equal(s, HONE_INTERRUPTED);
+    ok(hone_interrupt_clear());
+    unlink(in_dir("unwritten"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -718,6 +748,7 @@ int main(void)
         cmocka_unit_test(a_writer_used_wrongly_says_so_and_leaves_nothing),
         cmocka_unit_test(a_full_disk_leaves_the_old_file_and_nothing_else),
         cmocka_unit_test(every_failed_allocation_is_survived),
+        cmocka_unit_test(waiting_for_the_writer_of_a_pipe_ends_with_an_interrupt),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
