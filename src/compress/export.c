@@ -293,12 +293,14 @@ static hone_status write_config(const hone_file *f, const char *dir, hone_dtype 
 
 /* ---- from GGUF ------------------------------------------------------------------------------- */
 
-/* Writes o, whose reference it takes, as dir/name. */
+/* Writes o, whose reference it takes, as dir/name: a vocabulary's scores to the bit, other numbers
+ * as people write them. */
 static hone_status write_json(const char *dir, const char *name, json_t *o, hone_export_result *r)
 {
     char *path = hone_path_join(dir, name);
+    size_t digits = strcmp(name, "tokenizer.json") == 0 ? 17 : 15;
     char *text =
-        o ? json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(15) | JSON_ENSURE_ASCII) : NULL;
+        o ? json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(digits) | JSON_ENSURE_ASCII) : NULL;
     hone_status s = path && text ? hone_write_file(path, text, strlen(text))
                                  : hone_fail_memory(strlen(name), name);
     r->files++;
