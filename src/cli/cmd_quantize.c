@@ -166,10 +166,10 @@ const cli_command cli_cmd_quantize = {
         "too. "
         "Scales are searched for the least squared error (Q4_0 to Q8_0 only with --imatrix: their "
         "plain rounding is that of every other tool); docs/formats.md compares them. Norms and "
-        "biases stay in float32. A "
-        "matrix whose rows are no multiple of the format's block is written in f16 (or bf16, if it "
-        "was), and said so. What a format costs in quality: hone eval. What it gains: hone "
-        "bench.\n\nThe file appears under its name only when it is complete.",
+        "biases stay in float32. A matrix whose rows are no multiple of the format's block is "
+        "written in a format of smaller blocks (q5_0 for q4_k), if those do not fit in f16 (or "
+        "bf16, if it was), and said so. What a format costs in quality: hone eval. What it gains: "
+        "hone bench.\n\nThe file appears under its name only when it is complete.",
     .operands = "MODEL",
     .operands_min = 1,
     .operands_max = 1,
