@@ -139,7 +139,8 @@ hone_status hone_writer_open(const char *path, hone_writer **out)
 {
     *out = NULL;
     struct stat there;
-    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) /* rename would replace a device */
+    const bool replaces = stat(path, &there) == 0;
+    if (replaces && !S_ISREG(there.st_mode)) /* rename would replace a device */
         return hone_fail(HONE_USAGE, "%s is %s; give the name of a file", path,
                          S_ISDIR(there.st_mode) ? "a folder" : "no regular file");
     hone_writer *w = hone_malloc(sizeof *w);
@@ -160,6 +161,8 @@ hone_status hone_writer_open(const char *path, hone_writer **out)
         hone_writer_abort(w);
         return s;
     }
+    if (replaces) /* who may read it; where the file system cannot say, it stays as it is */
+        (void)fchmod(w->fd, there.st_mode & 0777);
     *out = w;
     return HONE_OK;
 }

@@ -37,8 +37,9 @@ HONE_CHECKED hone_status hone_read_file(const char *path, size_t max_bytes, char
 HONE_CHECKED hone_status hone_read_member(const char *folder, const char *name, size_t max_bytes,
                                           char **text, size_t *bytes);
 
-/* An atomic writer: writes PATH.tmp.<pid>, then fsync and rename on commit. Refuses with USAGE what
- * is there and no regular file: a folder, a device, a pipe. */
+/* An atomic writer: writes PATH.tmp.<pid>, then fsync and rename on commit; a file that is replaced
+ * keeps its mode. Refuses with USAGE what is there and no regular file: a folder, a device, a
+ * pipe. */
 typedef struct hone_writer hone_writer;
 HONE_CHECKED hone_status hone_writer_open(const char *path, hone_writer **out);
 HONE_CHECKED hone_status hone_writer_write(hone_writer *w, const void *data, size_t bytes);

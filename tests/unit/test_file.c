@@ -698,6 +698,19 @@ static void every_failed_allocation_is_survived(void **state)
     assert_int_equal(files_in_dir("oom"), 2); /* no temporary file is left */
 }
 
+static void a_replaced_file_keeps_its_mode(void **state)
+{
+    (void)state;
+    struct stat st;
+    write_text(in_dir("private"), "former");
+    assert_int_equal(chmod(in_dir("private"), 0600), 0);
+    write_text(in_dir("private"), "later");
+    assert_int_equal(stat(in_dir("private"), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(st.st_size, 5);
+    unlink(in_dir("private"));
+}
+
 static void interrupt(int number)
 {
     (void)number;
@@ -748,6 +761,7 @@ int main(void)
         cmocka_unit_test(a_writer_used_wrongly_says_so_and_leaves_nothing),
         cmocka_unit_test(a_full_disk_leaves_the_old_file_and_nothing_else),
         cmocka_unit_test(every_failed_allocation_is_survived),
+        cmocka_unit_test(a_replaced_file_keeps_its_mode),
         cmocka_unit_test(waiting_for_the_writer_of_a_pipe_ends_with_an_interrupt),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
