@@ -369,6 +369,12 @@ static hone_status write_named_templates(const vocab_writer *v, const hone_chat_
         if (strcmp(name, "default") == 0 || !*name)
             continue;
         template_key(name, keys[n], sizeof keys[n]);
+        for (size_t k = 0; k < n; k++)
+            if (strcmp(keys[k], keys[n]) == 0)
+                return hone_fail(HONE_UNSUPPORTED,
+                                 "two chat templates have the key %s in GGUF, where a name has "
+                                 "letters, digits and _ only: rename one",
+                                 keys[n]);
         HONE_TRY(hone_gguf_writer_str(v->w, keys[n], hone_chat_template_source(t, i)));
         names[n] = strrchr(keys[n], '.') + 1;
         n++;
@@ -389,7 +395,9 @@ static hone_status write_templates(const vocab_writer *v)
     if (s == HONE_OK)
         s = write_named_templates(v, t);
     hone_chat_template_close(t);
-    return s;
+    if (s == HONE_USAGE) /* the writer's word for a text that is no UTF-8 */
+        s = HONE_FORMAT;
+    return s == HONE_OK ? s : hone_fail_in(s, "%s", hone_file_path(v->f));
 }
 
 static hone_status write_blanks(const vocab_writer *v, const hone_unigram_options *o)

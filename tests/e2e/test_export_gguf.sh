@@ -130,6 +130,14 @@ grep -qaF "not this" "$WORK/talks.gguf" && fail "chat_template.jinja does not co
 expect 0 "$HONE" export "$WORK/talks.gguf" --type f32 -o "$WORK/talks-back"
 grep -qF "with tools" "$WORK/talks-back/tokenizer_config.json" || fail "the template tool_use is lost on the way back"
 
+mv "$WORK/talks/additional_chat_templates/rag.jinja" "$WORK/talks/additional_chat_templates/tool-use.jinja"
+expect 6 "$HONE" quantize "$WORK/talks" --type f16 -o "$WORK/talks-two.gguf"
+says "$WORK/talks: two chat templates have the key tokenizer.chat_template.tool_use"
+rm -r "$WORK/talks/additional_chat_templates"
+printf 'caf\351' >"$WORK/talks/chat_template.jinja"
+expect 5 "$HONE" quantize "$WORK/talks" --type f16 -o "$WORK/talks-odd.gguf"
+says "$WORK/talks"
+
 HF=$HONE_SOURCE_DIR/tests/golden/data/models/llama
 for rope in '"rope_type":"dynamic","factor":2.0' '"rope_type":"linear","factor":2.0' \
     '"rope_type":"yarn","factor":4.0,"original_max_position_embeddings":64,"attention_factor":1.3' \
