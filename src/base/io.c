@@ -301,6 +301,12 @@ bool hone_is_file(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+bool hone_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 hone_status hone_read_member(const char *folder, const char *name, size_t max_bytes, char **text,
                              size_t *bytes)
 {

@@ -58,6 +58,8 @@ HONE_CHECKED hone_status hone_write_file(const char *path, const void *data, siz
 
 bool hone_is_directory(const char *path);
 bool hone_is_file(const char *path);
+/* Whether both are there and the same file or folder, whatever name it goes by. */
+bool hone_same_file(const char *a, const char *b);
 /* Creates a directory and its parents; fine if it is there. */
 HONE_CHECKED hone_status hone_make_directory(const char *path);
 /* "dir/name" in a fresh string (hone_free); NULL = no memory. */

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/clock.h"
+#include "base/io.h"
 #include "cli/machine_args.h"
 #include "compress/quantize.h"
 #include "report/report.h"
@@ -81,6 +82,9 @@ static hone_status run(cli_context *c)
     hone_pool *pool = NULL;
     double start = hone_clock_s();
     HONE_TRY(read_options(c, &o));
+    if (cli_text(c, "imatrix") && hone_same_file(cli_text(c, "imatrix"), cli_text(c, "output")))
+        return hone_fail(HONE_USAGE, "%s is the importance matrix itself; give another name",
+                         cli_text(c, "output"));
     HONE_TRY(hone_file_open(cli_operand(c, 0), &f));
     hone_status s = hone_pool_open((int)cli_int(c, "threads"), NULL, &pool);
     if (s == HONE_OK && cli_text(c, "imatrix"))

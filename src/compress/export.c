@@ -525,15 +525,6 @@ static hone_status export_folder(export_job *j, const char *dir)
     return write_config(j->f, dir, j->type);
 }
 
-static bool same_folder(const char *a, const char *b)
-{
-    char *x = realpath(a, NULL), *y = realpath(b, NULL);
-    bool same = x && y && strcmp(x, y) == 0;
-    free(x);
-    free(y);
-    return same;
-}
-
 hone_status hone_export_merged(const hone_file *f, const char *adapter, hone_dtype type,
                                const char *dir, hone_export_result *out)
 {
@@ -552,7 +543,7 @@ hone_status hone_export_merged(const hone_file *f, const char *adapter, hone_dty
     if (!hone_dtype_is_float(type) || type == HONE_DTYPE_F64)
         return hone_fail(HONE_USAGE, "a folder is written in f32, f16 or bf16, not %s",
                          hone_dtype_name(type));
-    if (same_folder(hone_file_path(f), dir))
+    if (hone_same_file(hone_file_path(f), dir))
         return hone_fail(HONE_USAGE, "%s is the model's own folder; give another", dir);
     HONE_TRY(read_modules(f, &j.modules));
     bool made;
@@ -602,7 +593,7 @@ hone_status hone_export_coded(const hone_file *f, const hone_coded *form, const 
     for (size_t i = 0; i < hone_file_tensor_count(f); i++)
         bf16 |= hone_file_tensor_at(f, i)->dtype == HONE_DTYPE_BF16;
     hone_dtype type = bf16 ? HONE_DTYPE_BF16 : HONE_DTYPE_F16;
-    if (same_folder(hone_file_path(f), dir))
+    if (hone_same_file(hone_file_path(f), dir))
         return hone_fail(HONE_USAGE, "%s is the model's own folder; give another", dir);
     json_t *modules;
     HONE_TRY(read_modules(f, &modules));

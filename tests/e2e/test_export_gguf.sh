@@ -24,6 +24,8 @@ for name in m.gguf ./m.gguf hard.gguf soft.gguf; do
     expect 2 "$HONE" export "$WORK/m.gguf" -o "$WORK/$name"
     expect 0 cmp "$MODEL" "$WORK/m.gguf"
 done
+expect 2 "$HONE" quantize "$WORK/m.gguf" --type q8_0 --imatrix "$WORK/again.gguf" -o "$WORK/./again.gguf"
+says "is the importance matrix itself"
 ln "$WORK/folder/model.safetensors" "$WORK/part.gguf"
 expect 2 "$HONE" export "$WORK/folder" -o "$WORK/part.gguf"
 expect 0 "$HONE" quantize "$WORK/m.gguf" --type q8_0 -o "$WORK/again.gguf" # another file is replaced
