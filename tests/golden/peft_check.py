@@ -68,7 +68,7 @@ with tempfile.TemporaryDirectory() as work:
         if np.abs(plain - want).max() < 1e-3:
             failures += 1
             print("FAIL: the adapter does nothing")
-        merged = os.path.join(work, "merged")
+        merged = folder + "-merged"
         run("export", model, "--adapter", folder, "--type", "f32", "-o", merged)
         check(what + ", merged", logits_of(merged, ids)[-want.size:], want)
 sys.exit(failures != 0)
