@@ -115,12 +115,6 @@ void hone_back_multiply(hone_backward *b, const float *x, size_t rows, size_t k,
 /* Of y = norm(x) with what stands in `slot`: dx from dy (may be the same), rows of n. */
 void hone_back_norm(hone_backward *b, int layer, hone_slot slot, const float *x, size_t rows,
                     size_t n, const float *dy, float *dx);
-/* A matrix x[k][n] (columns) or x[n][k] at ldx as the second factor of a product, packed at `to`.
- */
-hone_packed hone_back_pack(const hone_backward *b, const float *x, size_t ldx, size_t n, size_t k,
-                           bool columns, uint8_t *to);
-size_t hone_back_packed_bytes(const hone_backward *b, size_t n, size_t k);
-int hone_back_act_flags(const hone_backward *b);
 /* Memory that one thread needs for attention over sequences of up to `rows` tokens. */
 size_t hone_back_attention_bytes(const hone_backward *b, const hone_layer_kind *y, size_t rows);
 

@@ -19,15 +19,6 @@ size_t hone_back_packed_bytes(const hone_backward *b, size_t n, size_t k)
     return hone_packed_bytes(&w);
 }
 
-hone_packed hone_back_pack(const hone_backward *b, const float *x, size_t ldx, size_t n, size_t k,
-                           bool columns, uint8_t *to)
-{
-    hone_packed w = hone_packed_plain(b->layout, n, k);
-    (columns ? b->kt->pack_columns : b->kt->pack_rows)(&w, x, ldx, 0, w.n_panels, to);
-    w.data = to;
-    return w;
-}
-
 /* ---- sums over rows -------------------------------------------------------------------------- */
 
 typedef struct sum_work {

@@ -27,6 +27,10 @@ size_t hone_back_multiply_bytes(const hone_backward *b, size_t rows, size_t k, s
 /* to[n] += the sum of rows of x, each chunk's by itself and then theirs in order. */
 void hone_back_add_rows(hone_backward *b, const float *x, size_t rows, size_t n, float *to);
 
+/* How activations of the way back are packed, and the bytes of a second factor W[n][k] */
+int hone_back_act_flags(const hone_backward *b);
+size_t hone_back_packed_bytes(const hone_backward *b, size_t n, size_t k);
+
 /* hone_back_linear of a model whose weights stand still beside an adapter: backward_adapter.c */
 void hone_back_adapted(hone_backward *b, int layer, const hone_back_job *jobs, size_t n_jobs,
                        const float *x, size_t rows, float *dx);

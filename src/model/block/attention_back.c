@@ -11,8 +11,6 @@
 #include "base/mem.h"
 #include "model/block/back.h"
 
-#include <string.h>
-
 enum { LANES = 8 };
 
 typedef struct attend_work {
